@@ -1,0 +1,1 @@
+"""Hosts, groups and variables, read from the inventories Ansible users have."""

@@ -1,0 +1,1 @@
+"""WS-Management as bytes and values: no sockets, no Windows meaning."""
