@@ -1,0 +1,95 @@
+"""What comes back: found, absent or refused, and in a rehearsal not foretold."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+from converge.errors import Undecided, Unforetold
+from converge.model.query import AnyQuery, Query
+
+T = TypeVar("T")
+T_co = TypeVar("T_co", covariant=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Found(Generic[T_co]):
+    """It is there, and this is it."""
+
+    value: T_co
+
+
+@dataclass(frozen=True, slots=True)
+class Absent:
+    """The host looked, and it is not there."""
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """The host would not say: its code, its text, and the right that is missing if that is known. Never the same as absent."""
+
+    code: str
+    text: str
+    missing_right: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class NotForetold:
+    """In a rehearsal: `after`, an entry whose effect cannot be foretold, will decide it."""
+
+    after: str
+
+
+Answer = Found[T] | Absent | Refused | NotForetold
+
+
+class Answers(Mapping[AnyQuery, "Answer[object]"]):
+    """The answers to some queries, and the run they were given in (it names what is kept aside)."""
+
+    __slots__ = ("_answers", "run")
+
+    def __init__(self, answers: Mapping[AnyQuery, Answer[object]], *, run: str = "") -> None:
+        self._answers = answers
+        self.run = run
+
+    def __getitem__(self, query: AnyQuery) -> Answer[object]:
+        return self._answers[query]
+
+    def __iter__(self) -> Iterator[AnyQuery]:
+        return iter(self._answers)
+
+    def __len__(self) -> int:
+        return len(self._answers)
+
+    def value(self, query: Query[T]) -> T | None:
+        """What was found, or None for absent.
+
+        Raises Undecided when the host refused, Unforetold when a rehearsal cannot know, KeyError when it was not asked.
+        """
+        answer = self._answers[query]
+        if isinstance(answer, Found):
+            return answer.value  # type: ignore[return-value]  # a query's answer carries the query's type
+        if isinstance(answer, Absent):
+            return None
+        if isinstance(answer, NotForetold):
+            raise Unforetold(answer.after)
+        what = f"the host refused to answer {describe(query)}: {answer.text or answer.code}"
+        remedy = f"grant the account {answer.missing_right}" if answer.missing_right else ""
+        raise Undecided(what, why=f"code {answer.code}" if answer.text else "", try_=remedy, refusal=answer.code)
+
+    def known(self, query: Query[T]) -> T | None:
+        """What was found, or None for anything else and for what was not asked. For choosing further queries only."""
+        answer = self._answers.get(query)
+        return answer.value if isinstance(answer, Found) else None  # type: ignore[return-value]  # as above
+
+
+def describe(query: AnyQuery) -> str:
+    """A query in words people know: `service SMTPSVC`, `registry value HKLM\\...\\ImagePath`."""
+    kind = type(query).__name__
+    words = "".join(f" {c.lower()}" if c.isupper() else c for c in kind).strip()
+    subject = next((str(getattr(query, name)) for name in ("key", "path", "wql", "log") if hasattr(query, name)), "")
+    name = getattr(query, "name", None)
+    if isinstance(name, str):
+        subject = f"{subject}\\{name or '(default)'}" if subject else name
+    return f"{words} {subject}".strip()

@@ -1,0 +1,114 @@
+"""What was decided and done for one resource and for one host."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any, Literal
+
+from converge.errors import ConvergeError
+
+Json = Any  # what json.dumps takes: None, bool, int, float, str, lists and string-keyed mappings of these
+
+
+class Status(StrEnum):
+    """Outcomes of resources and hosts. In check, `changed` means would change."""
+
+    OK = "ok"
+    CHANGED = "changed"
+    FAILED = "failed"
+    UNREACHABLE = "unreachable"
+    UNDECIDED = "undecided"
+    SKIPPED = "skipped"
+    UNKNOWN = "unknown"
+    STALE = "stale"
+    HELD = "held"
+
+
+@dataclass(frozen=True, slots=True)
+class Position:
+    """A place in a file a user wrote. Lines and columns count from 1."""
+
+    file: str
+    line: int
+    column: int
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.line}"
+
+
+@dataclass(frozen=True, slots=True)
+class WayBack:
+    """Whether a change can be taken back: full, partial or none, and why not fully."""
+
+    kind: Literal["full", "partial", "none"] = "full"
+    reason: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.kind} ({self.reason})" if self.reason else self.kind
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """What went wrong for a host or resource, in words: a stable code, what, why, and what to try."""
+
+    code: str
+    what: str
+    why: str = ""
+    try_: str = ""
+
+    @classmethod
+    def of(cls, error: ConvergeError) -> Problem:
+        """The words of an error."""
+        return cls(error.code, error.what, error.why, error.try_)
+
+    def as_json(self) -> dict[str, str]:
+        """The form of the contract's `error`."""
+        return {"code": self.code, "what": self.what, "why": self.why, "try": self.try_}
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """The decision for one resource, and after apply its outcome.
+
+    `before` and `after` are JSON values ready to be shown (sensitive ones are digests); absent is None; what could not
+    be read is {"refused": {"code", "text"}}. `actions` are JSON objects of which each names its `action`.
+    """
+
+    address: str
+    key: Mapping[str, Json]
+    name: str
+    play: str
+    status: Status
+    reason: str | None = None
+    way_back: WayBack = field(default_factory=WayBack)
+    before: Json = None
+    after: Json = None
+    actions: tuple[Mapping[str, Json], ...] = ()
+    error: Problem | None = None
+    position: Position | None = None
+    notes: tuple[str, ...] = ()  # warnings worth a line: a reference left alone, keys that could not be read
+    steps: tuple[Change, ...] = ()  # of a procedure
+
+
+@dataclass(frozen=True, slots=True)
+class HostResult:
+    """What became of one host in a run."""
+
+    host: str
+    status: Status
+    changes: tuple[Change, ...] = ()
+    round_trips: int = 0
+    seconds: float = 0.0
+    error: Problem | None = None
+    skipped_plays: tuple[tuple[str, str], ...] = ()  # (play, why it does not apply to this host)
+
+
+def host_status(changes: tuple[Change, ...]) -> Status:
+    """The status of a host of its resources' statuses: the worst one; skipped only if nothing but skipped."""
+    found = {change.status for change in changes}
+    for status in (Status.UNKNOWN, Status.FAILED, Status.UNDECIDED, Status.CHANGED, Status.OK):
+        if status in found:
+            return status
+    return Status.SKIPPED

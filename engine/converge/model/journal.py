@@ -1,0 +1,270 @@
+"""What is written down while a host is changed, and what earlier runs left open."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Literal, Protocol
+
+from converge.model.change import Json
+from converge.model.facts import KeyContents, NamedValue
+from converge.model.registry import RegistryPath
+
+
+@dataclass(frozen=True, slots=True)
+class RunBegun:
+    """The first line of a host's journal."""
+
+    run: str
+    host: str
+    time: str
+    version: str
+    playbooks: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class BackupKept:
+    """The registry keys about to be touched were exported."""
+
+    file: str
+    keys: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ChangeBegun:
+    """One resource is about to be changed. `declared` holds the kind's fields, so that the change can be taken back later."""
+
+    change: int
+    address: str
+    kind: str
+    key: Mapping[str, Json]
+    name: str
+    play: str
+    before: Json
+    after: Json
+    way_back: str
+    declared: Mapping[str, Json]
+
+
+@dataclass(frozen=True, slots=True)
+class ActionIntended:
+    """One action is about to be sent. `action` is its JSON form."""
+
+    action_number: int
+    change: int
+    address: str
+    action: Mapping[str, Json]
+
+
+@dataclass(frozen=True, slots=True)
+class ActionEnded:
+    """What became of an action: done, refused (not done), or unknown because the line broke."""
+
+    action_number: int
+    result: Literal["done", "refused", "unknown"]
+    code: str = ""
+    text: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ChangeEnded:
+    """Looked again: the state found, and the status given to the resource."""
+
+    change: int
+    status: str
+    found: Json
+    text: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ActionSettled:
+    """An action of an earlier run whose outcome nobody knew: what looking again, or a person, says of it."""
+
+    run: str
+    action_number: int
+    result: Literal["done", "not-done", "unknown"]
+    said_by: Literal["host", "person"] = "host"
+
+
+@dataclass(frozen=True, slots=True)
+class HandlerOwed:
+    """A handler was notified and has not run. `since` is the host's clock at the last notifying change, ISO 8601."""
+
+    play: str
+    handler: str
+    since: str
+
+
+@dataclass(frozen=True, slots=True)
+class HandlerPaid:
+    """An owed handler ran, or was found met."""
+
+    play: str
+    handler: str
+
+
+@dataclass(frozen=True, slots=True)
+class ServicesStopped:
+    """Dependents that a restart stops and must start again, in the order of starting."""
+
+    handler: str
+    service: str
+    dependents: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ServicesStarted:
+    """Everything that `ServicesStopped` named runs again."""
+
+    handler: str
+    service: str
+
+
+@dataclass(frozen=True, slots=True)
+class ProcedureBegun:
+    """Every precondition held; the first step comes next."""
+
+    play: str
+    address: str
+    steps: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class StepBegun:
+    """A step of a procedure begins."""
+
+    address: str
+    step: str
+
+
+@dataclass(frozen=True, slots=True)
+class StepEnded:
+    """A step of a procedure was done and looked at again."""
+
+    address: str
+    step: str
+
+
+@dataclass(frozen=True, slots=True)
+class ProcedureEnded:
+    """The condition that proves the procedure's end holds."""
+
+    address: str
+
+
+@dataclass(frozen=True, slots=True)
+class RunEnded:
+    """The last line of a host's journal."""
+
+    status: str
+    time: str
+
+
+JournalEvent = (
+    RunBegun
+    | BackupKept
+    | ChangeBegun
+    | ActionIntended
+    | ActionEnded
+    | ChangeEnded
+    | ActionSettled
+    | HandlerOwed
+    | HandlerPaid
+    | ServicesStopped
+    | ServicesStarted
+    | ProcedureBegun
+    | StepBegun
+    | StepEnded
+    | ProcedureEnded
+    | RunEnded
+)
+
+
+def event_as_json(event: JournalEvent) -> dict[str, Json]:
+    """One line of the journal: the event's name and its fields."""
+    return {"event": type(event).__name__, **asdict(event)}
+
+
+@dataclass(frozen=True, slots=True)
+class OpenAction:
+    """An action that was begun in an earlier run and of which nobody knows whether it was done."""
+
+    run: str
+    action_number: int
+    address: str
+    action: Mapping[str, Json]
+
+
+@dataclass(frozen=True, slots=True)
+class OpenRestart:
+    """A restart that was broken off: these services, in this order, must run again."""
+
+    handler: str
+    service: str
+    dependents: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class OpenProcedure:
+    """A procedure that was begun and not ended: the names of its finished steps, and the one under way."""
+
+    play: str
+    address: str
+    finished: tuple[str, ...]
+    under_way: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class History:
+    """What earlier runs left open on one host."""
+
+    actions: tuple[OpenAction, ...] = ()
+    owed: tuple[HandlerOwed, ...] = ()
+    restarts: tuple[OpenRestart, ...] = ()
+    procedures: tuple[OpenProcedure, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class RegistrySnapshot:
+    """Registry keys as they are before they are touched: what lies in each (None for absent), and the values."""
+
+    keys: tuple[tuple[RegistryPath, KeyContents | None], ...]
+    values: tuple[NamedValue, ...] = ()
+    windows_version: str = ""
+
+
+class Journal(Protocol):
+    """The durable record of one host in one run. Everything it returns from is on disk."""
+
+    @property
+    def run(self) -> str:
+        """The run's id."""
+
+    def write(self, event: JournalEvent) -> None:
+        """Make one event durable. Raises JournalUnavailable; then nothing may be done that it would have told of."""
+
+    def back_up(self, snapshot: RegistrySnapshot) -> str:
+        """Keep registry keys as a .reg file beside the journal and return its path. Raises JournalUnavailable."""
+
+    def history(self) -> History:
+        """What earlier runs left open on this host."""
+
+
+@dataclass(slots=True)
+class NoJournal:
+    """A journal for looking only: it writes nothing, and knows what a real one left open."""
+
+    run: str
+    past: History = field(default_factory=History)
+
+    def write(self, event: JournalEvent) -> None:
+        """Nothing is done in a rehearsal that would have to be told."""
+
+    def back_up(self, snapshot: RegistrySnapshot) -> str:
+        """A rehearsal touches nothing."""
+        del snapshot
+        return ""
+
+    def history(self) -> History:
+        """What earlier runs left open on this host."""
+        return self.past

@@ -1,0 +1,20 @@
+"""How Windows compares names: case-insensitively, one character at a time."""
+
+from __future__ import annotations
+
+
+def fold(name: str) -> str:
+    """The form in which two spellings of one Windows name are equal.
+
+    Windows upcases each UTF-16 unit by itself (RtlUpcaseUnicodeString), so a character whose upper case is longer
+    than one character, such as the German sharp s, stays as it is.
+    """
+    upper = name.upper()
+    if len(upper) == len(name):
+        return upper
+    return "".join(big if len(big := character.upper()) == 1 else character for character in name)
+
+
+def same(left: str, right: str) -> bool:
+    """Whether two spellings name one thing."""
+    return fold(left) == fold(right)

@@ -1,0 +1,145 @@
+"""The managed thing: typed data, and four pure functions from which check, apply, verify and undo all follow."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from datetime import timedelta
+from typing import Any, ClassVar, Protocol
+
+from pydantic import BaseModel, ConfigDict
+
+from converge.model.action import AnyAction
+from converge.model.answer import Answers
+from converge.model.change import Json, WayBack
+from converge.model.names import fold
+from converge.model.query import AnyQuery
+
+
+class State(BaseModel):
+    """How a resource is or should be. Two equal states need no action. `model_dump(mode="json")` is what is shown and journaled."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    def as_json(self) -> Json:
+        """What is shown and journaled; `from_json` of the same class reads it back."""
+        return self.model_dump(mode="json")
+
+
+KINDS: dict[str, type[Resource]] = {}
+"""Every kind by its name. A kind enters by being defined."""
+
+
+class Resource(BaseModel):
+    """One declared thing. Its fields are the YAML, their descriptions the documentation.
+
+    The functions are pure. What they need to know they ask for by `queries`; the answers come back as `answers`.
+    They may raise Undecided (an answer was refused), Unforetold (only a command will bring it) and ResourceError
+    (it cannot be brought about, and why).
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True)
+
+    kind: ClassVar[str] = ""
+    key_fields: ClassVar[tuple[str, ...]] = ()
+    state_type: ClassVar[type[State]] = State
+    settles_within: ClassVar[timedelta] = timedelta(0)
+    handler_only: ClassVar[bool] = False  # may stand under `handlers:` only
+    blocks_play: ClassVar[bool] = False  # when it is not ok, the play's later entries are skipped
+    needs_person: ClassVar[bool] = False  # converge cannot do it; `done_when` tells whether it was done
+
+    @classmethod
+    def __pydantic_init_subclass__(cls, **_: Any) -> None:
+        name = cls.__dict__.get("kind")
+        if not name:
+            return
+        other = KINDS.get(name)
+        if other is not None and other.__qualname__ != cls.__qualname__:
+            raise TypeError(f"two kinds are named {name}: {other.__module__} and {cls.__module__}")
+        KINDS[name] = cls
+
+    @property
+    def key(self) -> Mapping[str, Json]:
+        """What tells this resource apart, for programs."""
+        return {"kind": self.kind, **{name: getattr(self, name) for name in self.key_fields}}
+
+    @property
+    def address(self) -> str:
+        """What tells this resource apart, for people: `service:SMTPSVC`."""
+        return f"{self.kind}:" + "\\".join(
+            str(getattr(self, name)) for name in self.key_fields if getattr(self, name) is not None
+        )
+
+    @property
+    def identity(self) -> tuple[object, ...]:
+        """Equal for two resources that are the same thing on a host."""
+        return (self.kind, *(fold(str(value)) for value in self.key.values()))
+
+    def queries(self, known: Answers) -> Collection[AnyQuery]:
+        """What must be asked, given what is known so far. Called again until it names nothing new."""
+        raise NotImplementedError
+
+    def actual_state(self, answers: Answers) -> State | None:
+        """How the thing is now; None for absent."""
+        raise NotImplementedError
+
+    def desired_state(self, actual: State | None, answers: Answers) -> State | None:
+        """How it should be, starting from how it is; what is not declared stays as it is. None for absent."""
+        raise NotImplementedError
+
+    def actions(self, before: State | None, after: State | None, answers: Answers) -> Sequence[AnyAction]:
+        """What leads from one state to the other, in order. Undo calls it with the recorded before as `after`."""
+        raise NotImplementedError
+
+    def way_back(self, before: State | None, after: State | None) -> WayBack:
+        """Whether the change from before to after could be taken back."""
+        del before, after
+        return WayBack()
+
+    def notes(self, answers: Answers) -> Sequence[str]:
+        """What a person should read beside the change: things left alone, keys that could not be read."""
+        del answers
+        return ()
+
+
+class Condition(Protocol):
+    """Something that holds on a host or does not. Refused answers make it undecided."""
+
+    def queries(self, known: Answers) -> Collection[AnyQuery]:
+        """What must be asked, given what is known so far. Called again until it names nothing new."""
+
+    def holds(self, answers: Answers) -> bool:
+        """Whether it holds. Raises Undecided or Unforetold where an answer that decides it is missing."""
+
+    def describe(self) -> str:
+        """The condition in words, for `needs: ...` and skip reasons."""
+
+
+class Step(Protocol):
+    """One step of a procedure: a resource under a name."""
+
+    @property
+    def name(self) -> str:
+        """What the step is called in plan, journal and report."""
+
+    @property
+    def resource(self) -> Resource:
+        """What the step brings about."""
+
+
+class ProcedureResource(Resource):
+    """A kind whose desired state is reached by steps that are no end state by themselves (remove, then install)."""
+
+    @property
+    def preconditions(self) -> Sequence[Condition]:
+        """All of these are checked before the first step."""
+        raise NotImplementedError
+
+    @property
+    def proof(self) -> Condition:
+        """The condition that proves the end."""
+        raise NotImplementedError
+
+    @property
+    def ordered_steps(self) -> Sequence[Step]:
+        """The steps in order."""
+        raise NotImplementedError
