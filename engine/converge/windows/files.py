@@ -1,0 +1,26 @@
+"""Codes of the file methods of CIM_DataFile and Win32_Directory, with their names."""
+
+from __future__ import annotations
+
+RETURN_CODES = {
+    0: "done",
+    2: "access denied",
+    8: "unspecified failure",
+    9: "the name is invalid or not there",
+    10: "the target exists already",
+    11: "the file system is not NTFS",
+    12: "the platform is not supported",
+    13: "the target is on another drive",
+    14: "the folder is not empty",
+    15: "another program has the file open",
+    16: "the start file is invalid",
+    17: "a privilege is not held",
+    21: "invalid parameter",
+}
+"""What methods of CIM_DataFile return (CIM_DataFile, Windows Management Instrumentation)."""
+
+
+def describe_return_code(code: int) -> str:
+    """What a file method means by a return value: `10, the target exists already`."""
+    text = RETURN_CODES.get(code)
+    return f"{code}, {text}" if text else str(code)

@@ -1,0 +1,108 @@
+"""File paths as Windows reads them, and the expansion of %VARIABLES%."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+
+from converge.model.names import fold, same
+
+_VARIABLE = re.compile(r"%([^%]+)%")
+_ABSOLUTE = re.compile(r"^(?:[A-Za-z]:\\|\\\\[^\\]+\\[^\\]+)")
+_FORBIDDEN = re.compile(r'[<>"|?*\x00-\x1f]')
+
+
+def normalise(path: str) -> str:
+    """One spelling for one path: backslashes, none doubled, none trailing except a drive's root. Case is kept."""
+    text = path.strip().replace("/", "\\")
+    unc = text.startswith("\\\\")
+    text = re.sub(r"\\+", r"\\", text)
+    if unc:
+        text = "\\" + text
+    if len(text) == 3 and text[1:] == ":\\":
+        return text
+    if len(text) == 2 and text[1] == ":":
+        return text + "\\"
+    return text.rstrip("\\")
+
+
+def is_absolute(path: str) -> bool:
+    """Whether a path names one place whatever the current folder: a drive and a backslash, or a share."""
+    return bool(_ABSOLUTE.match(path.replace("/", "\\")))
+
+
+def check(path: str) -> str:
+    """The normalised form of an absolute path without variables. Raises ValueError with words for people."""
+    text = normalise(path)
+    if not is_absolute(text):
+        raise ValueError(f"{path!r} is not a full path such as C:\\folder\\file")
+    if found := _FORBIDDEN.search(text):
+        raise ValueError(f"{path!r} holds {found.group()!r}, which no Windows file name may hold")
+    return text
+
+
+def join(folder: str, *names: str) -> str:
+    """A path below a folder."""
+    return normalise("\\".join((folder, *names)))
+
+
+def parent(path: str) -> str:
+    """The folder a path lies in; a drive's root for what lies there and for itself."""
+    text = normalise(path)
+    head, separator, _ = text.rpartition("\\")
+    if not separator:
+        return text
+    return head + "\\" if len(head) == 2 and head[1] == ":" else head
+
+
+def name(path: str) -> str:
+    """The last component of a path."""
+    return normalise(path).rpartition("\\")[2]
+
+
+def drive(path: str) -> str:
+    """The drive, such as `C:`, in the spelling of the path; empty for a share."""
+    return path[:2] if len(path) > 1 and path[1] == ":" else ""
+
+
+def expand(text: str, environment: Mapping[str, str]) -> str:
+    """Replace every %NAME% that the environment knows, in any case; others stay, as Windows leaves them."""
+    known = {fold(key): value for key, value in environment.items()}
+
+    def replacement(match: re.Match[str]) -> str:
+        return known.get(fold(match.group(1)), match.group())
+
+    return _VARIABLE.sub(replacement, text)
+
+
+def is_expanded(text: str) -> bool:
+    """Whether no %VARIABLE% is left in a text."""
+    return _VARIABLE.search(text) is None
+
+
+def same_path(left: str, right: str, environment: Mapping[str, str]) -> bool:
+    """Whether two texts name one path: case, surrounding quotes, a trailing backslash and expansion do not count."""
+
+    def comparable(text: str) -> str:
+        return normalise(expand(text.strip().strip('"'), environment))
+
+    return same(comparable(left), comparable(right))
+
+
+def is_within(path: str, folder: str) -> bool:
+    """Whether a path is a folder or lies below it."""
+    inner, outer = fold(normalise(path)), fold(normalise(folder))
+    return inner == outer or inner.startswith(outer.rstrip("\\") + "\\")
+
+
+def executable_of(command: str) -> str:
+    """The program's path of a service's command line, without quotes and arguments.
+
+    An unquoted path with blanks is read as far as its `.exe`, as the service manager finds it in practice
+    (CreateProcess tries each blank in turn).
+    """
+    text = command.strip()
+    if text.startswith('"'):
+        return normalise(text[1:].partition('"')[0])
+    found = re.match(r"(.*?\.exe)(?:\s|$)", text, re.IGNORECASE)
+    return normalise(found.group(1) if found else text.partition(" ")[0])
