@@ -40,10 +40,15 @@ class Position:
 
 @dataclass(frozen=True, slots=True)
 class WayBack:
-    """Whether a change can be taken back: full, partial or none, and why not fully."""
+    """Whether a change can be taken back: full, partial or none, and why not fully.
+
+    `must_accept` is set where something is lost for good that nobody recorded (a raw text, a site's configuration):
+    then the change is made only when the loss was accepted aloud.
+    """
 
     kind: Literal["full", "partial", "none"] = "full"
     reason: str = ""
+    must_accept: bool = False
 
     def __str__(self) -> str:
         return f"{self.kind} ({self.reason})" if self.reason else self.kind

@@ -30,3 +30,10 @@ class Machine(Observer, Protocol):
 
     def perform(self, action: AnyAction) -> Performed:
         """Do one thing. Raises ActionRefused when the host said no, Interrupted when nobody knows."""
+
+
+class RehearsalMachine(Machine, Protocol):
+    """A machine that asks the real host and acts in memory."""
+
+    def suppose(self, after: str) -> None:
+        """Hold from now on that a person or program did `after`: whatever is absent may be there then."""

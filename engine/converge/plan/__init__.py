@@ -1,0 +1,1 @@
+"""Deciding what to do, from answers alone: gathering them in few rounds, comparing, choosing actions."""

@@ -1,0 +1,114 @@
+"""Which answers an action may change. Doubt counts as yes: asking again costs a request, believing costs the truth."""
+
+from __future__ import annotations
+
+from converge.model.action import (
+    AnyAction,
+    CopyFile,
+    InvokeCimMethod,
+    MoveDirectory,
+    MoveFile,
+    NewDirectory,
+    NewRegistryKey,
+    RemoveDirectory,
+    RemoveFile,
+    RemoveRegistryKey,
+    RemoveRegistryValue,
+    RestartComputer,
+    ResumeService,
+    RunCommand,
+    SetRegistryValue,
+    SetServiceImagePath,
+    SetServiceStartMode,
+    StartService,
+    StopService,
+    WriteFile,
+)
+from converge.model.names import fold, same
+from converge.model.query import (
+    AnyQuery,
+    CimInstances,
+    Directory,
+    Events,
+    File,
+    OperatingSystem,
+    RegistryKey,
+    RegistrySearch,
+    RegistryValue,
+    Service,
+    ServiceStartTime,
+)
+from converge.model.registry import Hive, RegistryPath
+
+_SERVICES = RegistryPath(Hive.LOCAL_MACHINE, r"SYSTEM\CurrentControlSet\Services")
+
+
+def may_change(action: AnyAction, query: AnyQuery) -> bool:
+    """Whether performing the action may change the answer to the query.
+
+    A registry search is kept through writes to single values: what it found is confirmed value by value anyway.
+    """
+    match action:
+        case RunCommand() | RestartComputer() | InvokeCimMethod():
+            return not (isinstance(query, OperatingSystem) and not isinstance(action, RestartComputer))
+        case (
+            SetRegistryValue(key=key)
+            | RemoveRegistryValue(key=key)
+            | NewRegistryKey(key=key)
+            | RemoveRegistryKey(key=key)
+        ):
+            return _registry_may_change(action, key, query)
+        case StartService() | StopService() | ResumeService():
+            return isinstance(query, Service | ServiceStartTime | Events | CimInstances)
+        case SetServiceStartMode(name=name) | SetServiceImagePath(name=name):
+            return isinstance(query, Service) or _is_about_key(query, _SERVICES / name)
+        case CopyFile(source=source, target=target) | MoveFile(source=source, target=target):
+            return _file_may_change((source, target), query)
+        case WriteFile(path=path) | RemoveFile(path=path):
+            return _file_may_change((path,), query)
+        case NewDirectory(path=path) | RemoveDirectory(path=path):
+            return _folder_may_change((path,), query)
+        case MoveDirectory(source=source, target=target):
+            return _folder_may_change((source, target), query)
+
+
+def _registry_may_change(action: AnyAction, key: RegistryPath, query: AnyQuery) -> bool:
+    if isinstance(query, RegistryValue):
+        if isinstance(action, SetRegistryValue | RemoveRegistryValue):
+            return query.key == key and same(query.name, action.name)
+        return query.key.is_within(key)
+    if isinstance(query, RegistryKey):
+        return query.key.is_within(key) or key.is_within(query.key)
+    if isinstance(query, Service):
+        return key.is_within(_SERVICES / query.name)
+    return isinstance(query, RegistrySearch) and isinstance(action, RemoveRegistryKey)
+
+
+def _is_about_key(query: AnyQuery, key: RegistryPath) -> bool:
+    return isinstance(query, RegistryKey | RegistryValue) and query.key.is_within(key)
+
+
+def _file_may_change(paths: tuple[str, ...], query: AnyQuery) -> bool:
+    if isinstance(query, File):
+        return any(same(query.path, path) for path in paths)
+    if isinstance(query, Directory):
+        return any(same(query.path, folder_of(path)) for path in paths)
+    return False
+
+
+def _folder_may_change(paths: tuple[str, ...], query: AnyQuery) -> bool:
+    if not isinstance(query, File | Directory):
+        return False
+    return any(lies_in(query.path, path) or lies_in(path, query.path) for path in paths)
+
+
+def folder_of(path: str) -> str:
+    """The folder of a normalised path."""
+    head = path.rpartition("\\")[0]
+    return head + "\\" if head.endswith(":") else head
+
+
+def lies_in(path: str, folder: str) -> bool:
+    """Whether a normalised path is a folder or lies below it."""
+    inner, outer = fold(path), fold(folder)
+    return inner == outer or inner.startswith(outer.rstrip("\\") + "\\")
