@@ -54,7 +54,7 @@ class Properties(Mapping[str, "Value"]):
         self._folded = {name.casefold(): name for name in self._values}
 
     def __getitem__(self, name: str) -> Value:
-        return self._values[self._folded[name.casefold()]]
+        return self._values[name if name in self._values else self._folded[name.casefold()]]
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._values)
@@ -206,7 +206,9 @@ def instance_element(instance: Instance, *, tag: str = "") -> Markup:
         content = xml.join(property_elements(name, value, prefix="") for name, value in properties)
         return element("w:XmlFragment", content, attributes=xml.declarations(["xsi", "w"]))
     content = xml.join(property_elements(name, value) for name, value in properties)
-    return element(tag or f"p:{instance.class_name}", content, attributes=class_attributes(instance.class_name, instance.class_uri))
+    return element(
+        tag or f"p:{instance.class_name}", content, attributes=class_attributes(instance.class_name, instance.class_uri)
+    )
 
 
 def class_attributes(class_name: str, class_uri: str) -> dict[str, str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import uuid
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -92,7 +91,9 @@ def _must(value: bool = True) -> dict[str, str]:
     return {"s:mustUnderstand": "true" if value else "false"}
 
 
-def request_bytes(action: str, target: Target, *, header: RequestHeader, body: Markup, prefixes: Iterable[str] = ()) -> bytes:
+def request_bytes(
+    action: str, target: Target, *, header: RequestHeader, body: Markup, prefixes: Iterable[str] = ()
+) -> bytes:
     """A whole request. Raises LocalProtocolError for text that XML cannot carry."""
     reply_to = element("a:Address", ANONYMOUS, attributes=_must())
     optional = {"xml:lang": header.locale} | _must(False)
@@ -140,12 +141,14 @@ def _option(option: Option) -> Markup:
     return element("w:Option", option.value, attributes=attributes)
 
 
-def response_bytes(header: ResponseHeader, *, body: Markup, prefixes: Iterable[str], extra: Markup = Markup("")) -> bytes:  # noqa: B008
+def response_bytes(
+    header: ResponseHeader, *, body: Markup, prefixes: Iterable[str], extra: Iterable[Markup] = ()
+) -> bytes:
     """A whole answer, declaring what a host declares for its kind. `extra` are further headers."""
     activity = [element("p:ActivityId", header.activity_id)] if header.activity_id else []
     relates = [element("a:RelatesTo", header.relates_to)] if header.relates_to else []
     parts = [element("a:Action", header.action), element("a:MessageID", header.message_id), *activity]
-    parts += [element("a:To", header.to), *relates, extra]
+    parts += [element("a:To", header.to), *relates, *extra]
     return _envelope(prefixes, header=xml.join(parts), body=body, language="en-US")
 
 

@@ -71,11 +71,14 @@ _PREFIX_BY_NAMESPACE: Final = {uri: prefix for prefix, uri in PREFIXES.items()}
 
 @dataclass(frozen=True, slots=True)
 class ProviderFault:
-    """What the provider behind the service said: its own code and text, and WMI's extended status if it sent one."""
+    """What the provider behind the service said: its own code and text, and WMI's extended status if it sent one.
+
+    Providers of shells say a text without a code (None).
+    """
 
     provider: str
     path: str
-    code: int
+    code: int | None
     message: str
     machine: str = ""
     extended_status: cim.Instance | None = None
@@ -118,12 +121,18 @@ class Fault:
     def access_denied(self) -> bool:
         """Whether the account lacks a right, rather than the request a sense."""
         codes = {self.code, self.provider.code if self.provider else None}
-        return bool(codes & ACCESS_DENIED_CODES) or self.subcode == "w:AccessDenied" or self.cim_status == CIM_ACCESS_DENIED
+        return (
+            bool(codes & ACCESS_DENIED_CODES)
+            or self.subcode == "w:AccessDenied"
+            or self.cim_status == CIM_ACCESS_DENIED
+        )
 
     @property
     def over_quota(self) -> bool:
         """Whether the host asks for patience: too many operations, shells or too much load."""
-        return self.code in QUOTA_CODES or self.subcode == "w:QuotaLimit" or self.cim_status == CIM_SERVER_LIMITS_EXCEEDED
+        return (
+            self.code in QUOTA_CODES or self.subcode == "w:QuotaLimit" or self.cim_status == CIM_SERVER_LIMITS_EXCEEDED
+        )
 
 
 class RefusedRequest(RemoteProtocolError):
@@ -149,22 +158,20 @@ def fault_body(fault: Fault) -> Markup:
 
 
 def _wsman_fault(fault: Fault) -> Markup:
-    content: str = xml.shown(fault.message or fault.reason)
-    if fault.provider:
-        inner = ProviderFault.__dataclass_fields__ and fault.provider
-        own = element(
-            "f:WSManFault",
-            element("f:Message", xml.shown(inner.message)),
-            attributes=_code_attributes(code=inner.code, machine=inner.machine),
-        )
-        extended = inner.extended_status
-        more = [element("f:ExtendedError", cim.instance_element(cim.shown_instance(extended)))] if extended else []
-        content = element("f:ProviderFault", own, *more, attributes={"provider": inner.provider, "path": inner.path})
-    return element(
-        "f:WSManFault",
-        element("f:Message", content),
-        attributes=_code_attributes(code=fault.code or 0, machine=fault.machine),
-    )
+    content = _provider_element(fault.provider) if fault.provider else xml.shown(fault.message or fault.reason)
+    attributes = _code_attributes(code=fault.code or 0, machine=fault.machine)
+    return element("f:WSManFault", element("f:Message", content), attributes=attributes)
+
+
+def _provider_element(provider: ProviderFault) -> Markup:
+    attributes = {"provider": provider.provider, "path": provider.path}
+    if provider.code is None:
+        return element("f:ProviderFault", xml.shown(provider.message), attributes=attributes)
+    message = element("f:Message", xml.shown(provider.message))
+    own = element("f:WSManFault", message, attributes=_code_attributes(code=provider.code, machine=provider.machine))
+    extended = provider.extended_status
+    more = [element("f:ExtendedError", cim.instance_element(cim.shown_instance(extended)))] if extended else []
+    return element("f:ProviderFault", own, *more, attributes=attributes)
 
 
 def _code_attributes(*, code: int, machine: str) -> dict[str, str]:
@@ -225,8 +232,8 @@ def _provider_fault(node: Element | None) -> ProviderFault | None:
     return ProviderFault(
         provider=node.get("provider") or "",
         path=node.get("path") or "",
-        code=_fault_code(own) or 0,
-        message=_text(xml.child(own, MS_FAULT, "Message")),
+        code=_fault_code(own),
+        message=_text(node if own is None else xml.child(own, MS_FAULT, "Message")),
         machine=(own.get("Machine") or "") if own is not None else "",
         extended_status=cim.parse_instance(extended[0]) if extended is not None and len(extended) else None,
     )

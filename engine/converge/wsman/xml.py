@@ -42,7 +42,9 @@ def element(tag: str, *content: str, attributes: Mapping[str, str] | None = None
     """
     if not _NAME.fullmatch(tag):
         raise LocalProtocolError(f"{tag!r} cannot be the name of an XML element")
-    start = tag + "".join(f' {name}="{_carried(value).translate(_IN_ATTRIBUTE)}"' for name, value in (attributes or {}).items())
+    start = tag + "".join(
+        f' {name}="{_carried(value).translate(_IN_ATTRIBUTE)}"' for name, value in (attributes or {}).items()
+    )
     if not content:
         return Markup(f"<{start}/>")
     inner = "".join(part if isinstance(part, Markup) else _carried(part).translate(_IN_TEXT) for part in content)
@@ -67,7 +69,9 @@ def shown(text: str) -> str:
 def _carried(text: str) -> str:
     unfit = _NOT_XML.search(text)
     if unfit:
-        raise LocalProtocolError(f"the character U+{ord(unfit[0]):04X} cannot be sent to a host", why="XML cannot carry it")
+        raise LocalProtocolError(
+            f"the character U+{ord(unfit[0]):04X} cannot be sent to a host", why="XML cannot carry it"
+        )
     return text
 
 
@@ -79,9 +83,16 @@ def parse(data: bytes, *, limit: int = MAX_BYTES) -> Element:
     prolog = _PROLOG.match(text)
     start = prolog.end() if prolog else 0
     if text.startswith("<!", start):
-        raise RemoteProtocolError("a message with a document type", why="SOAP forbids it, and entities can be used to attack")
+        raise RemoteProtocolError(
+            "a message with a document type", why="SOAP forbids it, and entities can be used to attack"
+        )
     parser = etree.XMLParser(
-        encoding="utf-8", resolve_entities=False, no_network=True, remove_comments=True, remove_pis=True, huge_tree=False
+        encoding="utf-8",
+        resolve_entities=False,
+        no_network=True,
+        remove_comments=True,
+        remove_pis=True,
+        huge_tree=False,
     )
     try:
         root = etree.fromstring(text[start:].encode(), parser)

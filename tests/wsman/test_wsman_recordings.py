@@ -1,0 +1,224 @@
+"""What real hosts sent is understood, and what this end writes is what real hosts and clients wrote."""
+
+from __future__ import annotations
+
+import random
+import re
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import pytest
+from lxml import etree
+from ruamel.yaml import YAML
+
+from converge.errors import RemoteProtocolError
+from converge.wsman import faults, messages
+from converge.wsman.cim import Instance, Properties, Value
+from converge.wsman.envelopes import RequestHeader
+from converge.wsman.faults import Fault, RefusedRequest
+from converge.wsman.messages import Request
+from converge.wsman.operations import Got, Identify, Output, Page, Put
+from converge.wsman.shells import Received, ShellCreated
+
+WIRE = Path(__file__).resolve().parents[2].parent / "shared" / "wire"
+needs_recordings = pytest.mark.skipif(not WIRE.is_dir(), reason=f"the recorded messages are not at {WIRE}")
+
+
+@dataclass(frozen=True)
+class Exchange:
+    """A recorded request and what the host answered; empty if it answered without a message."""
+
+    title: str
+    request: bytes
+    answer: bytes
+
+
+def exchanges() -> list[Exchange]:
+    """Every recorded pair of request and answer."""
+    found = []
+    for path in sorted(WIRE.glob("pypsrp/*.yml")):
+        for number, message in enumerate(YAML(typ="safe").load(path.read_text(encoding="utf-8"))["messages"]):
+            answer = message["response"] or ""
+            found.append(Exchange(f"{path.stem}-{number}", message["request"].encode(), answer.encode()))
+    return found
+
+
+def answers() -> list[tuple[str, bytes]]:
+    """Every recorded answer, alone or of a pair."""
+    files = [path for path in sorted(WIRE.rglob("*.xml")) if not path.name.startswith(("Put", "send_0"))]
+    alone = [(str(path.relative_to(WIRE)), path.read_bytes()) for path in files]
+    return alone + [(exchange.title, exchange.answer) for exchange in exchanges() if exchange.answer]
+
+
+pytestmark = [needs_recordings, pytest.mark.timeout(60)]
+
+# Not WMI instances but documents of their own, whose declarations this end never writes; and an echoed environment.
+NOT_WRITTEN = ("test_wsman_update_envelope", "test_winrs_environment-0")
+# Asked for with options of a shell that this end never asks for.
+NOT_ASKED = ("test_psrp", "test_winrs_environment-0", "test_winrs_extra_opts-0", "test_winrs_fail_poll_process-1")
+
+
+@pytest.mark.parametrize(("title", "data"), answers(), ids=lambda value: value if isinstance(value, str) else "")
+def test_every_recorded_answer_is_understood(title: str, data: bytes) -> None:
+    assert messages.parse_answer(data).header.message_id or "send_1" in title
+
+
+@pytest.mark.parametrize("exchange", exchanges(), ids=lambda exchange: exchange.title)
+def test_an_answer_is_written_byte_for_byte_as_the_host_wrote_it(exchange: Exchange) -> None:
+    if not exchange.answer or exchange.title.startswith(NOT_WRITTEN):
+        pytest.skip("no answer that this end would write")
+    answer = messages.parse_answer(exchange.answer)
+    if isinstance(answer.body, Got):
+        pytest.skip("an instance outside WMI")
+    try:
+        request = messages.parse_request(exchange.request)
+    except RefusedRequest as refused:
+        written = messages.build_fault(
+            answer.body if isinstance(answer.body, Fault) else refused.fault,
+            message_id=answer.header.message_id,
+            relates_to=answer.header.relates_to,
+            activity_id=answer.header.activity_id,
+        )
+    else:
+        related = Request(request.operation, header=_related(request, answer.header.relates_to))
+        written = messages.build_answer(
+            answer.body, request=related, message_id=answer.header.message_id, activity_id=answer.header.activity_id
+        )
+    assert written.decode() == exchange.answer.decode().strip()
+
+
+def _related(request: Request, message_id: str) -> RequestHeader:
+    return RequestHeader(to=request.header.to, message_id=message_id)
+
+
+@pytest.mark.parametrize("name", sorted(path.name for path in WIRE.glob("txwinrm/Win32_*.xml")))
+def test_a_page_of_instances_is_written_byte_for_byte_as_the_host_wrote_it(name: str) -> None:
+    recorded = (WIRE / "txwinrm" / name).read_bytes()
+    page = messages.parse_answer(recorded).body
+    assert isinstance(page, Page)
+    assert page.items
+    written = replace(page, items=tuple(_with_times(item) for item in page.items)).body()
+    assert written in recorded.decode("utf-8-sig")
+
+
+def _with_times(item: Instance) -> Instance:
+    """The instance with its times as values: a recording does not tell them from text once they are read."""
+    properties: dict[str, Value] = {}
+    for name, value in item.properties.items():
+        moment = item.properties.datetime(name) if re.fullmatch(r"\d{4}-\d\d-\d\dT[\d:.]+Z", str(value)) else None
+        properties[name] = moment or value
+    return replace(item, properties=Properties(properties))
+
+
+@pytest.mark.parametrize("exchange", exchanges(), ids=lambda exchange: exchange.title)
+def test_a_request_equals_the_recorded_one_of_the_same_operation(exchange: Exchange) -> None:
+    if exchange.title.startswith(NOT_ASKED):
+        pytest.skip("a request with options that this end never sends")
+    request = messages.parse_request(exchange.request)
+    assert not isinstance(request.operation, Identify)
+    written = messages.build_request(request.operation, header=request.header)
+    assert _canonical(written) == _canonical(exchange.request)
+
+
+def _canonical(data: bytes) -> tuple[object, object]:
+    """Header in any order, body in its own; names by namespace."""
+    header, body = etree.fromstring(data)
+    return sorted(map(repr, map(_tree, header))), _tree(body)
+
+
+def _tree(node: etree._Element) -> tuple[object, ...]:
+    attributes = {name: text.lower() for name, text in node.attrib.items() if text != "False"}
+    return (node.tag, sorted(attributes.items()), (node.text or "").strip(), [_tree(child) for child in node])
+
+
+def test_recorded_requests_of_windows_own_client_are_understood() -> None:
+    request = messages.parse_request((WIRE / "omi" / "Put1.xml").read_bytes())
+    assert isinstance(request.operation, Put)
+    properties = request.operation.instance.properties
+    assert properties.text("ProductName") == "OMI"
+    assert properties.array("ConfigNameSpaces") == ("root#omi", "root#check", "interop", "root#cimv2")
+    assert ("__cimnamespace", "root/omi") in request.operation.target.selectors
+    assert [option.kind for option in request.operation.target.options][:2] == ["xs:string", "xs:int"]
+
+
+def test_a_timeout_that_is_negative_is_refused_as_the_host_refused_it() -> None:
+    exchange = next(pair for pair in exchanges() if pair.title == "test_psrp_is_alive_other_wsman_error-3")
+    answer = messages.parse_answer(exchange.answer).body
+    with pytest.raises(RefusedRequest) as refused:
+        messages.parse_request(exchange.request)
+    assert isinstance(answer, Fault)
+    assert (refused.value.fault.subcode, refused.value.fault.code) == (answer.subcode, answer.code)
+
+
+def test_the_recorded_method_call_yields_its_array_and_return_value() -> None:
+    output = messages.parse_answer((WIRE / "openwsman" / "EnumKey.xml").read_bytes()).body
+    assert isinstance(output, Output)
+    assert output.method == "EnumKey"
+    assert output.properties.array("sNames")[:2] == ("AddressBook", "Branding")
+    assert len(output.properties.array("snames")) == 26
+    assert output.properties.integer("ReturnValue") == 0
+
+
+def test_recorded_faults_tell_code_subcode_and_what_the_provider_said() -> None:
+    def read(path: str) -> Fault:
+        body = messages.parse_answer((WIRE / path).read_bytes()).body
+        assert isinstance(body, Fault)
+        return body
+
+    missing = read("omi/fault_get_instance_not_found_2012R2.xml")
+    assert (missing.code, missing.subcode) == (faults.RESOURCE_NOT_FOUND, "a:DestinationUnreachable")
+    assert missing.provider is not None
+    assert missing.provider.extended_status is not None
+    assert missing.provider.extended_status.properties.text("Operation") == "GetObject"
+    for path in ("winrb/soap_fault_v1.xml", "winrb/soap_fault_v2.xml"):
+        fault = read(path)
+        assert (fault.code, fault.subcode) == (faults.INVALID_FILTER, "n:CannotProcessFilter")
+        assert fault.text == "The specified class does not exist in the given namespace."
+    quota = read("winrb/wmi_error_v2.xml")
+    assert (quota.code, quota.cim_status, quota.over_quota) == (faults.QUOTA_SHELLS, 27, True)
+    busy = read("txwinrm/max_concurrent.xml")
+    assert (busy.code, busy.subcode, busy.over_quota) == (faults.QUOTA_OPERATIONS, "w:InternalError", True)
+    unknown = read("pywinrm/test_wsman_fault_must_understand_0.xml")
+    assert (unknown.value, unknown.not_understood) == ("s:MustUnderstand", "wsman:ResourceUri")
+
+
+def test_recorded_shells_of_every_version_name_themselves() -> None:
+    for path in ("winrb/open_shell_v1.xml", "winrb/open_shell_v2.xml", "txwinrm/data_shell/create_resp.xml"):
+        shell = messages.parse_answer((WIRE / path).read_bytes()).body
+        assert isinstance(shell, ShellCreated)
+        assert len(shell.shell_id) in (36, 41)
+    received = messages.parse_answer((WIRE / "txwinrm/data_shell/receive_resp_01.xml").read_bytes()).body
+    assert isinstance(received, Received)
+    assert (received.state, received.exit_code) == ("Running", None)
+    assert received.streams[0].data == b"\r\n"
+
+
+def test_mangled_recordings_are_read_or_refused_and_nothing_else() -> None:
+    source = random.Random(20)
+    short = [data for _, data in answers() if len(data) < 6000] + [pair.request for pair in exchanges()[:20]]
+    for _ in range(1500):
+        mangled = _mangled(bytearray(source.choice(short)), source)
+        for parse in (messages.parse_answer, messages.parse_request):
+            try:
+                parse(mangled)
+            except RemoteProtocolError:
+                continue
+
+
+def _mangled(data: bytearray, source: random.Random) -> bytes:
+    for _ in range(source.randint(1, 4)):
+        at = source.randrange(len(data))
+        match source.randrange(5):
+            case 0:
+                del data[at:]
+                data.append(0x20)
+            case 1:
+                data[at] = source.randrange(256)
+            case 2:
+                del data[at : at + source.randrange(1, 200)]
+                data.append(0x20)
+            case 3:
+                data[at:at] = data[: source.randrange(1, 200)]
+            case _:
+                data[at:at] = source.choice([b"<", b">", b"&x;", b"]]>", b"<a>", b'xsi:nil="true"', b"<!DOCTYPE x>"])
+    return bytes(data)
