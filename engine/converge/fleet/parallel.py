@@ -1,0 +1,164 @@
+"""Hosts in parallel, one thread per host in flight; results are handed on as they come and kept by nobody here."""
+
+from __future__ import annotations
+
+import queue
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+
+from converge.errors import ConvergeError, HostUnreachable, Undecided
+from converge.fleet.stop import StopToken
+from converge.model.change import HostResult, Problem, Status
+
+Work = Callable[[str, StopToken], HostResult]
+TICK = 0.05  # seconds between two looks at the stop token
+GRACE = 1.5  # seconds that hosts under way get to reach their next boundary once the end was asked for
+STACK_SIZE = (
+    1024 * 1024
+)  # bytes of stack for one host; the system's default of 8 MiB is what limits threads in containers
+
+
+@dataclass(slots=True)
+class Fleet:
+    """How to run many hosts: `forks` at once, `stop` to end early, `on_bug` to keep a bug's traceback and put it into words.
+
+    `abandoned` says whether hosts that were still under way at the end may have been changed (`unknown`), or were only
+    looked at (`undecided`).
+    """
+
+    forks: int = 50
+    stop: StopToken = field(default_factory=StopToken)
+    on_bug: Callable[[str, BaseException], Problem] | None = None
+    abandoned: Status = Status.UNKNOWN
+    grace: float = GRACE
+
+    def run(self, hosts: Iterable[str], work: Work, *, on_result: Callable[[HostResult], None]) -> None:
+        """Work on every host; `on_result` is called in this thread, once per host, as they end.
+
+        An error or a bug in one host's work is that host's result. Once the end is asked for, no further host is begun,
+        those under way get `grace` seconds to stop by themselves, and every host that did not end is told as such.
+        """
+        flight = _Flight(self, hosts, work)
+        try:
+            flight.land(on_result)
+        finally:
+            # Whatever ended this loop (a reader that went away, a bug in a report) ends the work as well.
+            flight.closed.set()
+
+
+class _Flight:
+    """One run over the hosts: who is waiting, who is under way, what came back."""
+
+    def __init__(self, fleet: Fleet, hosts: Iterable[str], work: Work) -> None:
+        self.fleet = fleet
+        self.work = work
+        self.closed = threading.Event()
+        self._waiting: Iterator[str] = iter(hosts)
+        self._under_way: dict[str, None] = {}
+        self._lock = threading.Lock()
+        self._results: queue.Queue[HostResult] = queue.Queue(maxsize=max(1, fleet.forks))
+
+    def land(self, on_result: Callable[[HostResult], None]) -> None:
+        threads = 0
+        deadline: float | None = None
+        while True:
+            if threads < self.fleet.forks and (host := self._next()) is not None:
+                self._start(host)
+                threads += 1
+                if self._results.empty():
+                    continue  # fill up first, hand on what is there in between
+            try:
+                on_result(self._results.get(timeout=TICK))
+                continue
+            except queue.Empty:
+                pass
+            if not self._busy():
+                break
+            if self.fleet.stop.is_set():
+                deadline = deadline or time.monotonic() + self.fleet.grace
+                if self.fleet.stop.at_once or time.monotonic() >= deadline:
+                    break
+        self._tell_the_rest(on_result)
+
+    def _busy(self) -> bool:
+        with self._lock:
+            return bool(self._under_way) or not self._results.empty()
+
+    def _next(self, ended: str | None = None) -> str | None:
+        """The next host, under way from now on in place of the one that ended; None when none is left or the end was asked for."""
+        with self._lock:
+            if ended is not None:
+                self._under_way.pop(ended, None)
+            if self.fleet.stop.is_set() or self.closed.is_set():
+                return None
+            host = next(self._waiting, None)
+            if host is not None:
+                self._under_way[host] = None
+            return host
+
+    def _start(self, host: str) -> None:
+        previous = threading.stack_size(STACK_SIZE)
+        try:
+            threading.Thread(target=self._fly, args=(host,), name=f"host {host}", daemon=True).start()
+        finally:
+            threading.stack_size(previous)
+
+    def _fly(self, host: str | None) -> None:
+        while host is not None:
+            self._hand_on(self._result(host))
+            host = self._next(ended=host)
+
+    def _hand_on(self, result: HostResult) -> None:
+        while not self.closed.is_set():
+            try:
+                self._results.put(result, timeout=1.0)
+                return
+            except queue.Full:
+                continue
+
+    def _result(self, host: str) -> HostResult:
+        started = time.monotonic()
+        try:
+            return self.work(host, self.fleet.stop)
+        except ConvergeError as error:
+            return HostResult(host, _status_of(error), seconds=time.monotonic() - started, error=Problem.of(error))
+        except BaseException as error:  # noqa: BLE001  # a bug met by one host, even a call of exit, must not stop the others
+            return HostResult(host, Status.FAILED, seconds=time.monotonic() - started, error=self._bug(host, error))
+
+    def _bug(self, host: str, error: BaseException) -> Problem:
+        if self.fleet.on_bug is not None:
+            return self.fleet.on_bug(host, error)
+        return Problem("internal", f"a bug in converge: {type(error).__name__}")
+
+    def _tell_the_rest(self, on_result: Callable[[HostResult], None]) -> None:
+        with self._lock:
+            hanging = list(self._under_way)
+            self.closed.set()
+        told = set()
+        while not self._results.empty():
+            result = self._results.get_nowait()
+            told.add(result.host)
+            on_result(result)
+        for host in hanging:
+            if host not in told:
+                on_result(HostResult(host, self.fleet.abandoned, error=_ABANDONED))
+        for host in self._waiting:
+            on_result(HostResult(host, Status.SKIPPED, error=_NOT_BEGUN))
+
+
+def _status_of(error: ConvergeError) -> Status:
+    if isinstance(error, HostUnreachable):
+        return Status.UNREACHABLE
+    if isinstance(error, Undecided):
+        return Status.UNDECIDED
+    return Status.HELD if error.code == "held" else Status.FAILED
+
+
+_ABANDONED = Problem(
+    "stopped",
+    "the run was stopped while this host was under way",
+    try_="run converge again: it looks at what was begun and goes on from there",
+)
+_NOT_BEGUN = Problem("stopped", "the run was stopped before this host was begun")

@@ -1,0 +1,70 @@
+"""What the events of earlier runs leave open on a host, found by walking through them in order."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+
+from converge.model.change import Json
+from converge.model.journal import HandlerOwed, History, OpenAction, OpenProcedure, OpenRestart
+
+
+@dataclass(slots=True)
+class OpenEnds:
+    """Everything begun and not ended so far. Feed it the lines of every run, oldest run first."""
+
+    actions: dict[tuple[str, int], OpenAction] = field(default_factory=dict)
+    owed: dict[tuple[str, str], HandlerOwed] = field(default_factory=dict)
+    restarts: dict[tuple[str, str], OpenRestart] = field(default_factory=dict)
+    procedures: dict[str, OpenProcedure] = field(default_factory=dict)
+
+    def take(self, run: str, event: Mapping[str, Json]) -> None:
+        """Take one journal line of a run into account. Raises KeyError or TypeError for a line that lacks what it must hold."""
+        match event["event"]:
+            case "ActionIntended" | "ActionEnded" | "ActionSettled":
+                self._take_action(run, event)
+            case "HandlerOwed":
+                key = (event["play"], event["handler"])
+                self.owed[key] = HandlerOwed(event["play"], event["handler"], event["since"])
+            case "HandlerPaid":
+                self.owed.pop((event["play"], event["handler"]), None)
+            case "ServicesStopped":
+                restart = OpenRestart(event["handler"], event["service"], tuple(event["dependents"]))
+                self.restarts[(restart.handler, restart.service)] = restart
+            case "ServicesStarted":
+                self.restarts.pop((event["handler"], event["service"]), None)
+            case "ProcedureBegun" | "StepBegun" | "StepEnded" | "ProcedureEnded":
+                self._take_procedure(event)
+            case _:
+                pass  # the rest tells a story, and leaves nothing open
+
+    def _take_action(self, run: str, event: Mapping[str, Json]) -> None:
+        number = event["action_number"]
+        if event["event"] == "ActionIntended":
+            self.actions[(run, number)] = OpenAction(run, number, event["address"], event["action"])
+        elif event["result"] != "unknown":
+            # Settling names the run that left the action open; ending one is said in the run itself.
+            self.actions.pop((event.get("run", run), number), None)
+
+    def _take_procedure(self, event: Mapping[str, Json]) -> None:
+        address = event["address"]
+        known = self.procedures.get(address)
+        if event["event"] == "ProcedureEnded":
+            self.procedures.pop(address, None)
+        elif event["event"] == "ProcedureBegun":
+            # Begun again while still open is resumed: what was finished stays finished.
+            self.procedures[address] = known or OpenProcedure(event["play"], address, (), None)
+        elif known is not None and event["event"] == "StepBegun":
+            self.procedures[address] = replace(known, under_way=event["step"])
+        elif known is not None:
+            finished = (*(step for step in known.finished if step != event["step"]), event["step"])
+            self.procedures[address] = replace(known, finished=finished, under_way=None)
+
+    def history(self) -> History:
+        """What is open now."""
+        return History(
+            actions=tuple(self.actions.values()),
+            owed=tuple(self.owed.values()),
+            restarts=tuple(self.restarts.values()),
+            procedures=tuple(self.procedures.values()),
+        )
