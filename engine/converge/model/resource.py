@@ -90,6 +90,15 @@ class Resource(BaseModel):
         """What leads from one state to the other, in order. Undo calls it with the recorded before as `after`."""
         raise NotImplementedError
 
+    def is_reached(self, answers: Answers) -> bool:
+        """Whether looking again after the actions shows that they did what they should.
+
+        By default: the actual state is the desired one. A restart, or a command without a guard, leaves no such state
+        behind and says otherwise.
+        """
+        actual = self.actual_state(answers)
+        return actual == self.desired_state(actual, answers)
+
     def way_back(self, before: State | None, after: State | None) -> WayBack:
         """Whether the change from before to after could be taken back."""
         del before, after

@@ -1,0 +1,1 @@
+"""One host: walk through its plays, decide, perform, look again, and write down every step."""

@@ -1,0 +1,267 @@
+"""Carrying out one resource: decide, perform, look again until it holds, and say what became of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from typing import Protocol, runtime_checkable
+
+from converge.apply.options import StoppedError
+from converge.apply.performing import POLL, Performer
+from converge.errors import (
+    ActionRefused,
+    ConvergeError,
+    HostUnreachable,
+    Interrupted,
+    NotConverged,
+    ResourceError,
+    Undecided,
+    Unforetold,
+)
+from converge.model.answer import Answers
+from converge.model.change import Change, Problem, Status, WayBack
+from converge.model.journal import ActionSettled, ChangeBegun, ChangeEnded, OpenAction
+from converge.model.query import AnyQuery
+from converge.model.resource import Resource, State
+from converge.plan.decision import Decision, Label, decide, shown, with_outcome
+from converge.plan.memory import gather
+
+
+@runtime_checkable
+class Lasting(Protocol):
+    """A kind that must still be in its desired state some time after it was reached."""
+
+    @property
+    def lasts(self) -> timedelta:
+        """How long after the first look it is looked at once more."""
+
+
+@runtime_checkable
+class Explaining(Protocol):
+    """A kind that can say why it failed, by what the host tells of it."""
+
+    def diagnosis_queries(self, since: datetime) -> Sequence[AnyQuery]:
+        """What to ask after a failure; `since` is the host's clock before the first action."""
+
+    def explain(self, answers: Answers) -> str:
+        """The cause in words, or an empty text."""
+
+
+@runtime_checkable
+class Incomplete(Protocol):
+    """A kind that can be repaired in part: what was found is repaired, and what could not be read leaves it undecided."""
+
+    def incomplete(self, answers: Answers) -> str:
+        """What could not be read, in words; empty when everything could."""
+
+
+@runtime_checkable
+class Unguarded(Protocol):
+    """A kind whose effect no looking can tell unless it has a guard: a command."""
+
+    @property
+    def has_guard(self) -> bool:
+        """Whether a condition tells if it was done."""
+
+
+@dataclass(slots=True)
+class Carrier:
+    """Brings resources of one host to their desired states, one after the other."""
+
+    performer: Performer
+    open_actions: dict[str, list[OpenAction]] = field(default_factory=dict)
+    changes: int = 0
+    before_change: Callable[[], None] = lambda: None  # written before the first action: what the change will owe
+
+    def look(self, resource: Resource) -> Answers:
+        """Everything the resource wants to know, asked where it is not known. Raises HostUnreachable."""
+        return gather((resource.queries,), self.performer.memory)
+
+    def carry_out(self, resource: Resource, label: Label) -> Change:
+        """Decide, and where something differs perform and look again. Raises HostUnreachable, JournalUnavailable, StoppedError."""
+        try:
+            answers = self.look(resource)
+        except ResourceError as error:
+            return shown(resource, Decision(Status.FAILED, reason=error.what, error=Problem.of(error)), label)
+        decision = decide(resource, answers)
+        change = shown(resource, decision, label)
+        self._settle_earlier(resource, decision)
+        if decision.status is not Status.CHANGED:
+            return self._with_gaps(resource, change, answers)
+        if resource.needs_person:
+            return self._ask_person(change)
+        if not decision.actions:
+            return change  # decided after a command that only ran in memory
+        if not self.performer.rehearsing:
+            if decision.way_back.must_accept and not self.performer.options.accept_no_way_back:
+                return with_outcome(change, Status.FAILED, error=_not_accepted(decision.way_back))
+            if settled := self._settled_by_person(resource, change):
+                return settled
+        return self._perform(resource, decision, change, label, answers)
+
+    def _perform(
+        self, resource: Resource, decision: Decision, change: Change, label: Label, answers: Answers
+    ) -> Change:
+        self.changes += 1
+        number = self.changes
+        performer = self.performer
+        since = performer.now() if isinstance(resource, Explaining) and not performer.rehearsing else None
+        self.before_change()
+        self._begin(number, resource, decision, change, label)
+        try:
+            for action in decision.actions:
+                performer.perform(action, change=number, address=change.address, sensitive=label.sensitive)
+            if not performer.rehearsing:
+                self._await_reached(resource)
+        except Interrupted as error:
+            return self._after_interruption(resource, change, error, number)
+        except StoppedError:
+            self._end(number, Status.UNKNOWN, None, "stopped between two actions")
+            raise
+        except (ActionRefused, ResourceError, Undecided) as error:
+            problem = self._explained(resource, error, since)
+            self._end(number, Status.FAILED, None, problem.what)
+            return with_outcome(change, Status.FAILED, error=problem)
+        self._end(number, Status.CHANGED, change.after)
+        return self._with_gaps(resource, change, answers)
+
+    def _begin(self, number: int, resource: Resource, decision: Decision, change: Change, label: Label) -> None:
+        declared = {} if label.sensitive else resource.model_dump(mode="json")
+        self.performer.journal.write(
+            ChangeBegun(
+                number,
+                change.address,
+                resource.kind,
+                dict(resource.key),
+                label.name,
+                label.play,
+                change.before,
+                change.after,
+                str(decision.way_back),
+                declared,
+            )
+        )
+
+    def _end(self, number: int, status: Status, found: object, text: str = "") -> None:
+        self.performer.journal.write(ChangeEnded(number, status.value, found, text))
+
+    def _await_reached(self, resource: Resource) -> None:
+        """Look again until it is reached and has lasted. Raises NotConverged, ResourceError, Undecided."""
+        options = self.performer.options
+        deadline = options.monotonic() + resource.settles_within.total_seconds()
+        while not resource.is_reached(self._fresh(resource)):
+            if options.monotonic() >= deadline:
+                raise NotConverged(self._difference(resource))
+            options.sleep(POLL)
+        lasts = resource.lasts.total_seconds() if isinstance(resource, Lasting) else 0.0
+        if lasts > 0:
+            options.sleep(lasts)
+            if not resource.is_reached(self._fresh(resource)):
+                raise NotConverged(
+                    f"it was reached, and {lasts:g} s later no longer held: {self._difference(resource)}"
+                )
+
+    def _fresh(self, resource: Resource) -> Answers:
+        memory = self.performer.memory
+        memory.forget_these(resource.queries(memory.answers))
+        return self.look(resource)
+
+    def _difference(self, resource: Resource) -> str:
+        answers = self.performer.memory.answers
+        actual = resource.actual_state(answers)
+        return f"looking again shows {_words(actual)}, not {_words(resource.desired_state(actual, answers))}"
+
+    def _after_interruption(self, resource: Resource, change: Change, error: Interrupted, number: int) -> Change:
+        """The line broke during an action: ask the host again what became of it. Nothing is sent twice."""
+        try:
+            reached = resource.is_reached(self._fresh(resource))
+        except (HostUnreachable, Undecided, Unforetold) as silence:
+            problem = Problem(
+                error.code, error.what, f"Looking again was not possible: {silence.what}", "run converge again"
+            )
+            self._end(number, Status.UNKNOWN, None, problem.what)
+            return with_outcome(change, Status.UNKNOWN, error=problem)
+        except ResourceError as wrong:
+            self._end(number, Status.FAILED, None, wrong.what)
+            return with_outcome(change, Status.FAILED, error=Problem.of(wrong))
+        if reached:
+            reason = "the line broke during an action; looking again shows it was done"
+            self._end(number, Status.CHANGED, change.after, reason)
+            return with_outcome(change, Status.CHANGED, reason=reason)
+        why = f"It was not, or not fully, done, and was not sent a second time: {self._difference(resource)}."
+        self._end(number, Status.FAILED, None, why)
+        return with_outcome(
+            change, Status.FAILED, error=Problem(error.code, error.what, why, "run converge again to finish it")
+        )
+
+    def _explained(self, resource: Resource, error: ConvergeError, since: datetime | None) -> Problem:
+        problem = Problem.of(error)
+        if since is None or not isinstance(resource, Explaining):
+            return problem
+        try:
+            queries = resource.diagnosis_queries(since)
+            self.performer.memory.forget_these(queries)
+            cause = resource.explain(self.performer.memory.ask(queries))
+        except (HostUnreachable, Undecided):
+            return problem
+        return replace(problem, why="\n".join(part for part in (problem.why, cause) if part))
+
+    def _settled_by_person(self, resource: Resource, change: Change) -> Change | None:
+        """What a person says of a command that an earlier run began and whose guard, if it has one, cannot tell."""
+        begun = self.open_actions.get(resource.address, [])
+        if not begun or not isinstance(resource, Unguarded) or resource.has_guard:
+            return None
+        host = self.performer.memory.host
+        said = self.performer.options.settle.get(host)
+        if said is None:
+            what = f"this command was begun in run {begun[-1].run} and the line broke: nobody knows whether it was done"
+            try_ = f"look on the host, then --settle {host}=done or --settle {host}=not-done"
+            problem = Problem("needs-settling", what, "It has no guard that could tell, and is never sent twice.", try_)
+            return with_outcome(change, Status.UNKNOWN, error=problem)
+        for earlier in begun:
+            self.performer.journal.write(ActionSettled(earlier.run, earlier.action_number, said, "person"))
+        if said == "not-done":
+            return None
+        return with_outcome(change, Status.OK, reason="a person said that it was done")
+
+    def _settle_earlier(self, resource: Resource, decision: Decision) -> None:
+        """Write down what looking again says of an action whose outcome an earlier run did not learn."""
+        if self.performer.rehearsing or decision.status not in (Status.OK, Status.CHANGED):
+            return
+        if isinstance(resource, Unguarded) and not resource.has_guard:
+            return
+        for earlier in self.open_actions.get(resource.address, ()):
+            done = decision.status is Status.OK
+            self.performer.journal.write(
+                ActionSettled(earlier.run, earlier.action_number, "done" if done else "not-done")
+            )
+
+    def _ask_person(self, change: Change) -> Change:
+        if self.performer.rehearsing:
+            return replace(change, reason="needs a person")
+        problem = Problem(
+            "needs-operator",
+            f"{change.name}: this takes a person",
+            change.reason or "",
+            "do it, then run converge again",
+        )
+        return with_outcome(change, Status.FAILED, error=problem)
+
+    def _with_gaps(self, resource: Resource, change: Change, answers: Answers) -> Change:
+        if not isinstance(resource, Incomplete) or change.status not in (Status.OK, Status.CHANGED):
+            return change
+        gaps = resource.incomplete(answers)
+        if not gaps:
+            return change
+        problem = Problem("undecided", gaps, "What was found was repaired all the same." if change.actions else "")
+        return with_outcome(change, Status.UNDECIDED, error=problem)
+
+
+def _not_accepted(way_back: WayBack) -> Problem:
+    what = f"this change has no way back: {way_back.reason}"
+    return Problem("no-way-back", what, "It was not made.", "--accept-no-way-back, if the loss is acceptable")
+
+
+def _words(state: State | None) -> str:
+    return "nothing there" if state is None else str(state.as_json())

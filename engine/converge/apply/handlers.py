@@ -1,0 +1,149 @@
+"""Handlers of one play: notified by changes, run once at the play's end, owed where that was not possible.
+
+That a handler is owed is written down before the change that notifies it begins, so that no crash can lose it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from converge.apply.carrying import Carrier
+from converge.errors import InputErrors
+from converge.model.action import StartService, StopService
+from converge.model.answer import Answers
+from converge.model.change import Change, Problem, Status
+from converge.model.journal import HandlerOwed, HandlerPaid, History, ServicesStarted, ServicesStopped
+from converge.model.names import fold, same
+from converge.model.play import Declared, Entry, Play, Scope
+from converge.model.query import OperatingSystem, ServiceStartTime
+from converge.model.resource import Resource
+from converge.plan.decision import Label
+from converge.plan.memory import gather
+
+RESTARTS_COMPUTER = "restart_computer"
+
+
+@dataclass(slots=True)
+class Handlers:
+    """What was notified in this run, by the number of the last notifying action, and what earlier runs left owed."""
+
+    carrier: Carrier
+    play: Play
+    history: History
+    scope: Scope
+    notified: dict[str, int] = field(default_factory=dict)
+
+    @contextmanager
+    def owing(self, names: Sequence[str]) -> Iterator[None]:
+        """While a change is made that notifies these handlers: its beginning makes them owed."""
+        performer = self.carrier.performer
+
+        def owe() -> None:
+            for name in names:
+                since = "" if performer.rehearsing else performer.now().isoformat()
+                performer.journal.write(HandlerOwed(self.play.name, name, since))
+
+        self.carrier.before_change = owe
+        try:
+            yield
+        finally:
+            self.carrier.before_change = lambda: None
+
+    def notify(self, names: Sequence[str]) -> None:
+        """A change was made that asks for these handlers."""
+        self.notified.update(dict.fromkeys(names, self.carrier.performer.count))
+
+    def run(self, *, play_failed: bool) -> list[Change]:
+        """Each handler that was notified or is owed, once, in order of definition."""
+        owed = {item.handler: item.since for item in self.history.owed if item.play == self.play.name}
+        changes: list[Change] = []
+        for entry in self.play.handlers:
+            if entry.name in self.notified or entry.name in owed:
+                changes += self._handler(entry, owed.get(entry.name, ""), play_failed=play_failed)
+        return changes
+
+    def _handler(self, entry: Entry, since: str, *, play_failed: bool) -> list[Change]:
+        if play_failed:
+            return [
+                self._shown(
+                    entry, Status.SKIPPED, reason="owed: an entry of the play did not end well; the next run pays it"
+                )
+            ]
+        try:
+            if not entry.when(self.scope):
+                self._paid(entry)
+                return [self._shown(entry, Status.SKIPPED, reason="its `when` does not hold")]
+            declared = entry.declare(self.scope)
+        except InputErrors as error:
+            return [self._shown(entry, Status.FAILED, error=Problem.of(error))]
+        return [self._one(entry, item, since) for item in declared]
+
+    def _one(self, entry: Entry, declared: Declared, since: str) -> Change:
+        resource = declared.resource
+        if self._is_met(entry, resource, since):
+            self._paid(entry)
+            return self._shown(entry, Status.OK, reason="started since the last change that asks for it")
+        performer = self.carrier.performer
+        if resource.kind == RESTARTS_COMPUTER and not performer.options.allow_reboot and not performer.rehearsing:
+            problem = Problem(
+                "reboot-not-allowed", "the computer must be restarted", "", "--allow-reboot, or restart it yourself"
+            )
+            return self._shown(entry, Status.FAILED, error=problem)
+        label = Label(declared.name, self.play.name, entry.position, entry.sensitive, address=f"handler:{entry.name}")
+        self.carrier.before_change = lambda: self._note_stopping(entry, resource)
+        try:
+            change = self.carrier.carry_out(resource, label)
+        finally:
+            self.carrier.before_change = lambda: None
+        if change.status in (Status.OK, Status.CHANGED):
+            self._paid(entry)
+            service = getattr(resource, "name", "")
+            performer.journal.write(ServicesStarted(entry.name, service))
+        return change
+
+    def _note_stopping(self, entry: Entry, resource: Resource) -> None:
+        """Write down which services a restart will stop, in the order in which they must be started again."""
+        answers = self.carrier.performer.memory.answers
+        actual = resource.actual_state(answers)
+        actions = resource.actions(actual, resource.desired_state(actual, answers), answers)
+        service = getattr(resource, "name", "")
+        stopped = {fold(action.name) for action in actions if isinstance(action, StopService)}
+        started = tuple(action.name for action in actions if isinstance(action, StartService))
+        if stopped:
+            dependents = tuple(name for name in started if not same(name, service))
+            self.carrier.performer.journal.write(ServicesStopped(entry.name, service, dependents))
+
+    def _is_met(self, entry: Entry, resource: Resource, since: str) -> bool:
+        """Whether the service was started after the last change that notified the handler."""
+        service = getattr(resource, "name", None)
+        if not isinstance(service, str) or resource.kind == RESTARTS_COMPUTER:
+            return False
+        notified = self.notified.get(entry.name)
+        if notified is not None:
+            return self.carrier.performer.service_starts.get(fold(service), 0) > notified
+        if not since:
+            return False
+        query = ServiceStartTime(service)
+        answers: Answers = gather((lambda _: (query, OperatingSystem()),), self.carrier.performer.memory)
+        started = answers.known(query)
+        return started is not None and started > datetime.fromisoformat(since)
+
+    def _paid(self, entry: Entry) -> None:
+        self.carrier.performer.journal.write(HandlerPaid(self.play.name, entry.name))
+
+    def _shown(
+        self, entry: Entry, status: Status, *, reason: str | None = None, error: Problem | None = None
+    ) -> Change:
+        return Change(
+            f"handler:{entry.name}",
+            {"kind": entry.kind, "name": entry.name},
+            name=entry.name,
+            play=self.play.name,
+            status=status,
+            reason=reason or (error.what if error else None),
+            error=error,
+            position=entry.position,
+        )

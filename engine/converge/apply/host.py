@@ -1,0 +1,120 @@
+"""One host from its plays to its result: check on a rehearsal, apply on the machine."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime
+
+from converge import __version__
+from converge.apply.backup import touched_keys
+from converge.apply.carrying import Carrier
+from converge.apply.options import ApplyOptions, StoppedError
+from converge.apply.performing import Performer
+from converge.apply.walking import Walk
+from converge.errors import ConvergeError, DeadlineExceeded, HostUnreachable, LoginNotTried, LoginRefused
+from converge.model.change import Change, HostResult, Problem, Status, host_status
+from converge.model.journal import History, Journal, NoJournal, OpenAction, RunBegun, RunEnded
+from converge.model.machine import Machine, Observer, RehearsalMachine
+from converge.model.play import Play
+from converge.plan.memory import ActingMemory
+
+_STOPPED = Problem("stopped", "the run was told to stop", "Nothing was left half-done.", "run converge again")
+UNREACHABLE_CODES = frozenset(error.code for error in (HostUnreachable, LoginRefused, LoginNotTried, DeadlineExceeded))
+Rehearse = Callable[[Observer], RehearsalMachine]
+
+
+def check(
+    plays: Sequence[Play],
+    *,
+    observer: Observer,
+    rehearse: Rehearse,
+    variables: Mapping[str, object],
+    history: History,
+    run: str,
+    options: ApplyOptions,
+) -> HostResult:
+    """What apply would do to this host, by doing it in memory. Sends only reads. Raises nothing of ConvergeError."""
+    began = options.monotonic()
+    walk = _rehearsed(rehearse(observer), run=run, variables=variables, history=history, options=options)
+    error = _through(walk, plays)
+    return _result(observer, walk.changes, error=error, seconds=options.monotonic() - began)
+
+
+def apply(
+    plays: Sequence[Play],
+    *,
+    machine: Machine,
+    rehearse: Rehearse,
+    variables: Mapping[str, object],
+    journal: Journal,
+    options: ApplyOptions,
+) -> HostResult:
+    """Bring this host to its desired state: look, keep the registry keys to be touched, perform, look again.
+
+    Raises nothing of ConvergeError: what went wrong is in the result.
+    """
+    began = options.monotonic()
+    changes: list[Change] = []
+    error: Problem | None = None
+    try:
+        history = journal.history()
+        files = tuple(dict.fromkeys(play.file for play in plays))
+        journal.write(RunBegun(journal.run, machine.host, _now(), __version__, files))
+        memory = ActingMemory(machine, run=journal.run)
+        rehearsed = _rehearsed(rehearse(memory), run=journal.run, variables=variables, history=history, options=options)
+        rehearsed.through(plays)
+        performer = Performer(memory, journal, options, rehearsing=False)
+        performer.back_up(touched_keys(rehearsed.carrier.performer.performed))
+        walk = Walk(Carrier(performer, _by_address(history)), variables, history)
+        changes = walk.changes
+        error = _through(walk, plays)
+        status = _result(machine, changes, error=error, seconds=0.0).status
+        journal.write(RunEnded(status.value, _now()))
+    except StoppedError:
+        error = _STOPPED
+    except ConvergeError as failure:
+        error = Problem.of(failure)
+    return _result(machine, changes, error=error, seconds=options.monotonic() - began)
+
+
+def _rehearsed(
+    rehearsal: RehearsalMachine,
+    *,
+    run: str,
+    variables: Mapping[str, object],
+    history: History,
+    options: ApplyOptions,
+) -> Walk:
+    performer = Performer(ActingMemory(rehearsal, run=run), NoJournal(run, history), options, rehearsing=True)
+    return Walk(Carrier(performer, _by_address(history)), variables, history, rehearsal)
+
+
+def _through(walk: Walk, plays: Sequence[Play]) -> Problem | None:
+    """Walk the plays; what ends the walk early is returned, and `walk.changes` holds what was done until then."""
+    try:
+        walk.through(plays)
+    except StoppedError:
+        return _STOPPED
+    except ConvergeError as error:
+        return Problem.of(error)
+    return None
+
+
+def _result(observer: Observer, changes: Sequence[Change], *, error: Problem | None, seconds: float) -> HostResult:
+    status = host_status(tuple(changes))
+    if error is not None and status is not Status.UNKNOWN:
+        status = (
+            Status.UNREACHABLE if error.code in UNREACHABLE_CODES and status is not Status.FAILED else Status.FAILED
+        )
+    return HostResult(observer.host, status, tuple(changes), observer.round_trips, seconds, error)
+
+
+def _by_address(history: History) -> dict[str, list[OpenAction]]:
+    found: dict[str, list[OpenAction]] = {}
+    for action in history.actions:
+        found.setdefault(action.address, []).append(action)
+    return found
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="milliseconds")

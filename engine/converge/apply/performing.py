@@ -1,0 +1,104 @@
+"""Performing one action so that whatever happens is known afterwards: intent first, then the action, then its outcome."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+from converge.apply.backup import keep, touched_keys
+from converge.apply.options import ApplyOptions, StoppedError
+from converge.errors import ActionRefused, Interrupted, ResourceError
+from converge.model.action import (
+    AnyAction,
+    Performed,
+    ResumeService,
+    StartService,
+    StopService,
+    action_as_json,
+)
+from converge.model.change import Json
+from converge.model.facts import ServiceFacts, ServiceState
+from converge.model.journal import ActionEnded, ActionIntended, Journal
+from converge.model.names import fold
+from converge.model.query import OperatingSystem, Service
+from converge.model.registry import RegistryPath
+from converge.plan.memory import ActingMemory
+
+SERVICE_PATIENCE = timedelta(seconds=120)  # how long a service may be pending before its start or stop is a failure
+POLL = 0.5  # seconds between two looks at something that is changing
+
+
+@dataclass(slots=True)
+class Performer:
+    """Does actions on one host, one after the other, and counts them. `rehearsing` means nothing real happens."""
+
+    memory: ActingMemory
+    journal: Journal
+    options: ApplyOptions
+    rehearsing: bool
+    count: int = 0
+    performed: list[AnyAction] = field(default_factory=list)
+    service_starts: dict[str, int] = field(default_factory=dict)  # folded name -> the action's number
+    _kept: set[RegistryPath] = field(default_factory=set)
+    _asked_at: tuple[datetime, float] | None = None
+
+    def perform(self, action: AnyAction, *, change: int, address: str, sensitive: bool = False) -> Performed:
+        """Do one thing and wait until its service, if it has one, is no longer pending.
+
+        Raises ActionRefused, Interrupted, JournalUnavailable (then it was not sent) and StoppedError.
+        """
+        if self.options.stop():
+            raise StoppedError
+        self.back_up(touched_keys((action,)))
+        self.count += 1
+        number = self.count
+        words: dict[str, Json] = action_as_json(action)
+        if sensitive:
+            words = {"action": words["action"]}
+        self.journal.write(ActionIntended(number, change, address, words))
+        try:
+            result = self.memory.perform(action)
+        except ActionRefused as error:
+            self.journal.write(ActionEnded(number, "refused", error.code, error.what))
+            raise
+        except Interrupted as error:
+            self.journal.write(ActionEnded(number, "unknown", error.code, error.what))
+            raise
+        self.journal.write(ActionEnded(number, "done", str(result.code), result.output[:2000] if not sensitive else ""))
+        self.performed.append(action)
+        if isinstance(action, StartService):
+            self.service_starts[fold(action.name)] = number
+        if isinstance(action, StartService | StopService | ResumeService) and not self.rehearsing:
+            self._await_service(action.name)
+        return result
+
+    def back_up(self, keys: Iterable[RegistryPath]) -> None:
+        """Keep registry keys before they are touched for the first time. Raises JournalUnavailable: then nothing may be touched."""
+        new = tuple(key for key in keys if key not in self._kept)
+        if new and not self.rehearsing:
+            keep(new, memory=self.memory, journal=self.journal)
+            self._kept.update(new)
+
+    def now(self) -> datetime:
+        """The host's own clock. Raises Undecided when the host would not tell it."""
+        if self._asked_at is None:
+            system = self.memory.ask((OperatingSystem(),)).value(OperatingSystem())
+            if system is None:
+                raise ResourceError("the host does not tell its time", code="no-clock")
+            self._asked_at = (system.now, self.options.monotonic())
+        asked, moment = self._asked_at
+        return asked + timedelta(seconds=self.options.monotonic() - moment)
+
+    def _await_service(self, name: str) -> None:
+        """Look until the service manager is done with a service, at most SERVICE_PATIENCE. What came of it is judged elsewhere."""
+        query = Service(name)
+        deadline = self.options.monotonic() + SERVICE_PATIENCE.total_seconds()
+        while True:
+            service: ServiceFacts | None = self.memory.ask((query,)).known(query)
+            if service is None or not (service.state.pending or service.state is ServiceState.UNKNOWN):
+                return
+            if self.options.monotonic() >= deadline:
+                return
+            self.options.sleep(POLL)
+            self.memory.forget_these((query,))

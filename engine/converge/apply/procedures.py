@@ -1,0 +1,159 @@
+"""Procedures: every precondition before the first step, each step journaled, a broken one resumed where it stopped."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from converge.apply.carrying import Carrier
+from converge.apply.performing import POLL
+from converge.errors import NotConverged, ResourceError, Undecided, Unforetold
+from converge.model.change import Change, Problem, Status, WayBack
+from converge.model.journal import History, OpenProcedure, ProcedureBegun, ProcedureEnded, StepBegun, StepEnded
+from converge.model.resource import Condition, ProcedureResource, Step
+from converge.plan.decision import Label
+from converge.plan.memory import gather
+
+GOOD = (Status.OK, Status.CHANGED)
+
+
+def carry_out_procedure(carrier: Carrier, procedure: ProcedureResource, label: Label, *, history: History) -> Change:
+    """Bring a procedure to its end, or say why it stopped and where it will resume.
+
+    Raises HostUnreachable, JournalUnavailable, StoppedError.
+    """
+    begun = next((item for item in history.procedures if item.address == procedure.address), None)
+    return _Procedure(carrier, procedure, label, begun).run()
+
+
+@dataclass(slots=True)
+class _Procedure:
+    carrier: Carrier
+    procedure: ProcedureResource
+    label: Label
+    begun: OpenProcedure | None
+
+    def run(self) -> Change:
+        try:
+            if self.begun is None:
+                if self._holds(self.procedure.proof):
+                    return self._shown(Status.OK)
+                unmet = [need.describe() for need in self.procedure.preconditions if not self._holds(need)]
+                if unmet:
+                    problem = Problem(
+                        "precondition-unmet",
+                        "before its first step must hold: " + "; ".join(unmet),
+                        "Nothing was begun.",
+                    )
+                    return self._shown(Status.FAILED, error=problem)
+        except Undecided as error:
+            return self._shown(Status.UNDECIDED, error=Problem.of(error))
+        except Unforetold as error:
+            return self._shown(Status.CHANGED, reason=f"decided after {error.after}")
+        except ResourceError as error:
+            return self._shown(Status.FAILED, error=Problem.of(error))
+        return self._steps()
+
+    def _steps(self) -> Change:
+        performer = self.carrier.performer
+        destructive = self.procedure.way_back(None, None)
+        allowed = performer.rehearsing or self.begun is not None or performer.options.accept_no_way_back
+        if destructive.must_accept and not allowed:
+            what = f"this procedure has no way back: {destructive.reason}"
+            problem = Problem(
+                "no-way-back", what, "Nothing was begun.", "--accept-no-way-back, if the loss is acceptable"
+            )
+            return self._shown(Status.FAILED, error=problem)
+        steps = self.procedure.ordered_steps
+        journal = performer.journal
+        if self.begun is None:
+            journal.write(ProcedureBegun(self.label.play, self.procedure.address, tuple(step.name for step in steps)))
+        finished = set(self.begun.finished) if self.begun else set()
+        done: list[Change] = []
+        for step in steps:
+            if step.name in finished:
+                done.append(self._earlier(step))
+                continue
+            journal.write(StepBegun(self.procedure.address, step.name))
+            change = self._step(step)
+            done.append(change)
+            if change.status not in GOOD:
+                return self._stopped(step, change, tuple(done))
+            journal.write(StepEnded(self.procedure.address, step.name))
+        return self._ended(tuple(done))
+
+    def _step(self, step: Step) -> Change:
+        label = Label(step.name, self.label.play, self.label.position, self.label.sensitive)
+        change = self.carrier.carry_out(step.resource, label)
+        if step.resource.needs_person and self.carrier.performer.rehearsing:
+            return replace(change, reason="needs a person")
+        return change
+
+    def _earlier(self, step: Step) -> Change:
+        resource = step.resource
+        return Change(
+            resource.address,
+            resource.key,
+            name=step.name,
+            play=self.label.play,
+            status=Status.OK,
+            reason="done in an earlier run",
+            position=self.label.position,
+        )
+
+    def _stopped(self, step: Step, change: Change, done: tuple[Change, ...]) -> Change:
+        cause = change.error or Problem(change.status.value, change.reason or change.status.value)
+        resumes = f"It stopped at the step {step.name}; the next run resumes there."
+        problem = replace(cause, why="\n".join(part for part in (cause.why, resumes) if part))
+        return self._shown(change.status, error=problem, steps=done)
+
+    def _ended(self, done: tuple[Change, ...]) -> Change:
+        performer = self.carrier.performer
+        if performer.rehearsing:
+            return self._shown(Status.CHANGED, steps=done)
+        try:
+            self._await_proof()
+        except (ResourceError, Undecided) as error:
+            return self._shown(Status.FAILED, error=Problem.of(error), steps=done)
+        performer.journal.write(ProcedureEnded(self.procedure.address))
+        return self._shown(Status.CHANGED, steps=done)
+
+    def _await_proof(self) -> None:
+        options, memory = self.carrier.performer.options, self.carrier.performer.memory
+        proof = self.procedure.proof
+        deadline = options.monotonic() + self.procedure.settles_within.total_seconds()
+        while True:
+            memory.forget_these(proof.queries(memory.answers))
+            if self._holds(proof):
+                return
+            if options.monotonic() >= deadline:
+                raise NotConverged(f"every step was done, and still this does not hold: {proof.describe()}")
+            options.sleep(POLL)
+
+    def _holds(self, condition: Condition) -> bool:
+        return condition.holds(gather((condition.queries,), self.carrier.performer.memory))
+
+    def _shown(
+        self,
+        status: Status,
+        *,
+        reason: str | None = None,
+        error: Problem | None = None,
+        steps: tuple[Change, ...] = (),
+    ) -> Change:
+        way_back: WayBack = self.procedure.way_back(None, None)
+        actions = tuple(action for step in steps for action in step.actions)
+        return Change(
+            self.procedure.address,
+            self.procedure.key,
+            name=self.label.name,
+            play=self.label.play,
+            status=status,
+            reason=reason or (error.what if error else None),
+            way_back=way_back,
+            before={"done": status is Status.OK},
+            after={"done": True},
+            actions=actions,
+            error=error,
+            position=self.label.position,
+            steps=steps,
+        )

@@ -1,0 +1,48 @@
+"""Finishing a restart that an earlier run broke off: every service it stopped must run again."""
+
+from __future__ import annotations
+
+from converge.apply.carrying import Carrier
+from converge.errors import ActionRefused, Interrupted, Undecided
+from converge.model.action import StartService, action_as_json
+from converge.model.change import Change, Problem, Status
+from converge.model.facts import ServiceState
+from converge.model.journal import OpenRestart, ServicesStarted
+from converge.model.query import Service
+
+
+def finish_restart(restart: OpenRestart, carrier: Carrier) -> list[Change]:
+    """Start what a broken restart left stopped, in the order it recorded. Nothing to show if everything runs already."""
+    performer = carrier.performer
+    names = (restart.service, *restart.dependents)
+    answers = performer.memory.ask(tuple(Service(name) for name in names))
+    address = f"handler:{restart.handler}"
+    actions: list[StartService] = []
+    try:
+        for name in names:
+            service = answers.value(Service(name))
+            if service is not None and service.state is not ServiceState.RUNNING:
+                actions.append(StartService(name))
+        for action in actions:
+            carrier.changes += 1
+            performer.perform(action, change=carrier.changes, address=address)
+    except (ActionRefused, Interrupted, Undecided) as error:
+        status = Status.UNDECIDED if isinstance(error, Undecided) else Status.FAILED
+        return [_shown(restart, address, status=status, actions=actions, error=Problem.of(error))]
+    performer.journal.write(ServicesStarted(restart.handler, restart.service))
+    return [_shown(restart, address, status=Status.CHANGED, actions=actions)] if actions else []
+
+
+def _shown(
+    restart: OpenRestart, address: str, *, status: Status, actions: list[StartService], error: Problem | None = None
+) -> Change:
+    return Change(
+        address,
+        {"kind": "restart_service", "name": restart.service},
+        name=restart.handler,
+        play="",
+        status=status,
+        reason=error.what if error else "an earlier run stopped these services and was broken off",
+        actions=tuple(action_as_json(action) for action in actions),
+        error=error,
+    )

@@ -1,0 +1,268 @@
+"""Walking through the plays of one host: discover, see whether a play applies, carry out its entries, run its handlers."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from converge.apply.carrying import Carrier
+from converge.apply.handlers import Handlers
+from converge.apply.procedures import carry_out_procedure
+from converge.apply.restarts import finish_restart
+from converge.errors import InputErrors, ResourceError, Undecided, Unforetold
+from converge.model.answer import Answers
+from converge.model.change import Change, Problem, Status
+from converge.model.journal import History
+from converge.model.machine import RehearsalMachine
+from converge.model.play import Declared, Entry, Play, Scope
+from converge.model.query import AnyQuery, Service
+from converge.model.resource import ProcedureResource, Resource
+from converge.plan.decision import Label
+from converge.plan.facts import FACT_QUERIES, facts
+from converge.plan.memory import gather
+
+GOOD = (Status.OK, Status.CHANGED)
+
+
+class SkippedError(Exception):
+    """The play does not apply to this host, and why."""
+
+
+@dataclass(slots=True)
+class Walk:
+    """One pass through the plays of one host, on a real machine or on a rehearsal (`rehearsal` is then set)."""
+
+    carrier: Carrier
+    variables: Mapping[str, object]
+    history: History
+    rehearsal: RehearsalMachine | None = None
+    changes: list[Change] = field(default_factory=list)
+
+    def through(self, plays: Sequence[Play]) -> None:
+        """Every play in order. Raises HostUnreachable, JournalUnavailable, StoppedError; `changes` holds what was done until then."""
+        memory = self.carrier.performer.memory
+        gather([_Prospect(self, play) for play in plays], memory)
+        for restart in self.history.restarts:
+            self.changes += finish_restart(restart, self.carrier)
+        for play in plays:
+            self._play(play)
+
+    def _play(self, play: Play) -> None:
+        try:
+            scope = self._applicable_scope(play)
+        except SkippedError as reason:
+            self._note_play(play, Status.SKIPPED, reason=str(reason))
+            return
+        except Undecided as error:
+            self._note_play(play, Status.UNDECIDED, error=Problem.of(error))
+            return
+        except Unforetold as error:
+            self._note_play(play, Status.CHANGED, reason=f"decided after {error.after}")
+            return
+        except InputErrors as error:
+            self._note_play(play, Status.FAILED, error=Problem.of(error))
+            return
+        _PlayRun(self, play, scope).run()
+
+    def _note_play(
+        self, play: Play, status: Status, *, reason: str | None = None, error: Problem | None = None
+    ) -> None:
+        key = {"kind": "play", "name": play.name}
+        self.changes.append(
+            Change(
+                f"play:{play.name}",
+                key,
+                name=play.name,
+                play=play.name,
+                status=status,
+                reason=reason or (error.what if error else None),
+                error=error,
+                position=play.position,
+            )
+        )
+
+    def _applicable_scope(self, play: Play) -> Scope:
+        """The play's variables for this host. Raises SkippedError, Undecided, Unforetold, InputErrors."""
+        memory = self.carrier.performer.memory
+        known_facts = facts(memory.ask(FACT_QUERIES))
+        begun = any(item.play == play.name for item in self.history.procedures)
+        discovered: dict[str, object] = {}
+        for discovery in play.discover:
+            if discovery.name in self.variables:
+                continue
+            tried = []
+            for candidate in discovery.candidates:
+                finder = candidate(play.scope(self.variables, known_facts, discovered))
+                found = finder.find(gather((finder.queries,), memory))
+                if found is not None:
+                    discovered[discovery.name] = found
+                    break
+                tried.append(finder.describe())
+            else:
+                raise SkippedError(f"{discovery.name} was not found: " + "; ".join(tried))
+        scope = play.scope(self.variables, known_facts, discovered)
+        for applicability in play.applies_when:
+            condition = applicability.that(scope)
+            if not condition.holds(gather((condition.queries,), memory)) and not begun:
+                raise SkippedError(applicability.otherwise(scope))
+        return scope
+
+
+@dataclass(slots=True)
+class _Prospect:
+    """What a play will want to know, as far as it can be told by now. Called anew each round with what is known."""
+
+    walk: Walk
+    play: Play
+    resources: list[Resource] | None = None
+
+    def __call__(self, known: Answers) -> Collection[AnyQuery]:
+        wanted: list[AnyQuery] = list(FACT_QUERIES)
+        if all(query in known for query in FACT_QUERIES):
+            known_facts = facts(known)
+        else:
+            known_facts = {}
+        discovered, complete = self._discovered(known, known_facts, wanted)
+        scope = self.play.scope(self.walk.variables, known_facts, discovered)
+        applies = bool(known_facts) and complete
+        for applicability in self.play.applies_when:
+            applies = self._ask_condition(scope, applicability.that, known, wanted) and applies
+        for resource in self._declared(scope, certain=applies):
+            wishes = _tolerant(resource.queries, known)
+            wanted += wishes if applies else [query for query in wishes if isinstance(query, Service)]
+        return wanted
+
+    def _discovered(
+        self, known: Answers, known_facts: Mapping[str, object], wanted: list[AnyQuery]
+    ) -> tuple[dict[str, object], bool]:
+        discovered: dict[str, object] = {}
+        complete = True
+        for discovery in self.play.discover:
+            if discovery.name in self.walk.variables:
+                continue
+            try:
+                for candidate in discovery.candidates:
+                    finder = candidate(self.play.scope(self.walk.variables, known_facts, discovered))
+                    queries = finder.queries(known)
+                    wanted += queries
+                    if any(query not in known for query in queries):
+                        raise Undecided("not asked yet")
+                    found = finder.find(known)
+                    if found is not None:
+                        discovered[discovery.name] = found
+                        break
+            except (Undecided, Unforetold, ResourceError, InputErrors):
+                pass
+            complete = complete and discovery.name in discovered
+        return discovered, complete
+
+    def _ask_condition(self, scope: Scope, that: object, known: Answers, wanted: list[AnyQuery]) -> bool:
+        try:
+            condition = that(scope)  # type: ignore[operator]  # Applicability.that
+            queries = condition.queries(known)
+            wanted += queries
+            return all(query in known for query in queries) and condition.holds(known)
+        except (Undecided, Unforetold, ResourceError, InputErrors, KeyError):
+            return False
+
+    def _declared(self, scope: Scope, *, certain: bool) -> list[Resource]:
+        if self.resources is not None:
+            return self.resources
+        found: list[Resource] = []
+        for entry in (*self.play.entries, *self.play.handlers):
+            try:
+                if entry.when(scope):
+                    found += [declared.resource for declared in entry.declare(scope)]
+            except (InputErrors, Undecided, Unforetold, ResourceError):
+                continue
+        if certain:
+            self.resources = found
+        return found
+
+
+def _tolerant(queries: object, known: Answers) -> Collection[AnyQuery]:
+    try:
+        return queries(known)  # type: ignore[operator, no-any-return]  # Resource.queries
+    except (Undecided, Unforetold, ResourceError, InputErrors):
+        return ()
+
+
+@dataclass(slots=True)
+class _PlayRun:
+    """The entries and handlers of one play that applies."""
+
+    walk: Walk
+    play: Play
+    scope: Scope
+    ended: dict[str, list[Status]] = field(default_factory=dict)
+    seen: dict[tuple[object, ...], str] = field(default_factory=dict)
+    blocked_by: str = ""
+
+    def run(self) -> None:
+        """Entries in list order, then the handlers that were notified or are owed."""
+        handlers = Handlers(self.walk.carrier, self.play, self.walk.history, self.scope)
+        for entry in self.play.entries:
+            for change in self._entry(entry, handlers):
+                self.walk.changes.append(change)
+                self.ended.setdefault(entry.name, []).append(change.status)
+        failed = any(status not in (*GOOD, Status.SKIPPED) for statuses in self.ended.values() for status in statuses)
+        self.walk.changes += handlers.run(play_failed=failed)
+
+    def _entry(self, entry: Entry, handlers: Handlers) -> Sequence[Change]:
+        if self.blocked_by:
+            return [self._unbound(entry, Status.SKIPPED, reason=f"{self.blocked_by} comes first")]
+        for name in entry.requires:
+            if not all(status in GOOD for status in self.ended.get(name, ())) or not self.ended.get(name):
+                return [self._unbound(entry, Status.SKIPPED, reason=f"requires {name}, which did not end well")]
+        try:
+            if not entry.when(self.scope):
+                return [self._unbound(entry, Status.SKIPPED, reason="its `when` does not hold")]
+            declared = entry.declare(self.scope)
+        except InputErrors as error:
+            return [self._unbound(entry, Status.FAILED, error=Problem.of(error))]
+        return [self._one(entry, item, handlers) for item in declared]
+
+    def _one(self, entry: Entry, declared: Declared, handlers: Handlers) -> Change:
+        resource = declared.resource
+        label = Label(declared.name, self.play.name, entry.position, entry.sensitive)
+        if self.blocked_by:
+            return self._unbound(entry, Status.SKIPPED, reason=f"{self.blocked_by} comes first")
+        twin = self.seen.get(resource.identity)
+        self.seen[resource.identity] = declared.name
+        if twin is not None:
+            problem = Problem(
+                "duplicate",
+                f"{resource.address} is declared twice in this play, also by {twin}",
+                "",
+                "leave one of them",
+            )
+            return self._unbound(entry, Status.FAILED, error=problem)
+        before = self.walk.carrier.performer.count
+        with handlers.owing(entry.notify):
+            if isinstance(resource, ProcedureResource):
+                change = carry_out_procedure(self.walk.carrier, resource, label, history=self.walk.history)
+            else:
+                change = self.walk.carrier.carry_out(resource, label)
+        if self.walk.carrier.performer.count > before or change.status is Status.CHANGED:
+            handlers.notify(entry.notify)
+        if resource.needs_person and change.status is Status.CHANGED and self.walk.rehearsal is not None:
+            self.walk.rehearsal.suppose(declared.name)
+            self.walk.carrier.performer.memory.forget_these(tuple(self.walk.carrier.performer.memory.answers))
+        if (resource.blocks_play or resource.needs_person) and change.status not in GOOD:
+            self.blocked_by = declared.name
+        return change
+
+    def _unbound(
+        self, entry: Entry, status: Status, *, reason: str | None = None, error: Problem | None = None
+    ) -> Change:
+        """A change for an entry that was not carried out."""
+        return Change(
+            f"{entry.kind}:{entry.name}",
+            {"kind": entry.kind, "name": entry.name},
+            name=entry.name,
+            play=self.play.name,
+            status=status,
+            reason=reason or (error.what if error else None),
+            error=error,
+            position=entry.position,
+        )

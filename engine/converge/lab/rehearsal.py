@@ -1,0 +1,225 @@
+"""Check mode: a machine that asks the real host and acts in memory.
+
+Every answer is the host's own, with the effects of what was performed here laid over it, in order. What only a command
+would bring is not guessed: it is "not foretold", and whatever rests on it is decided after that command.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Collection
+from dataclasses import replace
+
+from converge.errors import ActionRefused
+from converge.lab.foretelling import foretell_registry, foretell_service
+from converge.model.action import (
+    AnyAction,
+    CopyFile,
+    InvokeCimMethod,
+    MoveDirectory,
+    MoveFile,
+    NewDirectory,
+    Performed,
+    RemoveDirectory,
+    RemoveFile,
+    RemoveRegistryKey,
+    RunCommand,
+    StartService,
+    WriteFile,
+)
+from converge.model.answer import Absent, Answer, Answers, Found, NotForetold
+from converge.model.facts import DirectoryFacts, FileFacts, ServiceFacts, StartMode
+from converge.model.machine import Observer
+from converge.model.names import fold, same
+from converge.model.query import AnyQuery, Directory, File, OperatingSystem, RegistryKey, Service, ServiceStartTime
+
+Look = Callable[[AnyQuery], Answer[object]]
+
+
+class Rehearsal:
+    """A machine that changes nothing. Performing an action changes what it answers from then on."""
+
+    def __init__(self, observer: Observer) -> None:
+        self._observer = observer
+        self._performed: list[AnyAction] = []
+        self._base: dict[AnyQuery, Answer[object]] = {}
+
+    @property
+    def host(self) -> str:
+        """The host's name in the inventory."""
+        return self._observer.host
+
+    @property
+    def round_trips(self) -> int:
+        """How many requests the looking needed so far."""
+        return self._observer.round_trips
+
+    def ask(self, queries: Collection[AnyQuery]) -> Answers:
+        """The host's answers as they would be after what was performed here. Raises HostUnreachable."""
+        new = tuple(query for query in queries if query not in self._base)
+        if new:
+            self._base.update(self._observer.ask(new))
+        return Answers({query: self._answer(query, len(self._performed)) for query in queries})
+
+    def perform(self, action: AnyAction) -> Performed:
+        """Act in memory. Raises ActionRefused where the host would certainly refuse, as far as its answers are known."""
+        if refusal := self._refusal(action):
+            raise ActionRefused(refusal)
+        self._performed.append(action)
+        return Performed()
+
+    def suppose(self, after: str) -> None:
+        """Hold from now on that `after` was done by a person or program: whatever is absent may be there then."""
+        self._performed.append(RunCommand(argv=(after,), title=after))
+
+    def _answer(self, query: AnyQuery, moment: int) -> Answer[object]:
+        """The answer after the first `moment` actions."""
+        answer = self._base.get(query)
+        if answer is None:
+            answer = self._base[query] = self._observer.ask((query,))[query]
+        for index, action in enumerate(self._performed[:moment]):
+
+            def look(other: AnyQuery, index: int = index) -> Answer[object]:
+                return self._answer(other, index)
+
+            answer = _foretell(action, query, answer=answer, look=look)
+        return answer
+
+    def _known(self, query: AnyQuery) -> Answer[object] | None:
+        """The answer as it would be now, if it needs no further question to the host."""
+        return self._answer(query, len(self._performed)) if query in self._base else None
+
+    def _refusal(self, action: AnyAction) -> str:
+        match action:
+            case CopyFile(source=source, target=target) | MoveFile(source=source, target=target):
+                if isinstance(self._known(File(source)), Absent):
+                    return f"{source} is not there"
+                return f"{target} exists already" if isinstance(self._known(File(target)), Found) else ""
+            case WriteFile(path=path):
+                return f"{path} exists already" if isinstance(self._known(File(path)), Found) else ""
+            case StartService(name=name):
+                return self._start_refusal(name)
+            case RemoveRegistryKey(key=key):
+                contents = self._known(RegistryKey(key))
+                full = isinstance(contents, Found) and contents.value.subkeys  # type: ignore[attr-defined]  # KeyContents
+                return f"{key} has subkeys" if full else ""
+            case _:
+                return ""
+
+    def _start_refusal(self, name: str) -> str:
+        answer = self._known(Service(name))
+        if isinstance(answer, Absent):
+            return f"there is no service {name}"
+        if isinstance(answer, Found) and isinstance(answer.value, ServiceFacts):
+            return f"{name} is disabled" if answer.value.start_mode is StartMode.DISABLED else ""
+        return ""
+
+
+def _foretell(action: AnyAction, query: AnyQuery, *, answer: Answer[object], look: Look) -> Answer[object]:
+    """The answer to a query after one action, given the answer before it and a look at that moment."""
+    if isinstance(action, RunCommand):
+        return _after_command(action, query, answer)
+    if isinstance(action, InvokeCimMethod):
+        return NotForetold(action.method) if isinstance(answer, Absent) else answer
+    if isinstance(query, File):
+        return _foretell_file(action, query, answer=answer, look=look)
+    if isinstance(query, Directory):
+        return _foretell_directory(action, query, answer=answer, look=look)
+    if isinstance(query, Service):
+        return foretell_service(action, query, answer)
+    if isinstance(query, ServiceStartTime) and isinstance(action, StartService) and same(action.name, query.name):
+        system = look(OperatingSystem())
+        return Found(system.value.now) if isinstance(system, Found) else answer  # type: ignore[attr-defined]  # OperatingSystemFacts
+    return foretell_registry(action, query, answer)
+
+
+def _after_command(action: RunCommand, query: AnyQuery, answer: Answer[object]) -> Answer[object]:
+    after = NotForetold(action.title or action.argv[0])
+    if action.decides:
+        return after if query in action.decides else answer
+    return after if isinstance(answer, Absent) else answer
+
+
+def _foretell_file(action: AnyAction, query: File, *, answer: Answer[object], look: Look) -> Answer[object]:
+    path = query.path
+    match action:
+        case CopyFile(source=source, target=target) if same(path, target):
+            return _renamed(look(File(source, query.hashed)), path)
+        case MoveFile(source=source, target=target):
+            if same(path, source):
+                return Absent()
+            return _renamed(look(File(source, query.hashed)), path) if same(path, target) else answer
+        case WriteFile(path=target, content=content) if same(path, target):
+            return Found(FileFacts(target, len(content), sha256=hashlib.sha256(content).hexdigest()))
+        case RemoveFile(path=target) if same(path, target):
+            return Absent()
+        case RemoveDirectory(path=folder) if _is_below(path, folder):
+            return Absent()
+        case MoveDirectory(source=source, target=target):
+            if _is_below(path, source):
+                return Absent()
+            if _is_below(path, target):
+                return _renamed(look(File(source + path[len(target) :], query.hashed)), path)
+    return answer
+
+
+def _foretell_directory(action: AnyAction, query: Directory, *, answer: Answer[object], look: Look) -> Answer[object]:
+    path = query.path
+    match action:
+        case NewDirectory(path=new) if same(path, new) or _is_below(new, path):
+            folder = answer.value if isinstance(answer, Found) else DirectoryFacts(path)
+            return Found(_with_folder(folder, new) if query.listing and _is_below(new, path) else folder)  # type: ignore[arg-type]
+        case RemoveDirectory(path=gone) if same(path, gone):
+            return Absent()
+        case MoveDirectory(source=source, target=target):
+            if same(path, source) or _is_below(path, source):
+                return Absent()
+            if same(path, target) or _is_below(path, target):
+                moved = look(Directory(source + path[len(target) :], query.listing))
+                return Found(replace(moved.value, path=path)) if isinstance(moved, Found) else moved  # type: ignore[type-var]
+        case CopyFile(source=source, target=target) | MoveFile(source=source, target=target) if query.listing:
+            listed = _without_file(answer, source) if isinstance(action, MoveFile) else answer
+            lands_here = same(_folder(target), path)
+            return _with_file(listed, _renamed(look(File(source)), target)) if lands_here else listed
+        case WriteFile(path=target, content=content) if query.listing and same(_folder(target), path):
+            return _with_file(answer, Found(FileFacts(target, len(content))))
+        case RemoveFile(path=target) if query.listing:
+            return _without_file(answer, target)
+    return answer
+
+
+def _renamed(answer: Answer[object], path: str) -> Answer[object]:
+    if isinstance(answer, Found) and isinstance(answer.value, FileFacts):
+        return Found(replace(answer.value, path=path))
+    return answer
+
+
+def _with_file(answer: Answer[object], file: Answer[object]) -> Answer[object]:
+    if not isinstance(answer, Found) or not isinstance(answer.value, DirectoryFacts):
+        return answer
+    if isinstance(file, Found) and isinstance(file.value, FileFacts):
+        return Found(replace(answer.value, files=(*answer.value.files, file.value)))
+    return answer
+
+
+def _without_file(answer: Answer[object], path: str) -> Answer[object]:
+    if isinstance(answer, Found) and isinstance(answer.value, DirectoryFacts):
+        left = tuple(file for file in answer.value.files if not same(file.path, path))
+        return Found(replace(answer.value, files=left))
+    return answer
+
+
+def _with_folder(folder: DirectoryFacts, new: str) -> DirectoryFacts:
+    child = new[len(folder.path.rstrip("\\")) + 1 :].split("\\")[0]
+    if any(same(child, name) for name in folder.directories):
+        return folder
+    return replace(folder, directories=(*folder.directories, child))
+
+
+def _folder(path: str) -> str:
+    head = path.rpartition("\\")[0]
+    return head + "\\" if head.endswith(":") else head
+
+
+def _is_below(path: str, folder: str) -> bool:
+    return fold(path).startswith(fold(folder).rstrip("\\") + "\\")
