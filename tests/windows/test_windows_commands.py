@@ -1,0 +1,116 @@
+"""Command lines reach the program as the arguments they were made of, and a reading command cannot write."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from converge.errors import LocalProtocolError
+from converge.model.registry import Hive, RegistryPath
+from converge.windows.commands import ReadingCommand, command_line
+
+ARGUMENTS = st.text(st.characters(blacklist_categories=("Cs", "Cc"), max_codepoint=0xFFFF), max_size=30)
+SPECIAL = set('()!^"<>&|%')
+
+
+def through_cmd(line: str) -> str:
+    """What cmd.exe hands on of one simple command line: carets escape, quotes protect, and nothing may be left special.
+
+    Written from the rules Microsoft documents for `cmd` (special characters, carets, quotes), not from the code under test.
+    """
+    handed, quoted, index = "", False, 0
+    while index < len(line):
+        character = line[index]
+        if character == "^" and not quoted:
+            index += 1
+            handed += line[index]
+        elif character == '"':
+            quoted = not quoted
+            handed += character
+        else:
+            assert quoted or character not in SPECIAL or character in "()!", (
+                f"cmd would act on {character!r} in {line!r}"
+            )
+            assert character != "%", f"cmd would expand a variable in {line!r}"
+            handed += character
+        index += 1
+    return handed
+
+
+def through_runtime(line: str) -> list[str]:
+    """How the C runtime splits a command line (Parsing C Command-Line Arguments)."""
+    arguments: list[str] = []
+    current, started, quoted, index = "", False, False, 0
+    while index < len(line):
+        character = line[index]
+        if character == "\\":
+            run = len(line[index:]) - len(line[index:].lstrip("\\"))
+            index += run
+            if line[index : index + 1] == '"':
+                current += "\\" * (run // 2)
+                if run % 2:
+                    current += '"'
+                    index += 1
+            else:
+                current += "\\" * run
+            started = True
+            continue
+        if character == '"':
+            quoted, started = not quoted, True
+        elif character in " \t" and not quoted:
+            if started:
+                arguments.append(current)
+            current, started = "", False
+        else:
+            current += character
+            started = True
+        index += 1
+    if started:
+        arguments.append(current)
+    return arguments
+
+
+@given(st.lists(ARGUMENTS, max_size=5))
+def test_arguments_arrive_as_they_were(arguments: list[str]) -> None:
+    argv = ["setup.exe", *arguments]
+    assert through_runtime(through_cmd(command_line(argv))) == argv
+
+
+@pytest.mark.parametrize("argv", [[], [""], ["a", "line\nbreak"], ["a", "nul\x00"]])
+def test_what_no_line_can_carry_is_refused(argv: list[str]) -> None:
+    with pytest.raises(ValueError, match=r"command needs a program|control character"):
+        command_line(argv)
+
+
+@pytest.mark.parametrize(
+    "argv",
+    [
+        ("reg.exe", "add", "HKLM\\SOFTWARE\\X", "/v", "y"),
+        ("reg.exe", "delete", "HKLM\\SOFTWARE\\X", "/f"),
+        ("reg.exe", "query", "HKLM\\SOFTWARE\\X", "/s", "&", "del", "c:\\x"),
+        ("reg.exe", "query", 'HKLM\\"&del c:\\x&"', "/s"),
+        ("reg.exe", "query", "\\\\other\\HKLM\\SOFTWARE"),
+        ("reg.exe", "query", "%TEMP%"),
+        ("reg.exe", "export", "HKLM\\SOFTWARE", "c:\\x.reg"),
+        ("certutil.exe", "-delstore", "my", "x"),
+        ("certutil.exe", "-hashfile", "-urlcache", "SHA256"),
+        ("certutil.exe", "-urlcache", "-f", "http://192.0.2.1/x"),
+        ("cmd.exe", "/c", "reg", "query", "HKLM"),
+        ("a", "&", "b"),
+        (),
+    ],
+)
+def test_an_observers_shell_takes_nothing_that_could_write(argv: tuple[str, ...]) -> None:
+    with pytest.raises(LocalProtocolError):
+        ReadingCommand(argv)
+
+
+def test_the_reading_commands_are_what_they_say() -> None:
+    classes = RegistryPath(Hive.LOCAL_MACHINE, "SOFTWARE\\Classes")
+    assert ReadingCommand.search_registry(classes).line == "reg.exe query HKLM\\SOFTWARE\\Classes /s"
+    spaced = RegistryPath(Hive.LOCAL_MACHINE, "SOFTWARE\\A & B")
+    assert ReadingCommand.query_registry_value(spaced, "").line == 'reg.exe query "HKLM\\SOFTWARE\\A & B" /ve'
+    assert ReadingCommand.hash_file("C:\\a b\\c.dll").line == 'certutil.exe -hashfile "C:\\a b\\c.dll" SHA256'
+    with pytest.raises(LocalProtocolError):
+        ReadingCommand.query_registry_value(classes, "100%")
