@@ -1,0 +1,51 @@
+"""Hosts to which the same happens, told once. Only a digest and one example are kept per group."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass, field
+
+from converge.model.change import HostResult
+from converge.report.document import host_as_json
+
+MOST_GROUPS = 2000  # beyond that, a host of its own kind is told at once instead of being kept
+
+
+@dataclass(slots=True)
+class Group:
+    """Hosts with the same changes: one of them as the example, and the names of all."""
+
+    example: HostResult
+    hosts: list[str] = field(default_factory=list)
+
+
+class Groups:
+    """Results sorted by what happens, whatever the host's name and however long it took."""
+
+    def __init__(self, most: int = MOST_GROUPS) -> None:
+        self._most = most
+        self._groups: dict[bytes, Group] = {}
+
+    def add(self, result: HostResult) -> Group | None:
+        """Take a result in. A group comes back when there are too many to keep it: it must be told now."""
+        digest = _digest(result)
+        group = self._groups.get(digest)
+        if group is None:
+            group = Group(result)
+            if len(self._groups) >= self._most:
+                group.hosts.append(result.host)
+                return group
+            self._groups[digest] = group
+        group.hosts.append(result.host)
+        return None
+
+    def all(self) -> list[Group]:
+        """Every group, in the order in which they first appeared."""
+        return list(self._groups.values())
+
+
+def _digest(result: HostResult) -> bytes:
+    shown = host_as_json(result)
+    del shown["round_trips"], shown["seconds"]
+    return hashlib.sha256(json.dumps(shown, sort_keys=True).encode()).digest()

@@ -1,0 +1,50 @@
+"""Where lines of text go: a terminal with colours, or anything else without. What hosts sent is made visible here."""
+
+from __future__ import annotations
+
+import os
+from typing import Protocol, TextIO
+
+from converge.report.visible import visible
+
+
+class Sink(Protocol):
+    """Takes one line after the other."""
+
+    def line(self, text: str = "", *, style: str = "") -> None:
+        """Write one line. A line break or control character within it is spelled out."""
+
+
+class PlainSink:
+    """Lines without colours. Letters that the stream's encoding lacks are spelled out as well."""
+
+    def __init__(self, out: TextIO) -> None:
+        self._out = out
+        self._encoding = out.encoding or "utf-8"
+
+    def line(self, text: str = "", *, style: str = "") -> None:
+        """Write one line."""
+        del style
+        safe = visible(text).encode(self._encoding, "backslashreplace").decode(self._encoding)
+        self._out.write(safe + "\n")
+
+
+class TerminalSink:
+    """Lines with colours. Markup is never read out of them."""
+
+    def __init__(self, out: TextIO) -> None:
+        from rich.console import Console
+
+        self._console = Console(file=out, markup=False, highlight=False, emoji=False, soft_wrap=True)
+
+    def line(self, text: str = "", *, style: str = "") -> None:
+        """Write one line."""
+        from rich.text import Text
+
+        self._console.print(Text(visible(text), style=style), soft_wrap=True)
+
+
+def sink_for(out: TextIO) -> Sink:
+    """Colours only on a terminal that can show them and whose owner did not set NO_COLOR."""
+    plain = not out.isatty() or os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb"
+    return PlainSink(out) if plain else TerminalSink(out)

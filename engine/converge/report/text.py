@@ -1,0 +1,168 @@
+"""Results as text: what changes, told once for all hosts to which it happens, then a line per host, then the totals."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from converge.model.change import Change, HostResult, Problem, Status
+from converge.report.folding import folded, natural
+from converge.report.groups import Group, Groups
+from converge.report.sink import Sink
+from converge.report.values import difference
+
+_STYLES = {
+    Status.OK: "green",
+    Status.CHANGED: "yellow",
+    Status.FAILED: "bold red",
+    Status.UNREACHABLE: "bold red",
+    Status.UNDECIDED: "magenta",
+    Status.UNKNOWN: "bold red",
+    Status.STALE: "magenta",
+    Status.HELD: "magenta",
+    Status.SKIPPED: "dim",
+}
+_MARK_STYLES = {"-": "red", "+": "green", " ": "dim"}
+_TROUBLE = (Status.FAILED, Status.UNDECIDED, Status.UNKNOWN)
+
+
+@dataclass(frozen=True, slots=True)
+class TextOptions:
+    """`would`: nothing was done yet. `diff`: values are shown. `verbose`: what is in order and what it cost is shown too."""
+
+    would: bool = True
+    diff: bool = True
+    verbose: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class _HostLine:
+    host: str
+    status: Status
+    counts: tuple[tuple[Status, int], ...]
+    round_trips: int
+    seconds: float
+
+
+class TextReport:
+    """Takes results as they come, and tells them grouped at the end."""
+
+    def __init__(self, sink: Sink, options: TextOptions) -> None:
+        self._sink = sink
+        self._options = options
+        self._groups = Groups()
+        self._lines: list[_HostLine] = []
+
+    def host(self, result: HostResult) -> None:
+        """Take one host's result in."""
+        counts = Counter(change.status for change in result.changes)
+        line = _HostLine(result.host, result.status, tuple(counts.items()), result.round_trips, result.seconds)
+        self._lines.append(line)
+        if (too_many := self._groups.add(result)) is not None:
+            self._group(too_many)
+
+    def end(self) -> None:
+        """Tell everything: groups, hosts, totals."""
+        for group in self._groups.all():
+            self._group(group)
+        self._hosts()
+
+    def _group(self, group: Group) -> None:
+        example = group.example
+        told = [change for change in example.changes if self._is_told(change)]
+        if not told and not example.error and not example.skipped_plays:
+            return
+        names = folded(group.hosts)
+        many = f" ({len(group.hosts)} hosts)" if len(group.hosts) > 1 else ""
+        self._sink.line(f"{names}{many}", style="bold")
+        if example.error is not None:
+            self._problem(example.error, subject=names, indent=2)
+        play = ""
+        for change in told:
+            if change.play != play:
+                play = change.play
+                self._sink.line(f"  {play}", style="bold cyan")
+            self._change(change, names, indent=4)
+        for skipped, reason in example.skipped_plays:
+            self._sink.line(f"  skipped: {skipped}: {reason}", style="dim")
+        self._sink.line()
+
+    def _is_told(self, change: Change) -> bool:
+        quiet = change.status in (Status.OK, Status.SKIPPED) and not change.notes
+        return not quiet or self._options.verbose > 0
+
+    def _change(self, change: Change, hosts: str, *, indent: int) -> None:
+        space = " " * indent
+        named = f"  ({change.name})" if change.name and change.name != change.address else ""
+        head = f"{space}{_symbol(change)} {change.address}{named}{self._outcome(change)}"
+        self._sink.line(head, style=_STYLES[change.status])
+        if self._options.diff:
+            self._difference(change, indent=indent + 4)
+        if change.error is not None:
+            self._problem(change.error, subject=f"{hosts} {change.address}", indent=indent + 4)
+        elif change.reason:
+            self._sink.line(f"{space}    {change.reason}", style="dim" if change.status is Status.SKIPPED else "")
+        if change.status is Status.CHANGED and change.way_back.kind != "full":
+            self._sink.line(f"{space}    way back: {change.way_back}", style="magenta")
+        for note in change.notes:
+            self._sink.line(f"{space}    note: {note}", style="dim")
+        if self._options.verbose > 0 and change.actions:
+            actions = ", ".join(str(action.get("action")) for action in change.actions)
+            self._sink.line(f"{space}    by: {actions}", style="dim")
+        for step in change.steps:
+            self._change(step, hosts, indent=indent + 4)
+
+    def _outcome(self, change: Change) -> str:
+        if change.status is Status.CHANGED:
+            return ""
+        return f": {change.status.value}"
+
+    def _difference(self, change: Change, *, indent: int) -> None:
+        if change.status is not Status.CHANGED and not self._has_both_ends(change):
+            return
+        for mark, text in difference(change.before, change.after):
+            self._sink.line(f"{' ' * indent}{mark} {text}", style=_MARK_STYLES[mark])
+
+    def _has_both_ends(self, change: Change) -> bool:
+        return change.status in (Status.FAILED, Status.UNKNOWN) and change.after is not None
+
+    def _problem(self, problem: Problem, *, subject: str, indent: int) -> None:
+        space = " " * indent
+        first, *more = problem.what.splitlines() or [""]
+        self._sink.line(f"{space}{subject}: {first} [{problem.code}]", style="bold red")
+        for line in (*more, *problem.why.splitlines()):
+            self._sink.line(f"{space}{line}")
+        if problem.try_:
+            self._sink.line(f"{space}Try: {problem.try_}", style="cyan")
+
+    def _hosts(self) -> None:
+        width = min(40, max((len(line.host) for line in self._lines), default=0))
+        for line in sorted(self._lines, key=lambda line: natural(line.host)):
+            cost = f"  {line.round_trips} round trips, {line.seconds:.2f} s" if self._options.verbose else ""
+            text = f"{line.host:<{width}}  {self._word(line.status):<13}  {self._counts(line.counts)}{cost}"
+            self._sink.line(text.rstrip(), style=_STYLES[line.status])
+        statuses = Counter(line.status for line in self._lines)
+        many = "host" if len(self._lines) == 1 else "hosts"
+        totals = ", ".join(f"{statuses[status]} {self._word(status)}" for status in Status if statuses[status])
+        self._sink.line()
+        self._sink.line(f"{len(self._lines)} {many}: {totals or 'nothing to do'}", style="bold")
+
+    def _counts(self, counts: Iterable[tuple[Status, int]]) -> str:
+        found = dict(counts)
+        return ", ".join(f"{found[status]} {self._word(status)}" for status in Status if status in found)
+
+    def _word(self, status: Status) -> str:
+        return "would change" if status is Status.CHANGED and self._options.would else status.value
+
+
+def _symbol(change: Change) -> str:
+    if change.status in _TROUBLE:
+        return "!"
+    if change.status is not Status.CHANGED:
+        return " "
+    if change.before is None and change.after is None:
+        return ">"
+    if change.before is None:
+        return "+"
+    return "-" if change.after is None else "~"
