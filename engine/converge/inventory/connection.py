@@ -1,0 +1,268 @@
+"""How to reach one host: the settings that its variables add up to, safe unless they say otherwise aloud."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final, Literal, cast
+
+from converge.errors import InputErrors
+from converge.inventory.known import KNOWN, LAB_CONNECTION, WINRM_CONNECTIONS, Wrong
+from converge.inventory.passwords import Origin, PasswordSource, PasswordStore
+from converge.inventory.values import Findings, Place, did_you_mean
+from converge.model.secret import Locked, Secret
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+HTTP_PORT: Final = 5985
+HTTPS_PORT: Final = 5986
+OPERATION_TIMEOUT: Final = 20
+READ_AFTER_OPERATION: Final = 10
+
+Scheme = Literal["http", "https"]
+Encryption = Literal["auto", "always", "never"]
+
+
+@dataclass(frozen=True, slots=True)
+class HostSettings:
+    """Everything needed to open a conversation with one host. Times are in seconds."""
+
+    name: str
+    connection: str
+    """`winrm` or `lab`; anything else comes with a reason to skip the host."""
+    address: str
+    port: int
+    scheme: Scheme
+    path: str
+    user: str
+    transports: tuple[str, ...]
+    """In the order in which to try them: negotiate, ntlm, kerberos, credssp, certificate or basic."""
+    message_encryption: Encryption
+    """Over http never `auto`."""
+    server_cert_validation: Literal["validate", "ignore"] = "validate"
+    ca_trust_path: str | None = None
+    operation_timeout: int = OPERATION_TIMEOUT
+    read_timeout: int = OPERATION_TIMEOUT + READ_AFTER_OPERATION
+    cert_pem: str | None = None
+    cert_key_pem: str | None = None
+    kerberos_delegation: bool = False
+    site: str | None = None
+    lab_image: str | None = None
+    backup_directory: str | None = None
+    skip: str = ""
+    """Why this host is not to be reached at all; empty for those that are."""
+    password_source: PasswordSource = field(default_factory=PasswordSource, repr=False)
+
+    def password(self) -> Secret | None:
+        """The password, fetched now; None if the inventory names none. Raises HostUnreachable when it cannot be had."""
+        return self.password_source.fetch()
+
+    @property
+    def endpoint(self) -> str:
+        """The URL of the WinRM service."""
+        shown = f"[{self.address}]" if ":" in self.address else self.address
+        return f"{self.scheme}://{shown}:{self.port}{self.path}"
+
+
+def settings_of(
+    host: str,
+    variables: Mapping[str, object],
+    *,
+    place_of: Callable[[str], Place],
+    passwords: PasswordStore,
+) -> HostSettings:
+    """The settings of a host. Raises InputErrors with every value that cannot be meant."""
+    reader = _Reader(host, variables, place_of=place_of)
+    connection = cast("str", reader.get("ansible_connection") or "winrm")
+    connection = "winrm" if connection in WINRM_CONNECTIONS else connection
+    if connection not in ("winrm", LAB_CONNECTION):
+        reader.findings.raise_errors()
+        return _skipped(host, connection)
+    scheme, port = _scheme_and_port(reader)
+    operation, read = _timeouts(reader)
+    cert, key = (cast("str | None", reader.get(f"ansible_winrm_cert_{name}")) for name in ("pem", "key_pem"))
+    transports, encryption = _login(reader, scheme=scheme, has_certificate=cert is not None)
+    if "certificate" in transports and not (cert and key):
+        reader.error(
+            "ansible_winrm_transport",
+            "transport certificate without a certificate",
+            expected="ansible_winrm_cert_pem and ansible_winrm_cert_key_pem",
+        )
+    settings = HostSettings(
+        name=host,
+        connection=connection,
+        address=cast("str", reader.get("ansible_winrm_host", "ansible_host") or host),
+        port=port,
+        scheme=scheme,
+        path=cast("str", reader.get("ansible_winrm_path") or "/wsman"),
+        user=cast("str", reader.get("ansible_winrm_user", "ansible_user") or ""),
+        transports=transports,
+        message_encryption=encryption,
+        server_cert_validation=cast(
+            "Literal['validate', 'ignore']", reader.get("ansible_winrm_server_cert_validation") or "validate"
+        ),
+        ca_trust_path=_user_path(reader.get("ansible_winrm_ca_trust_path")),
+        operation_timeout=operation,
+        read_timeout=read,
+        cert_pem=_user_path(cert),
+        cert_key_pem=_user_path(key),
+        kerberos_delegation=bool(reader.get("ansible_winrm_kerberos_delegation")),
+        site=cast("str | None", reader.get("converge_site")),
+        lab_image=cast("str | None", reader.get("converge_lab_image")),
+        backup_directory=cast("str | None", reader.get("converge_backup_directory")),
+        password_source=_password(reader, passwords),
+    )
+    reader.findings.raise_errors()
+    return settings
+
+
+class _Reader:
+    """Reads known variables, noting what is wrong with them."""
+
+    def __init__(self, host: str, variables: Mapping[str, object], *, place_of: Callable[[str], Place]) -> None:
+        self.host = host
+        self.findings = Findings()
+        self._variables = variables
+        self._place_of = place_of
+
+    def get(self, *names: str) -> object:
+        """The value of the first of these variables that is set. None if none is, or if it is wrong."""
+        for name in names:
+            if name not in self._variables:
+                continue
+            try:
+                value = self._variables[name]
+            except InputErrors as error:
+                self.findings.errors.extend(error.problems)
+                return None
+            if value is None:
+                continue
+            return self._read(name, value)
+        return None
+
+    def _read(self, name: str, value: object) -> object:
+        if isinstance(value, Locked):
+            self.error(name, f"{name} of host {self.host} cannot be read: {value.why}", hint=_unlock(name))
+            return None
+        try:
+            return KNOWN[name].read(value)
+        except Wrong as error:
+            self.error(name, f"{name} of host {self.host} is wrong", expected=str(error))
+            return None
+
+    def given(self, name: str) -> bool:
+        """Whether a variable is set to something, without rendering it."""
+        return name in self._variables
+
+    def place(self, name: str) -> Place:
+        return self._place_of(name)
+
+    def error(self, name: str, message: str, *, expected: str = "", hint: str = "") -> None:
+        """Note a problem where the variable stands."""
+        self.findings.error(self._place_of(name), message, expected=expected, hint=hint)
+
+
+def _unlock(name: str) -> str:
+    if name in _INLINE_PASSWORDS:
+        return "set converge_password_command, converge_password_env or converge_password_file for this host"
+    return "pass it with -e, or take it from the environment: {{ lookup('env', 'NAME') }}"
+
+
+def _skipped(host: str, connection: str) -> HostSettings:
+    return HostSettings(
+        name=host,
+        connection=connection,
+        address=host,
+        port=HTTPS_PORT,
+        scheme="https",
+        path="/wsman",
+        user="",
+        transports=(),
+        message_encryption="auto",
+        skip=f"ansible_connection is {connection}: converge speaks WinRM only"
+        + _meant(did_you_mean(connection, ("winrm", LAB_CONNECTION), cutoff=0.6)),
+    )
+
+
+def _meant(hint: str) -> str:
+    return f" ({hint})" if hint else ""
+
+
+def _scheme_and_port(reader: _Reader) -> tuple[Scheme, int]:
+    """A port of 5985 means http, and the scheme http means port 5985. Otherwise it is https on 5986."""
+    scheme = cast("Scheme | None", reader.get("ansible_winrm_scheme"))
+    port = cast("int | None", reader.get("ansible_winrm_port", "ansible_port"))
+    if scheme is None:
+        scheme = "http" if port == HTTP_PORT else "https"
+    return scheme, port or (HTTP_PORT if scheme == "http" else HTTPS_PORT)
+
+
+def _timeouts(reader: _Reader) -> tuple[int, int]:
+    both = cast("int | None", reader.get("ansible_winrm_connection_timeout"))
+    given = cast("int | None", reader.get("ansible_winrm_operation_timeout_sec"))
+    operation = given or both or OPERATION_TIMEOUT
+    read = cast("int | None", reader.get("ansible_winrm_read_timeout_sec")) or operation + READ_AFTER_OPERATION
+    if read <= operation:
+        reader.error(
+            "ansible_winrm_read_timeout_sec",
+            f"the read timeout of {read} s ends before the operation timeout of {operation} s",
+            expected="a read timeout longer than the operation timeout",
+            hint=f"ansible_winrm_read_timeout_sec: {operation + READ_AFTER_OPERATION}",
+        )
+    return operation, read
+
+
+def _login(reader: _Reader, *, scheme: Scheme, has_certificate: bool) -> tuple[tuple[str, ...], Encryption]:
+    """Transports and encryption. Over http nothing leaves in the clear unless `never` says so aloud."""
+    given = cast("tuple[str, ...] | None", reader.get("ansible_winrm_transport")) or ("negotiate",)
+    over_tls = "certificate" if has_certificate else "basic"
+    transports = tuple(dict.fromkeys(over_tls if word == "ssl" else word for word in given))
+    encryption = cast("Encryption", reader.get("ansible_winrm_message_encryption") or "auto")
+    if scheme == "https":
+        return transports, encryption
+    for word in ("ssl", "certificate"):
+        if word in given:
+            reader.error("ansible_winrm_transport", f"transport {word} needs https", hint="ansible_winrm_scheme: https")
+            return transports, encryption
+    if "basic" in transports and encryption != "never":
+        reader.error(
+            "ansible_winrm_transport",
+            f"host {reader.host}: Basic over http sends the password and every message in the clear",
+            expected="https, or a transport that encrypts: negotiate, ntlm, kerberos, credssp",
+            hint="to do so all the same, say it aloud: ansible_winrm_message_encryption: never",
+        )
+    return transports, "always" if encryption == "auto" else encryption
+
+
+_INLINE_PASSWORDS: Final = ("ansible_winrm_password", "ansible_winrm_pass", "ansible_password")
+_FETCHED_PASSWORDS: Final[Sequence[tuple[str, Origin]]] = (
+    ("converge_password_command", "command"),
+    ("converge_password_env", "env"),
+    ("converge_password_file", "file"),
+)
+
+
+def _password(reader: _Reader, store: PasswordStore) -> PasswordSource:
+    """converge's own variables are stronger than Ansible's: they are there for inventories that both use."""
+    fetched = [(name, origin) for name, origin in _FETCHED_PASSWORDS if reader.given(name)]
+    values = [(name, origin, found) for name, origin in fetched if (found := reader.get(name)) is not None]
+    if len(values) > 1:
+        names = " and ".join(name for name, _, _ in values)
+        reader.error(values[1][0], f"host {reader.host} has {names}", expected="one of them")
+    if values:
+        name, origin, found = values[0]
+        text = cast("str", found)
+        if origin == "file":
+            folder = os.path.dirname(reader.place(name).file)
+            text = os.path.join(folder, os.path.expanduser(text))
+        return PasswordSource(origin, text, store=store)
+    inline = reader.get(*_INLINE_PASSWORDS)
+    if inline is None:
+        return PasswordSource()
+    return PasswordSource("inventory", secret=Secret(cast("str", inline)))
+
+
+def _user_path(value: object) -> str | None:
+    return os.path.expanduser(cast("str", value)) if value is not None else None

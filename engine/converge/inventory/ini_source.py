@@ -1,0 +1,170 @@
+"""Inventories in Ansible's INI: sections of hosts, `[group:vars]`, `[group:children]`."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from typing import TYPE_CHECKING, NamedTuple
+
+from converge.inventory.hostnames import BadRange, expand
+from converge.inventory.scalars import ini_value
+from converge.inventory.values import Findings, Place, Variable, did_you_mean
+from converge.inventory.yaml_source import PORT
+
+if TYPE_CHECKING:
+    from converge.inventory.groups import Membership
+
+_SECTION = re.compile(r"\[([^:\]\s]+)(?::(\w+))?\]\s*(?:#.*)?")
+_CHILD = re.compile(r"([^:\]\s]+)\s*(?:#.*)?")
+_NEEDS_SHELL_RULES = re.compile(r"""["'\\#]""")
+_TOKEN = re.compile(r"\S+")
+_KINDS = ("hosts", "vars", "children")
+_COMMENTS = ("#", ";")
+
+
+class _Token(NamedTuple):
+    text: str
+    column: int
+
+
+def read_ini_inventory(text: str, *, file: str, members: Membership, findings: Findings) -> None:
+    """Add what an INI inventory says. Lines before the first section are hosts of no group."""
+    reader = _Reader(file, members, findings)
+    for number, line in enumerate(text.splitlines(), start=1):
+        stripped = line.strip()
+        if stripped and not stripped.startswith(_COMMENTS):
+            reader.line(stripped, Place(file, number, len(line) - len(line.lstrip()) + 1))
+    reader.finish()
+
+
+class _Reader:
+    def __init__(self, file: str, members: Membership, findings: Findings) -> None:
+        self._file = file
+        self._members = members
+        self._findings = findings
+        self._group = "ungrouped"
+        self._kind = "hosts"
+        self._set_here: set[str] = set()
+        self._undeclared: dict[str, tuple[Place, str]] = {}
+
+    def line(self, line: str, place: Place) -> None:
+        """Read a line without the blanks around it."""
+        if section := _SECTION.fullmatch(line):
+            self._section(section[1], section[2] or "hosts", place=place)
+        elif line.startswith("[") and line.endswith("]"):
+            self._findings.error(
+                place, f"{line[:80]} is no section", expected="[group], [group:vars] or [group:children]"
+            )
+        elif self._kind == "hosts":
+            self._host(line, place)
+        elif self._kind == "vars":
+            self._variable(line, place)
+        else:
+            self._child(line, place)
+
+    def finish(self) -> None:
+        """Tell of groups that are named but declared nowhere."""
+        for name, (place, message) in self._undeclared.items():
+            hint = did_you_mean(name, [known for known in self._members.groups if known not in self._undeclared])
+            self._findings.error(place, message, expected=f"a section [{name}] or [{name}:children]", hint=hint)
+
+    def _section(self, name: str, kind: str, *, place: Place) -> None:
+        self._set_here = set()
+        if kind not in _KINDS:
+            hint = did_you_mean(kind, _KINDS, cutoff=0.5)
+            self._findings.error(place, f"section of unknown type {kind[:60]}", expected="vars or children", hint=hint)
+            kind = "vars" if hint.endswith("vars?") else "children"
+        if kind == "vars" and name not in self._members.groups:
+            self._undeclared.setdefault(name, (place, f"variables of the undeclared group {name}"))
+        elif kind != "vars":
+            self._undeclared.pop(name, None)
+        self._members.add_group(name)
+        self._group, self._kind = name, kind
+
+    def _child(self, line: str, place: Place) -> None:
+        match = _CHILD.fullmatch(line)
+        if match is None:
+            self._findings.error(place, f"{line[:80]} is no name of a group", expected="one group in a line")
+            return
+        name = match[1]
+        if name not in self._members.groups:
+            self._undeclared.setdefault(name, (place, f"{self._group} contains the undeclared group {name}"))
+        self._members.add_child(self._group, name, place=place)
+
+    def _variable(self, line: str, place: Place) -> None:
+        name, equals, value = line.partition("=")
+        name = name.strip()
+        if not equals or not name:
+            self._findings.error(place, "is no variable", expected="name=value")
+            return
+        self._once(name, place)
+        self._members.set_group_variable(
+            self._members.groups[self._group],
+            name=name,
+            variable=Variable(ini_value(value.strip()), place),
+            findings=self._findings,
+        )
+
+    def _host(self, line: str, place: Place) -> None:
+        try:
+            tokens = _tokens(line, place.column)
+        except ValueError as error:
+            self._findings.error(
+                place, f"is no host: {str(error).lower()}", hint="close every quote, double every backslash"
+            )
+            return
+        pattern = tokens[0].text
+        if pattern.startswith("---"):
+            self._findings.error(place, "'---' starts a YAML file", hint="name the file .yml")
+            return
+        variables = self._inline(tokens[1:], place)
+        try:
+            if pattern.endswith(":"):
+                raise BadRange(f"{pattern[:80]} ends in a colon, after which the port is missing")
+            names, port = expand(pattern)
+        except BadRange as error:
+            self._findings.error(place, str(error))
+            return
+        group = self._members.groups[self._group]
+        for name in names:
+            host = self._members.add_host(name, group, source=self._file)
+            if port is not None:
+                host.variables.setdefault(PORT, Variable(port, place))
+            host.variables.update(variables)
+
+    def _inline(self, tokens: list[_Token], place: Place) -> dict[str, Variable]:
+        """The `name=value` pairs right of a host."""
+        variables: dict[str, Variable] = {}
+        self._set_here = set()
+        for token in tokens:
+            at = Place(self._file, place.line, token.column)
+            name, equals, value = token.text.partition("=")
+            if not equals or not name:
+                hint = (
+                    "write name=value without blanks, or quote the value" if not name or "=" not in token.text else ""
+                )
+                self._findings.error(at, "is no variable of a host", expected="name=value", hint=hint)
+                continue
+            self._once(name, at)
+            variables[name] = Variable(ini_value(value), at)
+        return variables
+
+    def _once(self, name: str, place: Place) -> None:
+        if name in self._set_here:
+            self._findings.error(place, f"duplicate key {name[:100]}", hint="the same section or line sets it already")
+        self._set_here.add(name)
+
+
+def _tokens(line: str, column: int) -> list[_Token]:
+    """Part a host line by the rules of a shell: quotes, backslashes, and comments wherever a # stands."""
+    if not _NEEDS_SHELL_RULES.search(line):
+        return [_Token(match[0], column + match.start()) for match in _TOKEN.finditer(line)]
+    tokens: list[_Token] = []
+    at = 0
+    for text in shlex.split(line, comments=True):
+        start = line.find(text.partition("=")[0], at)
+        at = max(start, at)
+        tokens.append(_Token(text, column + at))
+    if not tokens:
+        raise ValueError("nothing stands before the comment")
+    return tokens

@@ -1,0 +1,223 @@
+"""The variables that say how to reach a host: name, meaning, and how a value is read. Checks and schema come from here."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+JsonSchema = dict[str, object]
+
+TRANSPORTS: Final = ("negotiate", "ntlm", "kerberos", "credssp", "certificate", "basic")
+_OTHER_NAMES_OF_TRANSPORTS: Final = {"plaintext": "basic"}
+WINRM_CONNECTIONS: Final = frozenset({"winrm", "ansible.builtin.winrm"})
+LAB_CONNECTION: Final = "lab"
+
+_TRUE = frozenset({"1", "true", "t", "yes", "y", "on"})
+_FALSE = frozenset({"0", "false", "f", "no", "n", "off"})
+_ADDRESS = re.compile(r"[^\s/@?#\\\x00-\x20\x7f]+")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+
+
+class Wrong(ValueError):
+    """A value is not what the variable takes; the text says what it takes. It never holds the value."""
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """A variable that converge understands."""
+
+    name: str
+    meaning: str
+    read: Callable[[object], object]
+    schema: JsonSchema
+
+
+def text(value: object) -> str:
+    """One line of text. Whole numbers pass, as account names and passwords may be written without quotes."""
+    if isinstance(value, int) and not isinstance(value, bool):
+        return str(value)
+    if not isinstance(value, str):
+        raise Wrong("a text; quote it")
+    if _CONTROL.search(value):
+        raise Wrong("a text without control characters")
+    return value
+
+
+def filled(value: object) -> str:
+    """A text that is not empty."""
+    found = text(value)
+    if not found.strip():
+        raise Wrong("a text that is not empty")
+    return found
+
+
+def address(value: object) -> str:
+    """A host name or an address, an IPv6 address with or without brackets."""
+    found = filled(value).removeprefix("[").removesuffix("]")
+    if not _ADDRESS.fullmatch(found):
+        raise Wrong("a host name or an address, without scheme, port or path")
+    return found
+
+
+def port(value: object) -> int:
+    """A TCP port."""
+    number = _whole(value)
+    if not 0 < number < 65536:
+        raise Wrong("a port, 1 to 65535")
+    return number
+
+
+def seconds(value: object) -> int:
+    """A time of at least a second."""
+    number = _whole(value)
+    if not 0 < number <= 86400:
+        raise Wrong("seconds, 1 to 86400")
+    return number
+
+
+def _whole(value: object) -> int:
+    if isinstance(value, str) and re.fullmatch(r"\s*[0-9]{1,9}\s*", value):
+        return int(value)
+    if not isinstance(value, int) or isinstance(value, bool):
+        raise Wrong("a whole number")
+    return value
+
+
+def boolean(value: object) -> bool:
+    """Yes or no, in any of the spellings of Ansible."""
+    if isinstance(value, bool):
+        return value
+    word = str(value).strip().lower()
+    if word in _TRUE or word in _FALSE:
+        return word in _TRUE
+    raise Wrong("true or false")
+
+
+def choice(*words: str) -> Callable[[object], str]:
+    """One of some words, in any case."""
+
+    def read(value: object) -> str:
+        word = value.strip().lower() if isinstance(value, str) else ""
+        if word not in words:
+            raise Wrong(" or ".join(words))
+        return word
+
+    return read
+
+
+def url_path(value: object) -> str:
+    """The path of a URL, with a slash before it."""
+    found = text(value).strip()
+    if re.search(r"\s", found):
+        raise Wrong("a path like /wsman")
+    return "/" + found.lstrip("/")
+
+
+def transports(value: object) -> tuple[str, ...]:
+    """A list of transports, or their names separated by commas. `ssl` stays, to be settled with what else is known."""
+    items = value.split(",") if isinstance(value, str) else value
+    if not isinstance(items, list) or not items:
+        raise Wrong(f"one or a list of {', '.join(TRANSPORTS)}")
+    read = choice(*TRANSPORTS, *_OTHER_NAMES_OF_TRANSPORTS, "ssl")
+    try:
+        words = [read(item) for item in items]
+    except Wrong:
+        raise Wrong(f"one or a list of {', '.join(TRANSPORTS)}") from None
+    return tuple(dict.fromkeys(_OTHER_NAMES_OF_TRANSPORTS.get(word, word) for word in words))
+
+
+def anything(value: object) -> object:
+    """A value that another part of converge, or only Ansible, makes sense of."""
+    return value
+
+
+_TEXT: JsonSchema = {"type": ["string", "integer"]}
+_WHOLE: JsonSchema = {"type": ["integer", "string"]}
+_BOOLEAN: JsonSchema = {"type": ["boolean", "string"]}
+
+
+def _one_of(*words: str) -> JsonSchema:
+    return {"anyOf": [{"enum": list(words)}, {"type": "string", "pattern": r"\{\{"}]}
+
+
+KNOWN: Final[dict[str, Known]] = {
+    known.name: known
+    for known in (
+        Known("ansible_host", "Address to connect to; the host's name if left out", address, _TEXT),
+        Known("ansible_winrm_host", "Like ansible_host, and stronger", address, _TEXT),
+        Known("ansible_port", "Port of WinRM: 5986 if left out, 5985 with scheme http; 5985 means http", port, _WHOLE),
+        Known("ansible_winrm_port", "Like ansible_port, and stronger", port, _WHOLE),
+        Known("ansible_user", r"Account: user, DOMAIN\user or user@domain", text, _TEXT),
+        Known("ansible_winrm_user", "Like ansible_user, and stronger", text, _TEXT),
+        Known("ansible_password", "Password; better kept out of the inventory, see converge_password_*", text, _TEXT),
+        Known("ansible_winrm_pass", "Like ansible_password, and stronger", text, _TEXT),
+        Known("ansible_winrm_password", "Like ansible_winrm_pass, and stronger", text, _TEXT),
+        Known(
+            "ansible_connection",
+            "winrm, or lab for a simulated host; hosts of other connections are skipped",
+            filled,
+            {"type": "string", "examples": ["winrm", "lab"]},
+        ),
+        Known("ansible_winrm_scheme", "http or https", choice("http", "https"), _one_of("http", "https")),
+        Known("ansible_winrm_path", "Path of the WinRM service, /wsman if left out", url_path, {"type": "string"}),
+        Known(
+            "ansible_winrm_transport",
+            "How to log in: " + ", ".join(TRANSPORTS) + "; negotiate if left out",
+            transports,
+            {"type": ["string", "array"], "items": {"enum": [*TRANSPORTS, *_OTHER_NAMES_OF_TRANSPORTS, "ssl"]}},
+        ),
+        Known(
+            "ansible_winrm_server_cert_validation",
+            "Whether the certificate of the host is checked; validate if left out",
+            choice("validate", "ignore"),
+            _one_of("validate", "ignore"),
+        ),
+        Known("ansible_winrm_ca_trust_path", "File or folder of trusted certificates", filled, {"type": "string"}),
+        Known(
+            "ansible_winrm_message_encryption",
+            "Encryption of messages over http: auto (acts as always), always, or never, which is said aloud",
+            choice("auto", "always", "never"),
+            _one_of("auto", "always", "never"),
+        ),
+        Known("ansible_winrm_operation_timeout_sec", "Seconds the host may work on a request; 20", seconds, _WHOLE),
+        Known("ansible_winrm_read_timeout_sec", "Seconds to wait for an answer; 30", seconds, _WHOLE),
+        Known("ansible_winrm_connection_timeout", "Sets both timeouts: read is 10 longer", seconds, _WHOLE),
+        Known("ansible_winrm_cert_pem", "File of the client certificate", filled, {"type": "string"}),
+        Known("ansible_winrm_cert_key_pem", "File of the client certificate's key", filled, {"type": "string"}),
+        Known("ansible_winrm_kerberos_delegation", "Whether the ticket may be passed on", boolean, _BOOLEAN),
+        Known("converge_password_command", "Command whose first line of output is the password", filled, _TEXT),
+        Known("converge_password_env", "Environment variable that holds the password", filled, _TEXT),
+        Known(
+            "converge_password_file",
+            "File whose first line is the password, found from the file that says so",
+            filled,
+            _TEXT,
+        ),
+        Known("converge_lab_image", "Image that a simulated host starts from", filled, _TEXT),
+        Known("converge_site", "Where the host stands, for reports and limits per site", filled, _TEXT),
+        Known("converge_backup_directory", "Folder on the host for what is kept before a change", filled, _TEXT),
+        Known("converge_change_windows", "When the host may be changed", anything, {}),
+    )
+}
+
+# Ansible and pywinrm know these; converge has no use for them. https://docs.ansible.com/ansible/latest/os_guide/windows_winrm.html
+UNUSED_WINRM: Final = frozenset(
+    "ansible_winrm_" + name
+    for name in (
+        "kinit_mode", "kinit_cmd", "kinit_args", "kinit_env_vars", "kerberos_hostname_override", "realm", "service",
+        "keytab", "send_cbt", "proxy", "credssp_disable_tlsv1_2", "credssp_auth_mechanism", "credssp_minimum_version",
+    )
+)  # fmt: skip
+
+# So that they are not taken for slips of the pen.
+OTHER_ANSIBLE: Final = frozenset(
+    "ansible_" + name
+    for name in (
+        "timeout", "shell_type", "shell_executable", "become", "become_user", "become_method", "become_pass",
+        "become_password", "become_flags", "become_exe", "python_interpreter", "ssh_host", "ssh_port", "ssh_user",
+        "ssh_pass", "ssh_private_key_file", "ssh_common_args", "ssh_extra_args", "private_key_file", "hostname",
+        "remote_tmp", "facts", "group_priority", "network_os", "httpapi_port",
+    )
+)  # fmt: skip

@@ -1,0 +1,48 @@
+"""What every reader of structured text (YAML, JSON) makes of it: nodes that know their line and column."""
+
+from __future__ import annotations
+
+from typing import TypeAlias
+
+from converge.inventory.values import Place, Variable
+
+Mark: TypeAlias = tuple[int, int]
+"""Line and column, from 1."""
+
+
+class Node:
+    """A scalar, a list of nodes, or pairs: keys with their marks and nodes. Aliases share a node, so nobody changes one."""
+
+    __slots__ = ("column", "line", "value")
+
+    def __init__(self, value: object, line: int, column: int) -> None:
+        self.value = value
+        self.line = line
+        self.column = column
+
+
+Pairs: TypeAlias = dict[object, tuple[Mark, Node]]
+
+
+def plain(node: Node) -> object:
+    """The value of a node without its places. What an alias shares stays shared."""
+    return _plain(node, {})
+
+
+def _plain(node: Node, done: dict[int, object]) -> object:
+    value = node.value
+    if not isinstance(value, dict | list):
+        return value
+    if id(node) not in done:
+        done[id(node)] = (
+            {key: _plain(child, done) for key, (_, child) in value.items()}
+            if isinstance(value, dict)
+            else [_plain(child, done) for child in value]
+        )
+    return done[id(node)]
+
+
+def variable(node: Node, *, file: str, mark: Mark) -> Variable:
+    """A node as the value of a variable whose name stands at `mark`."""
+    value = node.value
+    return Variable(plain(node) if isinstance(value, dict | list) else value, Place(file, *mark))
