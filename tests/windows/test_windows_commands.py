@@ -10,7 +10,7 @@ from converge.errors import LocalProtocolError
 from converge.model.registry import Hive, RegistryPath
 from converge.windows.commands import ReadingCommand, command_line
 
-ARGUMENTS = st.text(st.characters(blacklist_categories=("Cs", "Cc"), max_codepoint=0xFFFF), max_size=30)
+ARGUMENTS = st.text(st.characters(exclude_categories=("Cs", "Cc"), max_codepoint=0xFFFF), max_size=30)
 SPECIAL = set('()!^"<>&|%')
 
 

@@ -23,7 +23,7 @@ def constant(text: str) -> tuple[str, str]:
     return value, text[index + 1 :]
 
 
-@given(st.text(st.characters(blacklist_characters="\x00", blacklist_categories=("Cs",))))
+@given(st.text(st.characters(exclude_characters="\x00", exclude_categories=["Cs"])))
 def test_a_text_stays_one_constant(text: str) -> None:
     assert constant(wql.quoted(text)) == (text, "")
 
