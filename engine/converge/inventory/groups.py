@@ -124,14 +124,20 @@ class Membership:
             stuck -= self._connected(loop, stuck)
 
     def _loop_through(self, stuck: set[str]) -> list[str]:
-        """Walk from parent to parent: every stuck group has a stuck parent, so the walk must come round."""
+        """Walk from parent to parent: every stuck group has a stuck parent, so the walk must come round.
+
+        The loop is told as closed by the child that was written last.
+        """
         name = min(stuck)
         path: dict[str, None] = {}
         while name not in path:
             path[name] = None
             name = next(parent for parent in self.groups[name].parents if parent in stuck)
         walked = list(path)
-        return walked[walked.index(name) :][::-1]
+        loop = walked[walked.index(name) :][::-1]
+        edges = [self.groups[parent].children[child] for parent, child in zip(loop, loop[1:] + loop[:1], strict=True)]
+        closing = max(range(len(loop)), key=lambda index: (edges[index].file != "", edges[index]))
+        return loop[closing + 1 :] + loop[: closing + 1]
 
     def _connected(self, loop: list[str], stuck: set[str]) -> set[str]:
         """The stuck groups above and below a loop: they are stuck because of it, or part of loops entangled with it."""

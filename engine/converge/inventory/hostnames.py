@@ -58,7 +58,7 @@ def is_host_pattern(text: str) -> bool:
 
 def expand_ranges(pattern: str) -> list[str]:
     """Every name of a pattern with ranges, the last range running fastest. Raises BadRange."""
-    if "[" not in pattern:
+    if "[" not in pattern and "]" not in pattern:
         return [pattern]
     pieces = _RANGE.split(pattern)
     fixed, ranges = pieces[::2], pieces[1::2]

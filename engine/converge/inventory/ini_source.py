@@ -65,7 +65,7 @@ class _Reader:
     def finish(self) -> None:
         """Tell of groups that are named but declared nowhere."""
         for name, (place, message) in self._undeclared.items():
-            hint = did_you_mean(name, [known for known in self._members.groups if known not in self._undeclared])
+            hint = did_you_mean(name, self._members.groups.keys() - self._undeclared, cutoff=0.6)
             self._findings.error(place, message, expected=f"a section [{name}] or [{name}:children]", hint=hint)
 
     def _section(self, name: str, kind: str, *, place: Place) -> None:
@@ -74,9 +74,9 @@ class _Reader:
             hint = did_you_mean(kind, _KINDS, cutoff=0.5)
             self._findings.error(place, f"section of unknown type {kind[:60]}", expected="vars or children", hint=hint)
             kind = "vars" if hint.endswith("vars?") else "children"
-        if kind == "vars" and name not in self._members.groups:
+        elif kind == "vars" and name not in self._members.groups:
             self._undeclared.setdefault(name, (place, f"variables of the undeclared group {name}"))
-        elif kind != "vars":
+        if kind != "vars":
             self._undeclared.pop(name, None)
         self._members.add_group(name)
         self._group, self._kind = name, kind
@@ -119,9 +119,9 @@ class _Reader:
             return
         variables = self._inline(tokens[1:], place)
         try:
+            names, port = expand(pattern)
             if pattern.endswith(":"):
                 raise BadRange(f"{pattern[:80]} ends in a colon, after which the port is missing")
-            names, port = expand(pattern)
         except BadRange as error:
             self._findings.error(place, str(error))
             return
@@ -144,7 +144,7 @@ class _Reader:
                     "write name=value without blanks, or quote the value" if not name or "=" not in token.text else ""
                 )
                 self._findings.error(at, "is no variable of a host", expected="name=value", hint=hint)
-                continue
+                break
             self._once(name, at)
             variables[name] = Variable(ini_value(value), at)
         return variables

@@ -92,7 +92,10 @@ class _Script:
         if isinstance(data, list):
             data = {"hosts": data}
         elif isinstance(data, dict) and not any(section in data for section in _SECTIONS):
-            data = {"hosts": [name], "vars": data} if data else {}
+            self._findings.warn(
+                self._place, f"inventory script: {name[:60]} is no group, so it is taken as a host, as Ansible does"
+            )
+            data = {"hosts": [name], "vars": data}
         if not isinstance(data, dict):
             self._wrong(name, "group", data, expected="a list of hosts, or an object with hosts, vars and children")
             return

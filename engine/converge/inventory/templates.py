@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from functools import lru_cache
 from typing import Any
 
-from jinja2 import StrictUndefined, TemplateAssertionError, Undefined
+from jinja2 import StrictUndefined, TemplateAssertionError, Undefined, pass_context
 from jinja2.nativetypes import NativeCodeGenerator
 from jinja2.runtime import Context
 from jinja2.sandbox import SandboxedEnvironment
@@ -68,6 +68,12 @@ def _readable(value: Any) -> Any:
     return value
 
 
+@pass_context
+def _finalize(_context: Context, value: Any) -> Any:
+    """Refuses a locked value in the output. Taking the context keeps Jinja from turning constants into texts early."""
+    return _readable(value)
+
+
 def _lookup(plugin: str, *terms: object, **options: object) -> object:
     """Ansible's `lookup`: only the environment can be looked up here."""
     return ",".join(_query(plugin, *terms, **options))
@@ -95,7 +101,7 @@ def _mandatory(value: object) -> object:
 
 
 def _environment() -> _Environment:
-    environment = _Environment(undefined=StrictUndefined, keep_trailing_newline=True, finalize=_readable)
+    environment = _Environment(undefined=StrictUndefined, keep_trailing_newline=True, finalize=_finalize)
     environment.globals.update(lookup=_lookup, query=_query, q=_query)
     environment.filters.update(bool=_bool, ternary=_ternary, mandatory=_mandatory)
     return environment
@@ -135,12 +141,14 @@ def is_template(value: object) -> bool:
     return isinstance(value, str) and not isinstance(value, Unsafe) and any(mark in value for mark in _MARKS)
 
 
-def holds_template(value: object) -> bool:
-    """Whether a value is or contains such a text."""
+def holds_template(value: object, depth: int = 0) -> bool:
+    """Whether a value is or contains such a text, or is nested so deeply that rendering it is an error."""
+    if depth > MAX_DEPTH:
+        return True
     if isinstance(value, dict):
-        return any(holds_template(item) for item in value.values())
+        return any(holds_template(item, depth + 1) for item in value.values())
     if isinstance(value, list):
-        return any(holds_template(item) for item in value)
+        return any(holds_template(item, depth + 1) for item in value)
     return is_template(value)
 
 

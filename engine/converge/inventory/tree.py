@@ -6,6 +6,9 @@ from typing import TypeAlias
 
 from converge.inventory.values import Place, Variable
 
+MAX_DEPTH = 64
+"""Levels of a document. An inventory needs two for each level of groups."""
+
 Mark: TypeAlias = tuple[int, int]
 """Line and column, from 1."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -18,6 +19,9 @@ if TYPE_CHECKING:
 
 MAX_HOPS = 50
 """Variables that refer to variables that refer to variables: a chain this long is a mistake."""
+
+
+_NAMED = re.compile(r"'([^']*)'(?! object)|(\d+)")
 
 
 class Layer(NamedTuple):
@@ -183,21 +187,22 @@ class HostVariables(Mapping[str, object]):
         except InputErrors:
             raise
         except UndefinedError as error:
+            message = _told(error, variable)
             if self._vaults:
                 files = ", ".join(self._vaults)
-                return Locked(f"{error.message}; it may be set in {files}, encrypted with Ansible Vault")
-            raise self._undefined(name, variable, error) from None
+                return Locked(f"{message}; it may be set in {files}, encrypted with Ansible Vault")
+            raise self._undefined(name, variable, message) from None
         except TemplateSyntaxError as error:
-            raise self._problem(variable, f"variable {name}: mistake in the template: {error.message}") from None
+            detail = "" if "pass" in name.lower() else f": {error.message}"
+            raise self._problem(variable, f"variable {name}: mistake in the template{detail}") from None
         except TemplateError as error:
-            raise self._problem(variable, f"variable {name} cannot be rendered: {error.message}") from None
+            raise self._problem(variable, f"variable {name} cannot be rendered: {_told(error, variable)}") from None
         except Exception as error:  # noqa: BLE001 - an expression may raise anything; its text may hold a password
             raise self._problem(variable, f"variable {name} cannot be rendered: {type(error).__name__}") from None
 
-    def _undefined(self, name: str, variable: Variable, error: UndefinedError) -> InputErrors:
-        message = error.message or "a name is undefined"
-        quoted = message.split("'")
-        hint = did_you_mean(quoted[1], self) if len(quoted) > 1 and message.endswith("is undefined") else ""
+    def _undefined(self, name: str, variable: Variable, message: str) -> InputErrors:
+        undefined = message.split("'")[1] if message.endswith("' is undefined") else ""
+        hint = did_you_mean(undefined, self) if undefined else ""
         return self._problem(variable, f"variable {name} of host {self._host}: {message}", hint=hint)
 
     def _problem(self, variable: Variable, message: str, *, hint: str = "") -> InputErrors:
@@ -207,6 +212,15 @@ class HostVariables(Mapping[str, object]):
     def depth(self) -> int:
         """How many variables are being rendered on the way here."""
         return self._hops + len(self._open)
+
+
+def _told(error: TemplateError, variable: Variable) -> str:
+    """What Jinja complains of, unless it names something that the template does not: that may be a secret's value."""
+    message = error.message or type(error).__name__
+    names = [quoted or number for quoted, number in _NAMED.findall(message) if not quoted.endswith(" object")]
+    if all(name in str(variable.value) for name in names):
+        return message
+    return "a name or an item is undefined" if isinstance(error, UndefinedError) else type(error).__name__
 
 
 class OtherHosts(Mapping[str, Any]):

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 
 from converge.inventory.scalars import yaml_value
-from converge.inventory.tree import Node, Pairs
+from converge.inventory.tree import MAX_DEPTH, Node, Pairs
 
 MAX_LINE = 1000
 """A longer line is left to the whole parser: matching is quadratic in runs of spaces."""
@@ -52,7 +52,7 @@ def read(text: str) -> Node | None:
             first = (number, indent + 1)
             open_maps.append((indent, root))
         elif indent > indent_of_next:
-            if waiting is None:
+            if waiting is None or len(open_maps) >= MAX_DEPTH - 1:
                 return None
             waiting.value = {}
             waiting.line, waiting.column = number, indent + 1

@@ -21,7 +21,7 @@ from ruamel.yaml.events import (
 
 from converge.inventory import yaml_plain
 from converge.inventory.scalars import yaml_value
-from converge.inventory.tree import Mark, Node, Pairs
+from converge.inventory.tree import MAX_DEPTH, Mark, Node, Pairs
 from converge.inventory.values import Findings, Place, Unsafe
 from converge.model.secret import Locked
 
@@ -30,9 +30,9 @@ if TYPE_CHECKING:
 
     from ruamel.yaml.events import Event
 
-MAX_DEPTH = 64
-MAX_WEIGHT = 20_000_000
-"""Values a document may stand for once its aliases are followed; ten nested aliases of ten make ten thousand million."""
+MAX_GROWTH = 10
+MAX_WEIGHT = 100_000
+"""A document may stand for this many values, and ten times as many as it writes out, once its aliases are followed."""
 
 VAULT_HEADER = "$ANSIBLE_VAULT;"
 _CORE: Final = "tag:yaml.org,2002:"
@@ -63,6 +63,7 @@ class _Composer:
         self._findings = findings
         self._anchors: dict[str, tuple[Node, int]] = {}
         self._depth = 0
+        self._written = 0
 
     def document(self) -> Node | None:
         noted = len(self._findings.errors)
@@ -106,6 +107,7 @@ class _Composer:
         if isinstance(event, AliasEvent):
             return self._alias(event)
         self._depth += 1
+        self._written += 1
         if self._depth > MAX_DEPTH:
             self._error(event, f"is nested deeper than {MAX_DEPTH} levels")
             raise _Stop
@@ -119,7 +121,7 @@ class _Composer:
         else:
             pairs, weight = self._mapping(event, events)
             node = Node(pairs, line, column)
-        if weight > MAX_WEIGHT:
+        if weight > MAX_WEIGHT + MAX_GROWTH * self._written:
             self._error(event, "stands for too many values once its aliases are followed")
             raise _Stop
         self._depth -= 1
