@@ -24,7 +24,7 @@ from converge.model.query import (
     Service,
 )
 from converge.model.registry import RegistryData
-from converge.windows import components, environment, registry, versions
+from converge.windows import components, environment, versions, views
 from converge.windows.fields import Duration, HostPath, KeyName, ServiceName, ValueName
 
 
@@ -108,19 +108,12 @@ class RegistryValueIs(Part):
 
     def queries(self, known: Answers) -> Collection[AnyQuery]:
         """The value; which Windows it is first, where the view depends on it."""
-        if self.view == 32 and known.known(OperatingSystem()) is None:
-            return (OperatingSystem(),)
-        facts = known.known(OperatingSystem())
-        return (self._question(is_64_bit=bool(facts and facts.is_64_bit)),)
-
-    def _question(self, *, is_64_bit: bool) -> RegistryValue:
-        path = registry.parse_path(self.key)
-        return RegistryValue(registry.in_view(path, view=self.view, is_64_bit=is_64_bit), self.name)
+        path = views.locate_known(self.key, self.view, known)
+        return (*views.questions(self.view), *((RegistryValue(path, self.name),) if path else ()))
 
     def holds(self, answers: Answers) -> bool:
         """Whether it is as said. Raises Undecided, Unforetold."""
-        facts = answers.value(OperatingSystem()) if self.view == 32 else None
-        data = answers.value(self._question(is_64_bit=bool(facts and facts.is_64_bit)))
+        data = answers.value(RegistryValue(views.locate(self.key, self.view, answers), self.name))
         return _decided(self.exists, data is not None, self._further(data) if data else ())
 
     def _further(self, data: RegistryData) -> Iterable[bool]:

@@ -1,0 +1,171 @@
+"""The kind `component`: an optional component of Windows NT 4.0 to Windows Server 2003, by sysocmgr and an answer file."""
+
+from __future__ import annotations
+
+import ntpath
+from collections.abc import Collection, Sequence
+from datetime import timedelta
+from typing import ClassVar, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from converge.errors import ResourceError
+from converge.model.action import AnyAction, RemoveFile, RunCommand, SetRegistryValue, WriteFile
+from converge.model.answer import Answers
+from converge.model.change import WayBack
+from converge.model.facts import OperatingSystemFacts
+from converge.model.query import AnyQuery, File, OperatingSystem, RegistryValue, Service
+from converge.model.registry import Hive, RegistryData, RegistryPath, RegistryType
+from converge.model.resource import Resource, State
+from converge.windows import components, environment, paths, versions
+from converge.windows.fields import HostPath, ServiceName
+
+COMMON_FILES = "iis_common"
+_NEVER_OFF = (COMMON_FILES, "iis")  # the group takes the common files, and with them a cluster's services, away
+SETUP = RegistryPath(Hive.LOCAL_MACHINE, r"SOFTWARE\Microsoft\Windows\CurrentVersion\Setup")
+SOURCE_PATH = RegistryValue(SETUP, "SourcePath")
+PATIENCE = timedelta(minutes=30)
+
+
+class Provided(BaseModel):
+    """What a component brings. By this it is judged, and this a rehearsal knows to come or go."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    services: tuple[ServiceName, ...] = Field((), max_length=100, description="Names of services.")
+    files: tuple[HostPath, ...] = Field((), max_length=100, description="Full paths of files.")
+
+
+class ComponentState(State):
+    """What there is of a component: whether the OC Manager has noted it, and which of its services and files are there."""
+
+    noted: bool
+    services: tuple[str, ...] = ()
+    files: tuple[str, ...] = ()
+
+
+class ComponentResource(Resource):
+    """An optional component of Windows, installed or removed by sysocmgr with an answer file.
+
+    It is judged by the OC Manager's note and by what it provides, never by sysocmgr's exit code. What converge knows of
+    sysocmgr on Windows 2000 and Server 2003 is Microsoft's reference; for the Option Pack of Windows NT 4.0, whose
+    sysocmgr takes another .inf file (`inf`), it rests on the same description and was never seen run.
+    """
+
+    kind: ClassVar[str] = "component"
+    key_fields: ClassVar[tuple[str, ...]] = ("name",)
+    state_type: ClassVar[type[State]] = ComponentState
+    settles_within: ClassVar[timedelta] = PATIENCE
+
+    name: str = Field(
+        pattern=r"^[A-Za-z0-9_.\-]{1,64}$", description="The component's name in the .inf file, such as iis_smtp."
+    )
+    ensure: Literal["present", "absent"] = Field("present", description="Whether it is to be installed.")
+    inf: HostPath = Field(r"%SystemRoot%\inf\sysoc.inf", description="The master .inf file that knows the component.")
+    source: HostPath | None = Field(
+        None, description="The folder that holds the installation files; while sysocmgr runs it is Setup's SourcePath."
+    )
+    provides: Provided = Field(Provided(), description="Services and files that it brings.")
+
+    @model_validator(mode="after")
+    def _spares_the_common_files(self) -> ComponentResource:
+        if self.ensure == "absent" and self.name.lower() in _NEVER_OFF:
+            raise ValueError(f"{self.name} is never removed: on a cluster node the cluster services would go with it")
+        return self
+
+    def queries(self, known: Answers) -> Collection[AnyQuery]:
+        """The note, and what it provides; for IIS whether the common files are installed; Setup's source."""
+        asked: list[AnyQuery] = [OperatingSystem(), components.question(self.name), *self._provided(known)]
+        if self._is_of_iis:
+            asked.append(components.question(COMMON_FILES))
+        return [*asked, SOURCE_PATH] if self.source else asked
+
+    @property
+    def _is_of_iis(self) -> bool:
+        return self.name.lower().startswith("iis_")
+
+    def _provided(self, known: Answers) -> list[AnyQuery]:
+        files = (environment.resolve_known(path, known) for path in self.provides.files)
+        return [*(Service(name) for name in self.provides.services), *(File(path) for path in files if path)]
+
+    def actual_state(self, answers: Answers) -> ComponentState | None:
+        """What there is of it; None for nothing at all. Raises Undecided, Unforetold, ResourceError."""
+        noted = components.is_installed(answers, self.name)
+        there = tuple(name for name in self.provides.services if answers.value(Service(name)) is not None)
+        files = (environment.resolve(path, answers) for path in self.provides.files)
+        found = tuple(path for path in files if answers.value(File(path)) is not None)
+        return ComponentState(noted=noted, services=there, files=found) if noted or there or found else None
+
+    def desired_state(self, actual: State | None, answers: Answers) -> ComponentState | None:
+        """Everything of it, or nothing. Raises ResourceError on a Windows without sysocmgr."""
+        wanted = self._whole(answers) if self.ensure == "present" else None
+        if wanted != actual:
+            _check_has_sysocmgr(answers.value(OperatingSystem()))
+        return wanted
+
+    def _whole(self, answers: Answers) -> ComponentState:
+        files = tuple(environment.resolve(path, answers) for path in self.provides.files)
+        return ComponentState(noted=True, services=self.provides.services, files=files)
+
+    def actions(self, before: State | None, after: State | None, answers: Answers) -> Sequence[AnyAction]:
+        """Write the answer file, run sysocmgr, remove the answer file. Raises ResourceError."""
+        del before
+        install = after is not None
+        system = answers.value(OperatingSystem())
+        if system is None:
+            raise ResourceError("the host does not tell where its Windows lies")
+        answer_file = paths.join(system.system_root, "Temp", f"converge-{answers.run}-{self.name}.txt")
+        argv = (
+            paths.join(system.system_root, "System32", "sysocmgr.exe"),
+            f"/i:{environment.resolve(self.inf, answers)}",
+            f"/u:{answer_file}",
+            "/q",
+            "/r",
+        )
+        decides = (components.question(self.name), *self._provided(answers)) if self._provided(answers) else ()
+        run = RunCommand(
+            argv,
+            timeout=PATIENCE.total_seconds(),
+            exit_codes=(),
+            title=f"sysocmgr, {self.name} {'on' if install else 'off'}",
+            decides=decides,
+        )
+        writing = WriteFile(answer_file, self._answer_file(install=install, answers=answers))
+        return [*self._source(answers), writing, run, RemoveFile(answer_file), *self._source(answers, back=True)]
+
+    def _answer_file(self, *, install: bool, answers: Answers) -> bytes:
+        """The [Components] section. Raises ResourceError rather than turn the common files of IIS off."""
+        if not install and self.name.lower() in _NEVER_OFF:
+            raise ResourceError(f"{self.name} is never turned off: cluster services would go with it")
+        lines = ["[Components]", f"{self.name} = {'on' if install else 'off'}"]
+        common = answers.known(components.question(COMMON_FILES))
+        if not install and self._is_of_iis and common is not None and common.data == 1:
+            lines.append(f"{COMMON_FILES} = on")  # so that the last of IIS' other parts does not take them along
+        return ("\r\n".join(lines) + "\r\n").encode("ascii")
+
+    def _source(self, answers: Answers, *, back: bool = False) -> list[AnyAction]:
+        """Name the installation files to Setup, and name what it named before afterwards."""
+        if self.source is None:
+            return []
+        folder = environment.resolve(self.source, answers)
+        now = answers.value(SOURCE_PATH)
+        if now is not None and isinstance(now.data, str) and ntpath.normcase(now.data) == ntpath.normcase(folder):
+            return []
+        if back:
+            return [SetRegistryValue(SETUP, SOURCE_PATH.name, now)] if now is not None and now.type.writable else []
+        return [SetRegistryValue(SETUP, SOURCE_PATH.name, RegistryData(RegistryType.STRING, folder))]
+
+    def way_back(self, before: State | None, after: State | None) -> WayBack:
+        """Removing loses the component's configuration for good; installing leaves traces when it is taken back."""
+        del before
+        if after is None and self.ensure == "absent":
+            return WayBack("none", f"the configuration of {self.name} is removed with it", must_accept=True)
+        if self.name.lower() in _NEVER_OFF:
+            return WayBack("none", f"{self.name} is never turned off")
+        return WayBack("partial", "taking it out again leaves files and settings behind")
+
+
+def _check_has_sysocmgr(system: OperatingSystemFacts | None) -> None:
+    if system is not None and versions.parse(system.version) >= (6, 0):
+        what = f"{system.caption.strip()} has no sysocmgr: its components are roles and features"
+        raise ResourceError(what, try_="install or remove the feature with Windows' own means")

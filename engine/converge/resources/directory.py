@@ -1,0 +1,95 @@
+"""The kind `directory`: a folder that is there, or is not."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from typing import ClassVar, Literal
+
+from pydantic import Field, model_validator
+
+from converge.errors import ResourceError
+from converge.model.action import AnyAction, MoveDirectory, NewDirectory, RemoveDirectory
+from converge.model.answer import Absent, Answers
+from converge.model.query import AnyQuery, Directory, File, OperatingSystem
+from converge.model.resource import Resource, State
+from converge.windows import environment, paths
+from converge.windows.fields import HostPath
+
+
+class DirectoryState(State):
+    """A folder that is there. `entries`, how much lies directly in it, only where it is to go."""
+
+    exists: Literal[True] = True
+    entries: int | None = None
+
+
+class DirectoryResource(Resource):
+    """A folder that is there, or is not. Its parents are made with it."""
+
+    kind: ClassVar[str] = "directory"
+    key_fields: ClassVar[tuple[str, ...]] = ("path",)
+    state_type: ClassVar[type[State]] = DirectoryState
+
+    path: HostPath = Field(description="The full path; %VARIABLES% are the host's.")
+    ensure: Literal["present", "absent"] = Field(
+        "present", description="Whether the folder is to be there. One that is not empty goes only with `recursive`."
+    )
+    recursive: bool = Field(
+        False, description="With `ensure: absent`: one that is not empty is renamed to NAME.converge-RUN."
+    )
+
+    @model_validator(mode="after")
+    def _makes_sense(self) -> DirectoryResource:
+        if self.recursive and self.ensure != "absent":
+            raise ValueError("`recursive` goes with `ensure: absent` only")
+        if self.ensure == "absent" and paths.parent(self.path) == self.path:
+            raise ValueError(f"{self.path} is a whole drive: it is never removed")
+        return self
+
+    def queries(self, known: Answers) -> Collection[AnyQuery]:
+        """The folder; where it is missing, whether a file bears its name."""
+        asked = environment.questions(self.path)
+        path = environment.resolve_known(self.path, known)
+        if path is None:
+            return asked
+        listing = self.ensure == "absent"
+        asked += [Directory(path, listing), *([OperatingSystem()] if listing else [])]
+        if not listing and isinstance(known.get(Directory(path)), Absent):
+            asked.append(File(path))
+        return asked
+
+    def actual_state(self, answers: Answers) -> DirectoryState | None:
+        """Whether it is there. Raises Undecided, Unforetold, ResourceError."""
+        listing = self.ensure == "absent"
+        facts = answers.value(Directory(environment.resolve(self.path, answers), listing))
+        if facts is None:
+            return None
+        return DirectoryState(entries=len(facts.files) + len(facts.directories) if listing else None)
+
+    def desired_state(self, actual: State | None, answers: Answers) -> DirectoryState | None:
+        """There or absent. Raises ResourceError for what must not go, and where a file is in the way."""
+        path = environment.resolve(self.path, answers)
+        found = actual if isinstance(actual, DirectoryState) else None
+        if self.ensure == "present":
+            if found is None and answers.value(File(path)) is not None:
+                raise ResourceError(f"{path} is a file")
+            return found or DirectoryState()
+        if found is None:
+            return None
+        system = answers.value(OperatingSystem())
+        if system is not None and paths.is_within(system.system_root, path):
+            raise ResourceError(f"Windows itself lies in {path}: it is never removed")
+        if found.entries and not self.recursive:
+            raise ResourceError(
+                f"{found.entries} things lie in {path}", try_="`recursive: true`, if they are to go too"
+            )
+        return None
+
+    def actions(self, before: State | None, after: State | None, answers: Answers) -> Sequence[AnyAction]:
+        """Make it, rename it aside, remove it when empty, or bring back what was renamed in this run."""
+        path = environment.resolve(self.path, answers)
+        aside = f"{path}.converge-{answers.run}"
+        if isinstance(after, DirectoryState):
+            return [MoveDirectory(aside, path) if after.entries else NewDirectory(path)]
+        full = isinstance(before, DirectoryState) and before.entries
+        return [MoveDirectory(path, aside) if full else RemoveDirectory(path)]

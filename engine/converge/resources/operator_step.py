@@ -1,0 +1,61 @@
+"""The kind `operator_step`: what only a person can do, and how converge sees that it was done."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from typing import ClassVar
+
+from pydantic import Field
+
+from converge.model.action import AnyAction
+from converge.model.answer import Answers
+from converge.model.change import WayBack
+from converge.model.query import AnyQuery
+from converge.model.resource import Resource, State
+from converge.windows.conditions import AnyCondition
+
+
+class OperatorStepState(State):
+    """Whether the person has done it."""
+
+    done: bool
+
+
+class OperatorStep(Resource):
+    """Something a person must do. Open, it stops the play; check assumes it done for what follows."""
+
+    kind: ClassVar[str] = "operator_step"
+    key_fields: ClassVar[tuple[str, ...]] = ("name",)
+    state_type: ClassVar[type[State]] = OperatorStepState
+    needs_person: ClassVar[bool] = True
+
+    name: str = Field(min_length=1, max_length=200, description="What the step is called.")
+    instructions: str = Field(min_length=1, max_length=8000, description="What the person is to do, in words.")
+    done_when: AnyCondition = Field(description="The condition by which converge sees that it was done.")
+
+    def queries(self, known: Answers) -> Collection[AnyQuery]:
+        """What the condition asks."""
+        return self.done_when.queries(known)
+
+    def actual_state(self, answers: Answers) -> OperatorStepState:
+        """Whether it was done. Raises Undecided, Unforetold, ResourceError."""
+        return OperatorStepState(done=self.done_when.holds(answers))
+
+    def desired_state(self, actual: State | None, answers: Answers) -> OperatorStepState:
+        """Done."""
+        del actual, answers
+        return OperatorStepState(done=True)
+
+    def actions(self, before: State | None, after: State | None, answers: Answers) -> Sequence[AnyAction]:
+        """None that converge could do."""
+        del before, after, answers
+        return ()
+
+    def way_back(self, before: State | None, after: State | None) -> WayBack:
+        """None: a person did it."""
+        del before, after
+        return WayBack("none", "a person does it")
+
+    def notes(self, answers: Answers) -> Sequence[str]:
+        """The instructions, while it is open."""
+        return () if self.done_when.holds(answers) else (self.instructions,)

@@ -1,0 +1,191 @@
+"""The kind `registry_key`: a registry key that is there, or is not."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from typing import ClassVar, Literal
+
+from pydantic import ConfigDict, Field, model_validator
+
+from converge.errors import ResourceError
+from converge.model.action import AnyAction, NewRegistryKey, RemoveRegistryKey, SetRegistryValue
+from converge.model.answer import Answers
+from converge.model.change import Json, WayBack
+from converge.model.facts import KeyContents
+from converge.model.query import AnyQuery, RegistryKey, RegistryValue
+from converge.model.registry import RegistryPath
+from converge.model.resource import Resource, State
+from converge.resources.registry_value import ValueState, check_service_is_there, service_key
+from converge.windows import registry, views
+from converge.windows.fields import KeyName
+
+MAX_KEYS = 2000  # keys below one that is removed with everything in it; more is hardly meant
+
+
+class ValueRecord(State):
+    """One value of a key that is about to be removed."""
+
+    name: str
+    value: ValueState
+
+
+class KeyRecord(State):
+    """One key of a tree that is about to be removed. `below` is its path below the tree's root, empty for the root."""
+
+    below: str
+    values: tuple[ValueRecord, ...] = ()
+
+
+class RegistryKeyState(State):
+    """A key that is there. Its contents are recorded only where they are about to be removed."""
+
+    exists: Literal[True] = True
+    contents: tuple[KeyRecord, ...] = ()
+
+    def as_json(self) -> Json:
+        """The contents only where there are some."""
+        return self.model_dump(mode="json", exclude={"contents"} if not self.contents else None)
+
+
+class RegistryKeyResource(Resource):
+    """A registry key that is there, or is not. What lies in it is the business of `registry_value`."""
+
+    model_config = ConfigDict(populate_by_name=True)
+    kind: ClassVar[str] = "registry_key"
+    state_type: ClassVar[type[State]] = RegistryKeyState
+
+    key_: KeyName = Field(alias="key", description=r"The key, such as HKLM\SOFTWARE\Vendor\Product.")
+    view: Literal[32, 64] | None = Field(None, description="The registry view of a 64-bit Windows; 64 by default.")
+    ensure: Literal["present", "absent"] = Field("present", description="Whether the key is to be there.")
+    recursive: bool = Field(False, description="With `ensure: absent`: remove it with everything that lies in it.")
+
+    @model_validator(mode="after")
+    def _makes_sense(self) -> RegistryKeyResource:
+        if self.recursive and self.ensure != "absent":
+            raise ValueError("`recursive` goes with `ensure: absent` only")
+        if self.ensure == "absent" and self.path.subkey.count("\\") < 1:
+            raise ValueError(f"{self.key_} is a hive or lies directly in one: it is never removed")
+        return self
+
+    @property
+    def path(self) -> RegistryPath:
+        """The key as it is written."""
+        return registry.parse_path(self.key_)
+
+    @property
+    def key(self) -> Mapping[str, Json]:
+        """What tells it apart: the key, and the view if one is named."""
+        return {"kind": self.kind, "key": self.key_} | ({"view": self.view} if self.view else {})
+
+    @property
+    def address(self) -> str:
+        """`registry_key:HKLM\\...`."""
+        return f"{self.kind}:{self.key_}" + (f" (view {self.view})" if self.view else "")
+
+    def queries(self, known: Answers) -> Collection[AnyQuery]:
+        """The key; with everything below it where that is to be removed."""
+        path = views.locate_known(self.key_, self.view, known)
+        asked = views.questions(self.view)
+        if path is None:
+            return asked
+        asked.append(RegistryKey(path))
+        if self.ensure == "absent" and self.recursive:
+            asked += _tree(path, known)
+        elif self.ensure == "present" and known.known(RegistryKey(path)) is None and (owner := service_key(path)):
+            asked.append(RegistryKey(owner))
+        return asked
+
+    def actual_state(self, answers: Answers) -> RegistryKeyState | None:
+        """Whether it is there. Raises Undecided, Unforetold, ResourceError for a tree that is too large."""
+        path = views.locate(self.key_, self.view, answers)
+        if answers.value(RegistryKey(path)) is None:
+            return None
+        if self.ensure != "absent" or not self.recursive:
+            return RegistryKeyState()
+        return RegistryKeyState(contents=_records(path, answers))
+
+    def desired_state(self, actual: State | None, answers: Answers) -> RegistryKeyState | None:
+        """There or absent. Raises ResourceError where a key that is not empty would have to go."""
+        path = views.locate(self.key_, self.view, answers)
+        if self.ensure == "present":
+            if actual is None:
+                check_service_is_there(path, answers)
+            return actual if isinstance(actual, RegistryKeyState) else RegistryKeyState()
+        if actual is not None and not self.recursive:
+            _check_is_empty(path, answers)
+        return None
+
+    def actions(self, before: State | None, after: State | None, answers: Answers) -> Sequence[AnyAction]:
+        """Make it, with what was recorded of it, or remove it, leaves first."""
+        path = views.locate(self.key_, self.view, answers)
+        if isinstance(after, RegistryKeyState):
+            return _restore(path, after)
+        contents = before.contents if isinstance(before, RegistryKeyState) else ()
+        if not contents:
+            _check_is_empty(path, answers)
+            return [RemoveRegistryKey(path)]
+        return [RemoveRegistryKey(_below(path, record.below)) for record in reversed(contents)]
+
+    def way_back(self, before: State | None, after: State | None) -> WayBack:
+        """A key that was removed comes back with its values, though not with its permissions."""
+        if not isinstance(before, RegistryKeyState) or after is not None:
+            return WayBack()
+        if any(not item.value.restorable for record in before.contents for item in record.values):
+            return WayBack("none", "it holds values that cannot be written again", must_accept=True)
+        return WayBack("partial", "the key's permissions are not brought back")
+
+
+def _below(path: RegistryPath, below: str) -> RegistryPath:
+    return path / below if below else path
+
+
+def _tree(path: RegistryPath, known: Answers) -> list[AnyQuery]:
+    """The questions about everything below a key, as far as its shape is known."""
+    asked: list[AnyQuery] = []
+    waiting = [path]
+    while waiting and len(asked) <= MAX_KEYS:
+        key = waiting.pop()
+        asked.append(RegistryKey(key))
+        contents = known.known(RegistryKey(key))
+        if contents:
+            asked += [RegistryValue(key, name) for name, _ in contents.values]
+            waiting += [key / name for name in contents.subkeys]
+    return asked
+
+
+def _records(path: RegistryPath, answers: Answers) -> tuple[KeyRecord, ...]:
+    """Every key of a tree with its values, parents before children. Raises Undecided, Unforetold, ResourceError."""
+    records: list[KeyRecord] = []
+    waiting = [""]
+    while waiting:
+        below = waiting.pop()
+        key = _below(path, below)
+        contents = answers.value(RegistryKey(key)) or KeyContents((), ())
+        values = []
+        for name, _ in contents.values:
+            data = answers.value(RegistryValue(key, name))
+            if data is not None:
+                values.append(ValueRecord(name=name, value=ValueState.of(data)))
+        records.append(KeyRecord(below=below, values=tuple(values)))
+        waiting += [f"{below}\\{name}" if below else name for name in reversed(contents.subkeys)]
+        if len(records) + len(waiting) + sum(len(record.values) for record in records) > MAX_KEYS:
+            raise ResourceError(
+                f"{path} holds more than {MAX_KEYS} keys and values", try_="remove a smaller part of it"
+            )
+    return tuple(records)
+
+
+def _check_is_empty(path: RegistryPath, answers: Answers) -> None:
+    contents = answers.value(RegistryKey(path))
+    if contents and (contents.subkeys or contents.values):
+        what = f"{path} is not empty: {len(contents.subkeys)} keys and {len(contents.values)} values lie in it"
+        raise ResourceError(what, try_="`recursive: true`, if everything in it is to go")
+
+
+def _restore(path: RegistryPath, state: RegistryKeyState) -> list[AnyAction]:
+    actions: list[AnyAction] = [] if state.contents else [NewRegistryKey(path)]
+    for record in state.contents:
+        key = _below(path, record.below)
+        actions.append(NewRegistryKey(key))
+        actions += [SetRegistryValue(key, item.name, item.value.as_data()) for item in record.values]
+    return actions

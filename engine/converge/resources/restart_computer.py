@@ -1,0 +1,68 @@
+"""The kind `restart_computer`, a handler: Windows is restarted. Done only where that was allowed aloud."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from typing import ClassVar
+
+from pydantic import Field
+
+from converge.errors import ResourceError
+from converge.model.action import AnyAction, RestartComputer
+from converge.model.answer import Answers
+from converge.model.change import WayBack
+from converge.model.query import AnyQuery, OperatingSystem
+from converge.model.resource import Resource, State
+from converge.windows.fields import Duration
+
+
+class ComputerState(State):
+    """Whether the restart that was asked for was done."""
+
+    restarted: bool
+
+
+class RestartComputerResource(Resource):
+    """Restarts Windows and waits until it answers again. Needs `--allow-reboot`."""
+
+    kind: ClassVar[str] = "restart_computer"
+    state_type: ClassVar[type[State]] = ComputerState
+    handler_only: ClassVar[bool] = True
+
+    timeout: Duration = Field(1200.0, gt=0, le=86400, description="How long it may take until it answers again.")
+
+    @property
+    def address(self) -> str:
+        """There is one computer to a host."""
+        return self.kind
+
+    def queries(self, known: Answers) -> Collection[AnyQuery]:
+        """When Windows was started."""
+        del known
+        return (OperatingSystem(),)
+
+    def actual_state(self, answers: Answers) -> ComputerState:
+        """Not restarted yet."""
+        del answers
+        return ComputerState(restarted=False)
+
+    def desired_state(self, actual: State | None, answers: Answers) -> ComputerState:
+        """Restarted."""
+        del actual, answers
+        return ComputerState(restarted=True)
+
+    def actions(self, before: State | None, after: State | None, answers: Answers) -> Sequence[AnyAction]:
+        """Restart. Raises ResourceError for a restart that would have to be taken back."""
+        del before, answers
+        if not isinstance(after, ComputerState) or not after.restarted:
+            raise ResourceError("a restart cannot be taken back")
+        return [RestartComputer(self.timeout)]
+
+    def is_reached(self, answers: Answers) -> bool:
+        """Whether Windows answers; the action itself has waited for a later start time."""
+        return answers.value(OperatingSystem()) is not None
+
+    def way_back(self, before: State | None, after: State | None) -> WayBack:
+        """None, and none is needed."""
+        del before, after
+        return WayBack("none", "a restart leaves nothing to take back")
