@@ -1,0 +1,87 @@
+"""One request and the answer that belongs to it, checked; faults become exceptions that stay within this room."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Final, TypeVar
+
+from converge.errors import RemoteProtocolError
+from converge.winrm.carrier import Carrier
+from converge.winrm.connection import Connection
+from converge.wsman import messages
+from converge.wsman.envelopes import RequestHeader, new_message_id
+from converge.wsman.faults import Fault
+from converge.wsman.messages import AnyRequest
+from converge.wsman.operations import Identity
+
+A = TypeVar("A")
+
+LONGEST_OPERATION: Final = 60.0
+"""Seconds; hosts give no operation more (MaxTimeoutms)."""
+
+
+class Faulted(Exception):
+    """The host answered with a fault. Caught by whoever knows what it means for a question or an action."""
+
+    def __init__(self, fault: Fault) -> None:
+        super().__init__(fault.text)
+        self.fault = fault
+
+
+def gave_up(reason: str) -> Faulted:
+    """A fault of our own making: we stopped asking, for this reason."""
+    return Faulted(Fault("s:Receiver", "", reason=reason))
+
+
+class Exchange:
+    """Sends requests to one host and counts them."""
+
+    def __init__(self, connection: Connection) -> None:
+        self.connection = connection
+        self.carrier = Carrier(connection)
+        self.round_trips = 0
+
+    def once(self, operation: AnyRequest, expected: type[A], *, seconds: float = 0.0) -> A:
+        """The answer to a request that is sent once. `seconds` is what the host is given, by default as connected.
+
+        Raises Faulted; RemoteProtocolError for an answer of another kind or to another request; and as `Carrier.send`.
+        """
+        given = min(seconds or self.connection.operation_timeout, LONGEST_OPERATION)
+        header = RequestHeader(
+            to=self.connection.endpoint, message_id=new_message_id(), operation_timeout=timedelta(seconds=given)
+        )
+        envelope = messages.build_request(operation, header=header)
+        # What the line gets beyond the host: time for the host to say that it needs longer.
+        spare = self.connection.read_timeout - self.connection.operation_timeout
+        reply = self._send(envelope, seconds=given + spare)
+        answer = messages.parse_answer(reply, limit=self.connection.max_answer)
+        if isinstance(answer.body, Fault):
+            # Hosts relate an MSFT_WmiError, and what they could not read, to nothing.
+            if answer.header.relates_to:
+                self._check_related(answer.header.relates_to, header.message_id)
+            raise Faulted(answer.body)
+        self._check_related(answer.header.relates_to, header.message_id)
+        if not isinstance(answer.body, expected):
+            raise RemoteProtocolError(f"an answer of another kind, {type(answer.body).__name__}")
+        return answer.body
+
+    def identify(self) -> Identity:
+        """The protocol and product versions: the cheapest question. Raises as `once`."""
+        reply = self._send(messages.build_identify(), seconds=self.connection.read_timeout)
+        body = messages.parse_answer(reply, limit=self.connection.max_answer).body
+        if isinstance(body, Fault):
+            raise Faulted(body)
+        if not isinstance(body, Identity):
+            raise RemoteProtocolError(f"an answer of another kind, {type(body).__name__}")
+        return body
+
+    def _send(self, envelope: bytes, *, seconds: float) -> bytes:
+        try:
+            return self.carrier.send(envelope, seconds=seconds).body
+        finally:
+            self.round_trips += 1
+
+    def _check_related(self, relates_to: str, message_id: str) -> None:
+        if relates_to.upper() != message_id.upper():
+            self.carrier.drop()
+            raise RemoteProtocolError("an answer to another request", why="somebody else's answer, or a forged one")

@@ -1,0 +1,231 @@
+"""Files and folders: CIM_DataFile and Win32_Directory, and a shell for what WMI has no method for."""
+
+from __future__ import annotations
+
+import base64
+import re
+from collections.abc import Collection, Iterator, Sequence
+from typing import Final
+
+from converge.errors import ActionRefused, LocalProtocolError, RemoteProtocolError
+from converge.model.action import (
+    CopyFile,
+    MoveDirectory,
+    MoveFile,
+    NewDirectory,
+    Performed,
+    RemoveDirectory,
+    RemoveFile,
+    WriteFile,
+)
+from converge.model.answer import Absent, Answer, Found, Refused
+from converge.model.facts import DirectoryFacts, FileFacts
+from converge.model.names import fold
+from converge.model.query import Directory, File
+from converge.windows import paths, wql
+from converge.windows.commands import ReadingCommand, command_line
+from converge.windows.files import describe_return_code
+from converge.winrm.answering import Answered, action_refused, refused
+from converge.winrm.batches import batches
+from converge.winrm.exchange import Faulted
+from converge.winrm.services import CIMV2
+from converge.winrm.session import Reader, Session
+from converge.winrm.shell import Finished
+from converge.wsman.cim import Properties
+from converge.wsman.envelopes import Target
+from converge.wsman.namespaces import wmi_uri
+
+MAX_CONTENT: Final = 1024 * 1024
+COMMAND_SECONDS: Final = 120.0
+_PIECE: Final = 4500
+"""Bytes of content in one command line; as base64 they stay below the 8191 characters cmd takes."""
+_FILE: Final = ("FileSize", "LastModified", "Name", "Version")
+_FOLDER: Final = ("Name",)
+_DIGEST: Final = re.compile(r"^(?:[0-9a-f]{2} ?){32}$", re.IGNORECASE)
+
+Row = Properties | Refused | None
+
+
+def answer_files(reader: Reader, queries: Sequence[File]) -> Answered:
+    """Every file asked for, in one query of CIM_DataFile; their hashes by certutil in a shell."""
+    rows = _rows(reader, "CIM_DataFile", {query.path for query in queries}, columns=_FILE)
+    return {query: _file_answer(reader, query, rows[_key(query.path)]) for query in queries}
+
+
+def _file_answer(reader: Reader, query: File, row: Row) -> Answer[FileFacts]:
+    if row is None:
+        return Absent()
+    if isinstance(row, Refused):
+        return row
+    try:
+        digest = _sha256(reader, query.path) if query.hashed else None
+        return Found(_facts(query.path, row, sha256=digest))
+    except (Faulted, RemoteProtocolError) as error:
+        return refused(error)
+
+
+def _facts(path: str, row: Properties, *, sha256: str | None = None) -> FileFacts:
+    return FileFacts(
+        path=path,
+        size=row.integer("FileSize") or 0,
+        version=row.text("Version") or None,
+        modified=row.datetime("LastModified"),
+        sha256=sha256,
+    )
+
+
+def _sha256(reader: Reader, path: str) -> str:
+    """The digest certutil prints, whatever words stand around it. Raises Faulted, RemoteProtocolError."""
+    try:
+        command = ReadingCommand.hash_file(path)
+    except LocalProtocolError as error:
+        raise RemoteProtocolError("the hash cannot be asked for: no command line can carry this path") from error
+    finished = reader.run_reading(command)
+    for line in finished.text.splitlines():
+        if _DIGEST.match(line.strip()):
+            return line.replace(" ", "").strip().lower()
+    raise RemoteProtocolError(
+        f"certutil told no hash of {path} (exit code {finished.exit_code})", why=finished.complaint
+    )
+
+
+def answer_directories(reader: Reader, queries: Sequence[Directory]) -> Answered:
+    """Every folder asked for, in one query of Win32_Directory; what lies in those to be listed, by drive and path."""
+    rows = _rows(reader, "Win32_Directory", {query.path for query in queries}, columns=_FOLDER)
+    return {query: _directory_answer(reader, query, rows[_key(query.path)]) for query in queries}
+
+
+def _directory_answer(reader: Reader, query: Directory, row: Row) -> Answer[DirectoryFacts]:
+    if row is None:
+        return Absent()
+    if isinstance(row, Refused):
+        return row
+    if not query.listing:
+        return Found(DirectoryFacts(query.path))
+    try:
+        return Found(_listed(reader, query.path))
+    except (Faulted, RemoteProtocolError) as error:
+        return refused(error)
+
+
+def _listed(reader: Reader, folder: str) -> DirectoryFacts:
+    drive = paths.drive(folder)
+    inside = paths.normalise(folder)[len(drive) :].rstrip("\\") + "\\"
+    where = wql.all_of([wql.equals("Drive", drive), wql.equals("Path", inside)])
+    files = reader.query(CIMV2, wql.select(_FILE, "CIM_DataFile", where=where))
+    folders = reader.query(CIMV2, wql.select(_FOLDER, "Win32_Directory", where=where))
+    facts = [
+        _facts(paths.join(folder, paths.name(path)), row.properties) for row in files if (path := _name(row.properties))
+    ]
+    names = [paths.name(path) for row in folders if (path := _name(row.properties))]
+    return DirectoryFacts(folder, files=tuple(facts), directories=tuple(name for name in names if name))
+
+
+def _name(row: Properties) -> str:
+    return row.text("Name") or ""
+
+
+def _key(path: str) -> str:
+    return fold(paths.normalise(path))
+
+
+def _rows(reader: Reader, class_name: str, wanted: Collection[str], *, columns: Collection[str]) -> dict[str, Row]:
+    """The row of each path; None where there is none. A fault of one path does not spoil the others."""
+    found: dict[str, Row] = {}
+    local: list[str] = []
+    for path in wanted:
+        found[_key(path)] = None
+        if paths.drive(path):
+            local.append(paths.normalise(path))
+        else:
+            found[_key(path)] = Refused("unsupported", "files on shares cannot be asked for over WinRM")
+    for batch in batches(sorted(set(local), key=fold)):
+        found.update(_batch(reader, class_name, batch, columns=columns))
+    return found
+
+
+def _batch(reader: Reader, class_name: str, batch: list[str], *, columns: Collection[str]) -> dict[str, Row]:
+    where = wql.any_of([wql.equals("Name", path) for path in batch])
+    try:
+        rows = reader.query(CIMV2, wql.select(columns, class_name, where=where))
+    except Faulted as faulted:
+        if len(batch) == 1 or faulted.fault.access_denied:
+            return {_key(path): refused(faulted) for path in batch}
+        halves = batch[: len(batch) // 2], batch[len(batch) // 2 :]
+        return {key: row for half in halves for key, row in _batch(reader, class_name, half, columns=columns).items()}
+    return {_key(name): row.properties for row in rows if (name := _name(row.properties))}
+
+
+FileAction = CopyFile | MoveFile | WriteFile | RemoveFile | NewDirectory | MoveDirectory | RemoveDirectory
+
+
+def perform_on_file(session: Session, action: FileAction) -> Performed:
+    """Do one thing to a file or folder. Raises ActionRefused, Interrupted, HostUnreachable."""
+    match action:
+        case CopyFile():
+            return _method(session, "CIM_DataFile", "Copy", path=action.source, target=action.target)
+        case MoveFile():
+            return _method(session, "CIM_DataFile", "Rename", path=action.source, target=action.target)
+        case MoveDirectory():
+            return _method(session, "Win32_Directory", "Rename", path=action.source, target=action.target)
+        case RemoveFile():
+            return _method(session, "CIM_DataFile", "Delete", path=action.path)
+        case NewDirectory():
+            return _commanded(session, command_line(("mkdir", action.path)), what=f"making the folder {action.path}")
+        case RemoveDirectory():
+            # Not Win32_Directory.Delete, which takes what lies in the folder with it.
+            return _commanded(session, command_line(("rmdir", action.path)), what=f"removing the folder {action.path}")
+        case WriteFile():
+            return _written(session, action)
+
+
+def _method(session: Session, class_name: str, method: str, *, path: str, target: str = "") -> Performed:
+    instance = Target(wmi_uri(CIMV2, class_name), selectors=(("Name", paths.normalise(path)),))
+    what = f"{method} of {path}" + (f" to {target}" if target else "")
+    try:
+        output = session.call(instance, method, {"FileName": target} if target else {})
+    except Faulted as faulted:
+        raise action_refused(what, faulted) from faulted
+    returned = output.integer("ReturnValue") or 0
+    if returned:
+        raise ActionRefused(f"{what} returned {describe_return_code(returned)}")
+    return Performed()
+
+
+def _commanded(session: Session, line: str, *, what: str) -> Performed:
+    finished = _run(session, line, what=what)
+    if finished.exit_code:
+        raise ActionRefused(f"{what} failed: {finished.complaint or f'exit code {finished.exit_code}'}")
+    return Performed()
+
+
+def _run(session: Session, line: str, *, what: str) -> Finished:
+    try:
+        return session.run(line, seconds=COMMAND_SECONDS)
+    except Faulted as faulted:
+        raise action_refused(what, faulted) from faulted
+
+
+def _written(session: Session, action: WriteFile) -> Performed:
+    """The content goes as base64 into a file beside the target, line by line, and certutil makes the target of it."""
+    what = f"writing {action.path}"
+    if len(action.content) > MAX_CONTENT:
+        raise ActionRefused(f"{what}: {len(action.content)} bytes are more than the {MAX_CONTENT} that can be sent")
+    if not isinstance(answer_files(session, [File(action.path)])[File(action.path)], Absent):
+        raise ActionRefused(f"{what}: a file of that name is there already, or cannot be looked for")
+    target = command_line((action.path,))
+    if not action.content:
+        return _commanded(session, f"type nul >{target}", what=what)
+    encoded_path = f"{action.path}.converge-base64"
+    for line in _encoded_lines(action.content, command_line((encoded_path,))):
+        _commanded(session, line, what=what)
+    performed = _commanded(session, command_line(("certutil.exe", "-decode", encoded_path, action.path)), what=what)
+    _method(session, "CIM_DataFile", "Delete", path=encoded_path)
+    return performed
+
+
+def _encoded_lines(content: bytes, quoted: str) -> Iterator[str]:
+    for start in range(0, len(content), _PIECE):
+        piece = base64.b64encode(content[start : start + _PIECE]).decode()
+        # The blank keeps a last digit from being taken for the number of a handle; base64 readers skip it.
+        yield f"echo {piece} {'>>' if start else '>'}{quoted}"

@@ -1,0 +1,124 @@
+"""A host that can be asked, and acted on, over WinRM."""
+
+from __future__ import annotations
+
+import time
+from datetime import datetime, timedelta
+from typing import Final
+
+from converge.errors import ActionRefused, HostUnreachable, Interrupted, LoginRefused
+from converge.model.action import (
+    AnyAction,
+    CopyFile,
+    InvokeCimMethod,
+    MoveDirectory,
+    MoveFile,
+    NewDirectory,
+    NewRegistryKey,
+    Performed,
+    RemoveDirectory,
+    RemoveFile,
+    RemoveRegistryKey,
+    RemoveRegistryValue,
+    RestartComputer,
+    ResumeService,
+    RunCommand,
+    SetRegistryValue,
+    SetServiceImagePath,
+    SetServiceStartMode,
+    StartService,
+    StopService,
+    WriteFile,
+)
+from converge.windows.commands import command_line
+from converge.winrm.answering import action_refused
+from converge.winrm.connection import Connection
+from converge.winrm.exchange import Faulted
+from converge.winrm.files import perform_on_file
+from converge.winrm.observer import WinRMObserver
+from converge.winrm.registry import perform_on_registry
+from converge.winrm.services import CIMV2, perform_on_service
+from converge.winrm.session import Session
+from converge.winrm.system import call_cim_method
+
+_SHOWN_OUTPUT: Final = 4000
+_RESTART_COMMAND: Final = ("shutdown.exe", "/r", "/t", "5", "/f")
+_RESTART_PAUSE: Final = 5.0
+_CLOCK_DRIFT: Final = timedelta(seconds=5)  # the start time is told by the clock that is set meanwhile
+
+
+class WinRMMachine(WinRMObserver):
+    """One host, over one authenticated connection. Not for several threads at once."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._session = Session(connection)
+        super().__init__(connection, reader=self._session)
+
+    def perform(self, action: AnyAction) -> Performed:
+        """Do one thing. Raises ActionRefused when the host said no, Interrupted when nobody knows."""
+        match action:
+            case StartService() | StopService() | ResumeService():
+                return perform_on_service(self._session, action)
+            case SetServiceStartMode() | SetServiceImagePath():
+                return perform_on_service(self._session, action)
+            case CopyFile() | MoveFile() | WriteFile() | RemoveFile():
+                return perform_on_file(self._session, action)
+            case NewDirectory() | MoveDirectory() | RemoveDirectory():
+                return perform_on_file(self._session, action)
+        # What follows can install services, or change what they depend on.
+        self._dependents.forget()
+        match action:
+            case SetRegistryValue() | RemoveRegistryValue() | NewRegistryKey() | RemoveRegistryKey():
+                return perform_on_registry(self._session, action)
+            case RunCommand():
+                return self._run(action)
+            case RestartComputer():
+                return self._restart(action)
+            case InvokeCimMethod():
+                return call_cim_method(self._session, action)
+
+    def _run(self, action: RunCommand) -> Performed:
+        title = action.title or action.argv[0]
+        try:
+            line = " ".join(action.argv) if action.shell else command_line(action.argv)
+        except ValueError as error:
+            raise ActionRefused(f"{title} cannot be run", why=str(error)) from error
+        try:
+            finished = self._session.run(line, seconds=action.timeout)
+        except Faulted as faulted:
+            raise action_refused(title, faulted) from faulted
+        code = finished.exit_code
+        reboot = code in action.reboot_codes
+        if action.exit_codes and code not in action.exit_codes and not reboot:
+            raise ActionRefused(f"{title} ended with exit code {code}", why=finished.complaint)
+        output = finished.text or finished.stderr.decode("utf-8", "replace")
+        return Performed(code=code, output=output[-_SHOWN_OUTPUT:], reboot_needed=reboot)
+
+    def _restart(self, action: RestartComputer) -> Performed:
+        ends = time.monotonic() + action.timeout
+        before = self._started()
+        try:
+            finished = self._session.run(command_line(_RESTART_COMMAND), seconds=60.0)
+        except Faulted as faulted:
+            raise action_refused("restarting the computer", faulted) from faulted
+        if finished.exit_code:
+            raise ActionRefused(f"shutdown.exe ended with exit code {finished.exit_code}", why=finished.complaint)
+        while time.monotonic() < ends:
+            time.sleep(min(_RESTART_PAUSE, max(ends - time.monotonic(), 0.0)))
+            if self._is_back(before):
+                return Performed()
+        raise Interrupted(f"the computer was restarted and does not answer after {action.timeout:g} s")
+
+    def _is_back(self, before: datetime | None) -> bool:
+        try:
+            started = self._started()
+        except LoginRefused:
+            raise
+        except (HostUnreachable, Faulted):
+            # Each try is a new connection: the host may be down, or up without WMI yet.
+            self._session.close()
+            return False
+        return started is not None and (before is None or started > before + _CLOCK_DRIFT)
+
+    def _started(self) -> datetime | None:
+        return self._session.get(CIMV2, "Win32_OperatingSystem").datetime("LastBootUpTime")

@@ -1,0 +1,187 @@
+"""Why there is no conversation, in words: what was seen, the likely causes in their order, and what to do."""
+
+from __future__ import annotations
+
+import re
+import ssl
+from typing import Final
+
+from requests.exceptions import ConnectTimeout
+from urllib3.exceptions import NameResolutionError, NewConnectionError
+
+from converge.errors import DeadlineExceeded, HostUnreachable, LoginRefused, RemoteProtocolError
+from converge.winrm.connection import Connection, Login
+
+REQUEST_TOO_LARGE: Final = 413
+_SCHEMES: Final = {
+    Login.NEGOTIATE: "negotiate",
+    Login.BASIC: "basic",
+    Login.KERBEROS: "kerberos",
+    Login.CREDSSP: "credssp",
+}
+
+
+class RequestTooLarge(RemoteProtocolError):
+    """The host takes no request of this size; it did nothing."""
+
+    code = "request-too-large"
+
+
+def login_refused(connection: Connection, *, offered: str) -> LoginRefused:
+    """A 401: the likely causes, the likeliest first. `offered` is what the host says it would take."""
+    causes = _causes(connection, offered.lower())
+    return LoginRefused(
+        f"{connection.endpoint} does not accept {connection.username or 'the account'} ({connection.login})",
+        why="; or ".join(cause for cause, _ in causes),
+        try_="; ".join(dict.fromkeys(remedy for _, remedy in causes)),
+    )
+
+
+def _causes(connection: Connection, offered: str) -> list[tuple[str, str]]:
+    found: list[tuple[str, str]] = []
+    scheme = _SCHEMES.get(connection.login)
+    in_domain = "\\" in connection.username or "@" in connection.username
+    if offered and scheme and scheme not in offered:
+        schemes = ", ".join(re.findall(r"\b(?:negotiate|kerberos|basic|credssp)\b", offered)) or "none known here"
+        found.append(
+            (f"the host does not offer {scheme}, only {schemes}", f"set ansible_winrm_transport to one of: {schemes}")
+        )
+    elif connection.login is Login.BASIC and in_domain:
+        found.append(
+            ("Basic knows only the host's own accounts", "use the negotiate transport for accounts of a domain")
+        )
+    found.append(("the password is wrong or has expired", "check the password"))
+    if not in_domain and connection.username.lower() != "administrator":
+        found.append(
+            (
+                "a local account other than Administrator is filtered by UAC over the network",
+                "set LocalAccountTokenFilterPolicy to 1 on the host, or use an account of the domain",
+            )
+        )
+    found.append(
+        ("the account is locked or disabled, or may not log on over the network", "look at the host's Security log")
+    )
+    return found
+
+
+def cut_in_login(connection: Connection, why: str, *, expired: bool) -> HostUnreachable:
+    """The line broke before the login was done."""
+    if expired:
+        return _too_slow(connection)
+    return HostUnreachable(f"{connection.endpoint} broke off during the login", why=why)
+
+
+def silent(connection: Connection) -> DeadlineExceeded:
+    """No whole answer within the time one request is given."""
+    return _too_slow(connection)
+
+
+def _too_slow(connection: Connection) -> DeadlineExceeded:
+    return DeadlineExceeded(
+        f"{connection.endpoint} did not answer within {connection.read_timeout:g} s",
+        try_="look whether the host is overloaded, or raise ansible_winrm_read_timeout_sec",
+    )
+
+
+def host_deadline(connection: Connection) -> DeadlineExceeded:
+    """The whole conversation took longer than the host was given."""
+    return DeadlineExceeded(f"{connection.host} was given {connection.host_timeout:g} s in all, and they are over")
+
+
+def transport_unavailable(connection: Connection, reason: str) -> HostUnreachable:
+    """The login needs a library or a file that is not there."""
+    libraries = {Login.KERBEROS: "pywinrm[kerberos]", Login.CREDSSP: "pywinrm[credssp]"}
+    library = libraries.get(connection.login)
+    remedy = f"install {library}, or use another transport" if library else "check the transport's settings"
+    return HostUnreachable(
+        f"the {connection.login} transport cannot be used here", why=reason, try_=remedy, code="transport-unavailable"
+    )
+
+
+def certificate_refused(connection: Connection, reason: str) -> HostUnreachable:
+    """TLS did not come about."""
+    return HostUnreachable(
+        f"{connection.endpoint} has a certificate that is not trusted",
+        why=reason,
+        try_="name the authority in ansible_winrm_ca_trust_path; "
+        "ansible_winrm_server_cert_validation: ignore trusts whoever answers",
+        code="certificate",
+    )
+
+
+def not_reached(connection: Connection, error: Exception) -> HostUnreachable:
+    """No connection came about."""
+    endpoint = connection.endpoint
+    causes = list(_chain(error))
+    if any(isinstance(cause, NameResolutionError) for cause in causes):
+        return HostUnreachable(
+            f"the name {connection.address} is not known", why=reason_of(error), try_="check ansible_host"
+        )
+    if isinstance(error, ConnectTimeout):
+        return HostUnreachable(f"{endpoint} does not answer", try_="check the address and the firewalls on the way")
+    return HostUnreachable(
+        f"nothing listens at {endpoint}",
+        why=reason_of(error),
+        try_="run `winrm quickconfig` on the host, or check the port (5986 is https, 5985 http)",
+    )
+
+
+def _chain(error: BaseException) -> list[BaseException]:
+    """The errors behind an error, those its arguments hold included; a few levels suffice."""
+    found: list[BaseException] = []
+    level: list[BaseException] = [error]
+    for _ in range(6):
+        found += level
+        inner = [item for cause in level for item in (*cause.args, getattr(cause, "reason", None), cause.__cause__)]
+        level = [item for item in inner if isinstance(item, BaseException) and item not in found]
+    return found
+
+
+def reason_of(error: Exception) -> str:
+    """What the innermost error says, without addresses of objects in memory."""
+    causes = _chain(error)
+    telling = [
+        cause for cause in causes if isinstance(cause, (OSError, ssl.SSLError)) and cause.args and cause.strerror
+    ]
+    text = str(telling[-1].strerror) if telling and isinstance(telling[-1], OSError) else str(causes[-1] or error)
+    if any(isinstance(cause, NewConnectionError) for cause in causes) and not telling:
+        text = str(error)
+    return re.sub(r"<[^>]*object at 0x[0-9a-f]+>(?:[:,] )?", "", text)[:300]
+
+
+def check_status(connection: Connection, status: int, *, sealed: bool, empty: bool) -> None:
+    """Raises for every HTTP status that carries no message.
+
+    HostUnreachable or RequestTooLarge where the host did not look at the request, RemoteProtocolError where nobody knows.
+    """
+    endpoint = connection.endpoint
+    if status == 200 or (status == 500 and not empty):
+        return
+    if status == 500 and not sealed and not connection.is_https:
+        raise HostUnreachable(
+            f"{endpoint} refuses messages that are not encrypted",
+            try_="leave ansible_winrm_message_encryption at auto, or use https",
+            code="unencrypted-refused",
+        )
+    if status >= 500 and status != 503:
+        raise RemoteProtocolError(f"{endpoint} answers with HTTP status {status} and without a message")
+    if status == REQUEST_TOO_LARGE:
+        raise RequestTooLarge(f"{endpoint} takes no request of this size", try_="raise MaxEnvelopeSizekb on the host")
+    if 300 <= status < 400:
+        raise HostUnreachable(
+            f"{endpoint} sends us elsewhere, which is not followed", try_="check ansible_host and the port"
+        )
+    what, remedy = _STATUSES.get(
+        status, (f"answers with HTTP status {status}", "check that WinRM answers at this address")
+    )
+    raise HostUnreachable(f"{endpoint} {what}", try_=remedy, code="not-winrm" if status in (404, 405, 415) else None)
+
+
+_STATUSES: Final = {
+    400: ("cannot read the request (HTTP 400)", "check that nothing on the way changes it"),
+    403: ("forbids the request (HTTP 403)", "check the listener's IP filters"),
+    404: ("has no WinRM there (HTTP 404)", "check ansible_winrm_path; a host that is starting answers so too"),
+    405: ("takes no requests there (HTTP 405)", "check the port and ansible_winrm_path"),
+    415: ("takes no SOAP there (HTTP 415)", "check the port and ansible_winrm_path"),
+    503: ("has no WinRM service running, or one that is overloaded (HTTP 503)", "start the WinRM service on the host"),
+}

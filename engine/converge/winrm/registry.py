@@ -1,0 +1,281 @@
+"""Registry keys and values through StdRegProv: what EnumKey, EnumValues and the typed getters tell, and the setters."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from typing import Final, TypeVar
+
+from converge.errors import ActionRefused, RemoteProtocolError
+from converge.model.action import NewRegistryKey, Performed, RemoveRegistryKey, RemoveRegistryValue, SetRegistryValue
+from converge.model.answer import Absent, Answer, Found, Refused
+from converge.model.facts import KeyContents
+from converge.model.names import fold
+from converge.model.query import RegistryKey, RegistryValue
+from converge.model.registry import RegistryData, RegistryPath, RegistryType
+from converge.windows.commands import command_line
+from converge.windows.registry import HIVE_NUMBERS
+from converge.winrm.answering import Answered, action_refused, refused
+from converge.winrm.exchange import Faulted
+from converge.winrm.raw_texts import RawTexts
+from converge.winrm.session import REGISTRY, Reader, ReadingMethod, Session
+from converge.wsman.cim import Properties, Value
+from converge.wsman.envelopes import Target
+
+T = TypeVar("T")
+
+DONE: Final = 0
+NO_VALUE: Final = 1
+NOT_THERE: Final = 2
+ACCESS_DENIED: Final = 5
+WRONG_TYPE: Final = 2147749893  # WBEM_E_TYPE_MISMATCH, 0x80041005
+_MEANINGS: Final = {
+    NO_VALUE: "the value is not there",
+    NOT_THERE: "the key is not there",
+    ACCESS_DENIED: "access denied",
+    6: "invalid handle",
+    WRONG_TYPE: "the value has another type",
+    2147749896: "invalid parameter",
+}
+_GETTERS: Final = {
+    RegistryType.STRING: ReadingMethod.GET_STRING,
+    RegistryType.EXPAND_STRING: ReadingMethod.GET_EXPANDED_STRING,
+    RegistryType.MULTI_STRING: ReadingMethod.GET_MULTI_STRING,
+    RegistryType.DWORD: ReadingMethod.GET_DWORD,
+    RegistryType.QWORD: ReadingMethod.GET_QWORD,
+    RegistryType.BINARY: ReadingMethod.GET_BINARY,
+}
+COMMAND_SECONDS: Final = 60.0
+
+
+def described(code: int) -> str:
+    """What a return value of StdRegProv means: `5, access denied`."""
+    return f"{code}, {_MEANINGS[code]}" if code in _MEANINGS else str(code)
+
+
+def code_refused(code: int) -> Refused:
+    """A return value as a refusal."""
+    if code == ACCESS_DENIED:
+        return Refused("access-denied", f"StdRegProv returned {described(code)}", "read access to the registry key")
+    return Refused(str(code), f"StdRegProv returned {described(code)}")
+
+
+def parameters(key: RegistryPath, name: str | None = None) -> dict[str, Value]:
+    """The parameters every method begins with, and the value's name where it takes one."""
+    given: dict[str, Value] = {"hDefKey": HIVE_NUMBERS[key.hive], "sSubKeyName": key.subkey}
+    return given if name is None else given | {"sValueName": name}
+
+
+def return_value(output: Properties) -> int:
+    """What the method returned; some hosts show codes beyond 2^31 as negative. Raises RemoteProtocolError for none."""
+    returned = output.integer("ReturnValue")
+    if returned is None:
+        raise RemoteProtocolError("a registry method without a return value")
+    return returned % 2**32
+
+
+class RegistryReader:
+    """Reads keys and values. What a key holds is asked once, and every value by the getter of its type."""
+
+    def __init__(self, reader: Reader, raw_texts: RawTexts) -> None:
+        self._reader = reader
+        self._raw_texts = raw_texts
+        self._values: dict[RegistryPath, Answer[Mapping[str, tuple[str, RegistryType]]]] = {}
+
+    def answer_keys(self, queries: Sequence[RegistryKey]) -> Answered:
+        """What lies directly in each key."""
+        return {query: self._guarded(self._key, query.key) for query in queries}
+
+    def answer_values(self, queries: Sequence[RegistryValue]) -> Answered:
+        """Each value with its type."""
+        return {query: self._guarded(partial(self.value, name=query.name), query.key) for query in queries}
+
+    def _guarded(self, ask: Callable[[RegistryPath], Answer[T]], key: RegistryPath) -> Answer[object]:
+        try:
+            return ask(key)
+        except (Faulted, RemoteProtocolError) as error:
+            return refused(error)
+
+    def _key(self, key: RegistryPath) -> Answer[KeyContents]:
+        subkeys = self.subkeys(key)
+        if not isinstance(subkeys, Found):
+            return subkeys
+        values = self.values(key)
+        if not isinstance(values, Found):
+            return values
+        return Found(KeyContents(subkeys=subkeys.value, values=tuple(values.value.values())))
+
+    def subkeys(self, key: RegistryPath) -> Answer[tuple[str, ...]]:
+        """The names of the keys directly below. Raises Faulted, RemoteProtocolError."""
+        output = self._reader.registry(ReadingMethod.ENUM_KEY, parameters(key))
+        code = return_value(output)
+        if code == NOT_THERE:
+            return Absent()
+        return Found(output.array("sNames")) if code == DONE else code_refused(code)
+
+    def values(self, key: RegistryPath) -> Answer[Mapping[str, tuple[str, RegistryType]]]:
+        """The values directly in a key: by folded name, the name and its type. Raises Faulted, RemoteProtocolError."""
+        if key not in self._values:
+            self._values[key] = self._enumerated(key)
+        return self._values[key]
+
+    def _enumerated(self, key: RegistryPath) -> Answer[Mapping[str, tuple[str, RegistryType]]]:
+        output = self._reader.registry(ReadingMethod.ENUM_VALUES, parameters(key))
+        code = return_value(output)
+        if code == NOT_THERE:
+            return Absent()
+        if code != DONE:
+            return code_refused(code)
+        names, types = _names(output.get("sNames")), output.array("Types")
+        if len(names) != len(types):
+            raise RemoteProtocolError(f"{len(names)} value names with {len(types)} types")
+        numbered = [(name, _type(number)) for name, number in zip(names, types, strict=True)]
+        return Found({fold(name): (name, kind) for name, kind in numbered})
+
+    def value(self, key: RegistryPath, name: str) -> Answer[RegistryData]:
+        """One value with its type. Raises Faulted, RemoteProtocolError."""
+        known = self.values(key)
+        if not isinstance(known, Found):
+            return known
+        if fold(name) in known.value:
+            return self._typed(key, *known.value[fold(name)])
+        # EnumValues leaves the default value out on hosts where it is the only one.
+        return Absent() if name or known.value else self._default(key)
+
+    def shown_text(self, key: RegistryPath, name: str, kind: RegistryType) -> Answer[str]:
+        """The text of a string or expandable string as it takes effect. Raises Faulted, RemoteProtocolError."""
+        code, output = self._got(_GETTERS[kind], key, name)
+        if code in (NO_VALUE, NOT_THERE):
+            return Absent()
+        return Found(output.text("sValue") or "") if code == DONE else code_refused(code)
+
+    def _default(self, key: RegistryPath) -> Answer[RegistryData]:
+        code, _ = self._got(ReadingMethod.GET_STRING, key, "")
+        if code not in (DONE, WRONG_TYPE):
+            return Absent() if code in (NO_VALUE, NOT_THERE) else code_refused(code)
+        expandable = self._raw_texts.is_expandable_default(key)
+        return self._typed(key, "", RegistryType.EXPAND_STRING if expandable else RegistryType.STRING)
+
+    def _typed(self, key: RegistryPath, name: str, kind: RegistryType) -> Answer[RegistryData]:
+        if kind is RegistryType.EXPAND_STRING:
+            return self._expandable(key, name)
+        getter = _GETTERS.get(kind)
+        if getter is None:
+            return Found(RegistryData(kind, None))
+        code, output = self._got(getter, key, name)
+        if code in (NO_VALUE, NOT_THERE):
+            return Absent()
+        return Found(RegistryData(kind, _data(kind, output))) if code == DONE else code_refused(code)
+
+    def _expandable(self, key: RegistryPath, name: str) -> Answer[RegistryData]:
+        r"""An expandable string: raw as it is stored if the host tells it, and as the host expands it.
+
+        GetStringValue answers it raw, expanded or not at all, by host; which of the first two only a value known
+        to hold a variable can tell. reg.exe prints it raw.
+        """
+        kind = RegistryType.EXPAND_STRING
+        code, output = self._got(ReadingMethod.GET_STRING, key, name)
+        if code in (NO_VALUE, NOT_THERE):
+            return Absent()
+        if code not in (DONE, WRONG_TYPE):
+            return code_refused(code)
+        text = output.text("sValue") or ""
+        if code == DONE and self._raw_texts.are_told(self._got):
+            return Found(RegistryData(kind, text, expanded=text if "%" not in text else self._expanded(key, name)))
+        expanded = text if code == DONE else self._expanded(key, name)
+        return Found(RegistryData(kind, self._raw_texts.of(key, name), expanded=expanded))
+
+    def _expanded(self, key: RegistryPath, name: str) -> str | None:
+        code, output = self._got(ReadingMethod.GET_EXPANDED_STRING, key, name)
+        return (output.text("sValue") or "") if code == DONE else None
+
+    def _got(self, getter: ReadingMethod, key: RegistryPath, name: str) -> tuple[int, Properties]:
+        output = self._reader.registry(getter, parameters(key, name))
+        return return_value(output), output
+
+
+def _names(value: Value) -> tuple[str, ...]:
+    """The names of an array in which the default value's may be empty or null."""
+    items = value if isinstance(value, tuple) else () if value is None else (value,)
+    return tuple(item if isinstance(item, str) else "" for item in items)
+
+
+def _type(number: str) -> RegistryType:
+    return RegistryType.from_number(int(number) if number.strip().isdecimal() else -1)
+
+
+def _data(kind: RegistryType, output: Properties) -> str | int | bytes | tuple[str, ...]:
+    if kind is RegistryType.MULTI_STRING:
+        return output.array("sValue")
+    if kind is RegistryType.BINARY:
+        try:
+            return bytes(int(item) for item in output.array("uValue"))
+        except ValueError as error:
+            raise RemoteProtocolError("binary data that is no bytes") from error
+    if kind in (RegistryType.DWORD, RegistryType.QWORD):
+        number = output.integer("uValue")
+        if number is None:
+            raise RemoteProtocolError("a number without digits")
+        return number % (2**32 if kind is RegistryType.DWORD else 2**64)
+    return output.text("sValue") or ""
+
+
+RegistryAction = SetRegistryValue | RemoveRegistryValue | NewRegistryKey | RemoveRegistryKey
+
+_SETTERS: Final = {
+    RegistryType.STRING: ("SetStringValue", "sValue"),
+    RegistryType.EXPAND_STRING: ("SetExpandedStringValue", "sValue"),
+    RegistryType.MULTI_STRING: ("SetMultiStringValue", "sValue"),
+    RegistryType.DWORD: ("SetDWORDValue", "uValue"),
+    RegistryType.QWORD: ("SetQWORDValue", "uValue"),
+    RegistryType.BINARY: ("SetBinaryValue", "uValue"),
+}
+
+
+def perform_on_registry(session: Session, action: RegistryAction) -> Performed:
+    """Do one thing to the registry. Raises ActionRefused, Interrupted, HostUnreachable."""
+    if isinstance(action, SetRegistryValue):
+        if action.data.type is RegistryType.BINARY and not action.data.data:
+            return _set_empty_binary(session, action)
+        return _set(session, action)
+    if isinstance(action, RemoveRegistryValue):
+        return _called(session, "DeleteValue", parameters(action.key, action.name), what=f"{action.key}\\{action.name}")
+    method = "CreateKey" if isinstance(action, NewRegistryKey) else "DeleteKey"
+    return _called(session, method, parameters(action.key), what=str(action.key))
+
+
+def _set(session: Session, action: SetRegistryValue) -> Performed:
+    kind, data = action.data.type, action.data.data
+    if kind not in _SETTERS or data is None:
+        raise ActionRefused(f"a value of the type {kind.label} cannot be written")
+    method, parameter = _SETTERS[kind]
+    value: Value = tuple(data) if isinstance(data, (bytes, tuple)) else data
+    given = parameters(action.key, action.name) | {parameter: value}
+    return _called(session, method, given, what=f"{action.key}\\{action.name}")
+
+
+def _set_empty_binary(session: Session, action: SetRegistryValue) -> Performed:
+    """An empty array cannot be sent, and without one Windows 2003 writes a default of its own. reg.exe writes none."""
+    name = ("/v", action.name) if action.name else ("/ve",)
+    try:
+        line = command_line(("reg.exe", "add", str(action.key), *name, "/t", "REG_BINARY", "/f"))
+    except ValueError as error:
+        raise ActionRefused(f"{action.key}\\{action.name} cannot be written", why=str(error)) from error
+    try:
+        finished = session.run(line, seconds=COMMAND_SECONDS)
+    except Faulted as faulted:
+        raise action_refused(f"writing {action.key}\\{action.name}", faulted) from faulted
+    if finished.exit_code:
+        raise ActionRefused(f"reg.exe could not write {action.key}\\{action.name}", why=finished.complaint)
+    return Performed()
+
+
+def _called(session: Session, method: str, given: Mapping[str, Value], *, what: str) -> Performed:
+    try:
+        code = return_value(session.call(Target(REGISTRY), method, given))
+    except Faulted as faulted:
+        raise action_refused(f"{method} of {what}", faulted) from faulted
+    if code == DONE:
+        return Performed()
+    remedy = "grant the account the right to write this key" if code == ACCESS_DENIED else ""
+    raise ActionRefused(f"{method} of {what} returned {described(code)}", try_=remedy)

@@ -1,0 +1,206 @@
+"""Registry searches: `reg.exe query ROOT /s` nominates keys, StdRegProv confirms; where no shell opens, StdRegProv walks.
+
+What reg.exe prints is believed to be whole only if it ended well, said nothing beside, and showed every key directly below
+the root. Otherwise the keys are walked, and those it did not show are read. What can be read by neither way is told.
+"""
+
+from __future__ import annotations
+
+import codecs
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Final, TypeVar
+
+from converge.errors import LocalProtocolError, RemoteProtocolError
+from converge.model.answer import Absent, Answer, Found, Refused
+from converge.model.facts import NamedValue, SearchFinds
+from converge.model.names import fold
+from converge.model.query import RegistrySearch
+from converge.model.registry import RegistryPath, RegistryType
+from converge.windows.commands import ReadingCommand
+from converge.windows.registry import parse_path
+from converge.winrm.answering import Answered
+from converge.winrm.exchange import Faulted
+from converge.winrm.raw_texts import parse_value_line
+from converge.winrm.registry import RegistryReader
+from converge.winrm.session import Reader
+
+T = TypeVar("T")
+
+MAX_PRINTED: Final = 512 * 1024 * 1024
+SECONDS: Final = 900.0
+MAX_WALKED: Final = 20_000
+MAX_LINE: Final = 1024 * 1024
+LONGEST_NAME: Final = 1024
+_TEXTS: Final = (RegistryType.STRING, RegistryType.EXPAND_STRING)
+
+
+@dataclass(slots=True)
+class _Printed:
+    """What reg.exe printed, taken in piece by piece: the keys it showed, and those that mention a wanted file.
+
+    `garbled` says that something was printed which is no key below the root and no value of one.
+    """
+
+    root: RegistryPath
+    wanted: tuple[str, ...]
+    shown: set[RegistryPath] = field(default_factory=set)
+    nominated: dict[RegistryPath, set[str]] = field(default_factory=dict)
+    garbled: bool = False
+    _key: RegistryPath | None = None
+    _rest: str = ""
+    _decoder: codecs.IncrementalDecoder = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
+
+    def take(self, data: bytes) -> None:
+        """More output."""
+        *lines, self._rest = (self._rest + self._decoder.decode(data)).split("\n")
+        for line in lines:
+            self._line(line.rstrip("\r"))
+        if len(self._rest) > MAX_LINE:
+            self._line(self._rest)
+            self._rest = self._rest[-LONGEST_NAME:]
+
+    def end(self, *, whole: bool) -> None:
+        """No more output. Where it broke off, the last key may not have been shown to its end."""
+        self._line(self._rest.rstrip("\r"))
+        if not whole and self._key is not None:
+            self.shown.discard(self._key)
+
+    def _line(self, line: str) -> None:
+        if line.startswith("HKEY_"):
+            self._enter(line)
+        elif any(file in fold(line) for file in self.wanted):
+            if self._key is None:
+                self.garbled = True
+                return
+            parsed = parse_value_line(line)
+            self.nominated.setdefault(self._key, set()).add(parsed[0] if parsed else "")
+
+    def _enter(self, line: str) -> None:
+        self._key = None
+        try:
+            key = parse_path(line)
+        except ValueError:
+            key = None
+        if key is None or not key.is_within(self.root):
+            self.garbled = True
+            return
+        self._key = key
+        self.shown.add(key)
+
+
+class _Search:
+    """One search on one host."""
+
+    def __init__(self, reader: Reader, registry: RegistryReader, query: RegistrySearch) -> None:
+        self._reader = reader
+        self._registry = registry
+        self._wanted = tuple(fold(file) for file in query.files)
+        self._query = query
+        self._walked = 0
+        self._found: dict[tuple[RegistryPath, str], NamedValue] = {}
+        self._unreadable: dict[RegistryPath, None] = {}
+
+    def answer(self) -> Answer[SearchFinds]:
+        """What was found below all roots, and what could not be read. Roots that are not there hold nothing."""
+        for root in self._query.roots:
+            self._search(root)
+        return Found(SearchFinds(values=tuple(self._found.values()), unreadable=tuple(self._unreadable)))
+
+    def _search(self, root: RegistryPath) -> None:
+        below = self._subkeys(root)
+        if below is None:
+            return
+        printed, whole = self._printed(root)
+        for key, names in printed.nominated.items():
+            self._confirm(key, names)
+        if not whole:
+            self._walk(root, printed.shown)
+            return
+        tops = {fold(key.subkey[len(root.subkey) :].lstrip("\\").partition("\\")[0]) for key in printed.shown}
+        for name in below:
+            if fold(name) not in tops:
+                self._walk(root / name, printed.shown)
+
+    def _subkeys(self, key: RegistryPath) -> tuple[str, ...] | None:
+        """The names below a key; None where it is not there or cannot be read, which is noted."""
+        answer = self._asked(self._registry.subkeys, key)
+        return answer.value if isinstance(answer, Found) else None
+
+    def _asked(self, ask: Callable[[RegistryPath], Answer[T]], key: RegistryPath) -> Answer[T]:
+        try:
+            answer = ask(key)
+        except (Faulted, RemoteProtocolError):
+            answer = Refused("unreadable", "")
+        if isinstance(answer, Refused):
+            self._unreadable[key] = None
+        return answer
+
+    def _printed(self, root: RegistryPath) -> tuple[_Printed, bool]:
+        """What reg.exe prints of everything below a root, and whether that is all of it."""
+        taken = [_Printed(root, self._wanted)]
+
+        def sink() -> Callable[[bytes], None]:
+            taken.append(_Printed(root, self._wanted))
+            return taken[-1].take
+
+        whole = False
+        try:
+            command = ReadingCommand.search_registry(root)
+            finished = self._reader.run_reading(command, seconds=SECONDS, limit=MAX_PRINTED, sink=sink)
+            whole = finished.exit_code == 0 and not finished.stderr.strip()
+        except (Faulted, LocalProtocolError):
+            whole = False
+        taken[-1].end(whole=whole)
+        return taken[-1], whole and not taken[-1].garbled
+
+    def _walk(self, start: RegistryPath, shown: Collection[RegistryPath]) -> None:
+        """Everything from a key downwards, by StdRegProv alone; values only of keys that were not shown already."""
+        pending = [start]
+        while pending:
+            if self._walked == MAX_WALKED:
+                # Enough: what is left is told by its topmost keys.
+                self._unreadable.update(dict.fromkeys(pending))
+                return
+            self._walked += 1
+            key = pending.pop()
+            if key not in shown:
+                self._confirm(key, None)
+            pending += [key / name for name in self._subkeys(key) or ()]
+
+    def _confirm(self, key: RegistryPath, names: Collection[str] | None) -> None:
+        """Read a key's texts that were nominated; all of them where a printed name is none of the key's own."""
+        values = self._asked(self._registry.values, key)
+        if isinstance(values, Absent):
+            if names is not None:
+                # It was printed and is not there: its name was not printed as it is.
+                self._unreadable[key] = None
+            return
+        if not isinstance(values, Found):
+            return
+        nominated = {fold(name) for name in names or ()}
+        known = names is not None and nominated <= set(values.value)
+        for folded, (name, kind) in values.value.items():
+            if kind not in _TEXTS or (known and folded not in nominated):
+                continue
+            if known or self._mentions(self._asked(partial(self._registry.shown_text, name=name, kind=kind), key)):
+                self._read(key, name)
+
+    def _mentions(self, answer: Answer[str]) -> bool:
+        return isinstance(answer, Found) and any(file in fold(answer.value) for file in self._wanted)
+
+    def _read(self, key: RegistryPath, name: str) -> None:
+        answer = self._asked(partial(self._registry.value, name=name), key)
+        if isinstance(answer, Found):
+            told = " ".join(text for text in (answer.value.data, answer.value.expanded) if isinstance(text, str))
+            if self._mentions(Found(told)):
+                self._found[key, fold(name)] = NamedValue(key, name, answer.value)
+
+
+def answer_searches(reader: Reader, registry: RegistryReader, queries: Sequence[RegistrySearch]) -> Answered:
+    """Every search, one after the other."""
+    return {query: _Search(reader, registry, query).answer() for query in queries}

@@ -1,0 +1,268 @@
+"""A conversation with one host: `Reader` can only read, `Session` can act too.
+
+A read is repeated once when the line breaks. A write is never sent twice: when the line breaks after it may have been
+received, Interrupted says that nobody knows.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Callable, Iterator, Mapping
+from enum import StrEnum
+from typing import Final, TypeVar
+
+from converge.errors import HostUnreachable, Interrupted, RemoteProtocolError
+from converge.windows.commands import ReadingCommand
+from converge.winrm import refusals
+from converge.winrm.carrier import Cut
+from converge.winrm.connection import Connection
+from converge.winrm.exchange import LONGEST_OPERATION, Exchange, Faulted, gave_up
+from converge.winrm.refusals import RequestTooLarge
+from converge.winrm.shell import MAX_CUTS, MAX_OUTPUT, Finished, Shell
+from converge.wsman import faults
+from converge.wsman.cim import Instance, Properties, Value
+from converge.wsman.envelopes import Target
+from converge.wsman.faults import Fault
+from converge.wsman.messages import AnyRequest
+from converge.wsman.namespaces import wmi_uri, wql_uri
+from converge.wsman.operations import Enumerate, Get, Got, Identity, Invoke, Output, Page, Pull, Release, Released
+from converge.wsman.shells import CommandStarted
+
+A = TypeVar("A")
+T = TypeVar("T")
+
+MAX_ROWS: Final = 100_000
+MAX_PAGES: Final = 20_000
+READING_SECONDS: Final = 600.0
+_PATIENCE: Final = (0.5, 1.0, 2.0, 4.0)
+"""Seconds to wait when the host is over a quota, before each further try."""
+
+
+class ReadingMethod(StrEnum):
+    """The methods of StdRegProv that only read. Nothing else may be called by a Reader."""
+
+    ENUM_KEY = "EnumKey"
+    ENUM_VALUES = "EnumValues"
+    GET_STRING = "GetStringValue"
+    GET_EXPANDED_STRING = "GetExpandedStringValue"
+    GET_MULTI_STRING = "GetMultiStringValue"
+    GET_DWORD = "GetDWORDValue"
+    GET_QWORD = "GetQWORDValue"
+    GET_BINARY = "GetBinaryValue"
+    CHECK_ACCESS = "CheckAccess"
+
+
+REGISTRY: Final = wmi_uri("root/default", "StdRegProv")
+
+
+class Reader:
+    """Reads from one host over one authenticated connection. Not for several threads at once."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._exchange = Exchange(connection)
+        self._shell: Shell | None = None
+        self._no_shell: Faulted | None = None
+
+    @property
+    def connection(self) -> Connection:
+        """How the host is reached."""
+        return self._exchange.connection
+
+    @property
+    def round_trips(self) -> int:
+        """How many requests were sent, the login's own apart."""
+        return self._exchange.round_trips
+
+    def identify(self) -> Identity:
+        """What the host says of its own versions. Raises Faulted, HostUnreachable."""
+        return self._again(self._exchange.identify)
+
+    def get(self, namespace: str, class_name: str, *, keys: Mapping[str, str] | None = None) -> Properties:
+        """One instance. Raises Faulted, HostUnreachable."""
+        target = Target(wmi_uri(namespace, class_name), selectors=tuple((keys or {}).items()))
+        return self._again(lambda: self._patiently(Get(target), Got)).instance.properties
+
+    def query(self, namespace: str, wql: str, *, at_most: int = MAX_ROWS) -> list[Instance]:
+        """The rows of a WQL query, all of them, or the first `at_most`. Raises Faulted, HostUnreachable."""
+        return self._again(lambda: self._rows(Target(wql_uri(namespace)), wql, at_most))
+
+    def registry(self, method: ReadingMethod, parameters: Mapping[str, Value]) -> Properties:
+        """What a reading method of StdRegProv returns. Raises Faulted, HostUnreachable."""
+        call = Invoke(Target(REGISTRY), method, parameters)
+        return self._again(lambda: self._patiently(call, Output)).properties
+
+    def run_reading(
+        self,
+        command: ReadingCommand,
+        *,
+        seconds: float = READING_SECONDS,
+        limit: int = MAX_OUTPUT,
+        sink: Callable[[], Callable[[bytes], None]] | None = None,
+    ) -> Finished:
+        """Run a command that only reads. `sink` makes what takes its output, anew for every try.
+
+        Raises Faulted where no shell may be opened or the command overruns its bounds, HostUnreachable.
+        """
+
+        def run() -> Finished:
+            shell, command_id = self._started(command.line)
+            return shell.finish(command_id, seconds=seconds, limit=limit, sink=sink() if sink else None)
+
+        return self._again(run)
+
+    def _started(self, line: str) -> tuple[Shell, str]:
+        reused = self._shell is not None
+        shell = self._opened_shell()
+        try:
+            return shell, self._exchange.once(shell.command(line), CommandStarted).command_id
+        except Faulted:
+            if not reused:
+                raise
+        # WinRM 1.1 takes one command per shell.
+        self.close_shell()
+        shell = self._opened_shell()
+        return shell, self._exchange.once(shell.command(line), CommandStarted).command_id
+
+    def _opened_shell(self) -> Shell:
+        if self._no_shell:
+            raise self._no_shell
+        if self._shell is None:
+            shell = Shell(self._exchange)
+            try:
+                shell.open()
+            except Faulted as faulted:
+                self._no_shell = faulted
+                raise
+            self._shell = shell
+        return self._shell
+
+    def close_shell(self) -> None:
+        """Delete the shell that reading commands shared; asked again, one may be opened again."""
+        shell, self._shell, self._no_shell = self._shell, None, None
+        if shell:
+            shell.close()
+
+    def close(self) -> None:
+        """End the conversation."""
+        self.close_shell()
+        self._exchange.carrier.drop()
+
+    def _again(self, reading: Callable[[], T]) -> T:
+        """Read, and once more if the line breaks. What is no message of the protocol is a host one cannot talk to."""
+        try:
+            try:
+                return reading()
+            except Cut as cut:
+                if cut.expired:
+                    raise refusals.silent(self.connection) from cut
+                self._shell = None
+                return reading()
+        except Cut as cut:
+            raise HostUnreachable(f"{self.connection.endpoint} broke off twice", why=cut.why) from cut
+        except RequestTooLarge as error:
+            raise Faulted(Fault("s:Sender", "", reason=error.what)) from error
+        except RemoteProtocolError as error:
+            what = f"{self.connection.endpoint} does not speak the protocol: {error.what}"
+            raise HostUnreachable(what, why=error.why, code=error.code) from error
+
+    def _patiently(self, operation: AnyRequest, expected: type[A], *, seconds: float = 0.0) -> A:
+        """A reading request, asked again a few times where the host is over a quota."""
+        for wait in _PATIENCE:
+            try:
+                return self._exchange.once(operation, expected, seconds=seconds)
+            except Faulted as faulted:
+                if not faulted.fault.over_quota or self._exchange.carrier.remaining < wait:
+                    raise
+            time.sleep(wait)
+        return self._exchange.once(operation, expected, seconds=seconds)
+
+    def _rows(self, target: Target, wql: str, at_most: int) -> list[Instance]:
+        rows: list[Instance] = []
+        for page in self._pages(target, wql):
+            rows += page.items
+            if len(rows) >= at_most and page.context:
+                self._release(target, page.context)
+                if at_most == MAX_ROWS:
+                    raise gave_up(f"the query yields more than {MAX_ROWS} rows")
+                break
+        return rows[:at_most]
+
+    def _pages(self, target: Target, wql: str) -> Iterator[Page]:
+        page = self._patiently(Enumerate(target, wql), Page, seconds=LONGEST_OPERATION)
+        yield page
+        for _ in range(MAX_PAGES):
+            if not page.context:
+                return
+            page = self._patiently(Pull(target, page.context), Page, seconds=LONGEST_OPERATION)
+            yield page
+        self._release(target, page.context)
+        raise gave_up(f"the query yields more than {MAX_PAGES} pages")
+
+    def _release(self, target: Target, context: str) -> None:
+        with contextlib.suppress(Faulted, RemoteProtocolError):
+            self._exchange.once(Release(target, context), Released)
+
+
+class Session(Reader):
+    """Reads, and acts. Every request of the methods here is sent at most once."""
+
+    def call(
+        self,
+        target: Target,
+        method: str,
+        parameters: Mapping[str, Value] | None = None,
+        *,
+        seconds: float = LONGEST_OPERATION,
+    ) -> Properties:
+        """Call a method that changes something. Raises Faulted where the host refused it, Interrupted, HostUnreachable."""
+        return self._act(Invoke(target, method, parameters or {}), Output, seconds=seconds).properties
+
+    def run(self, line: str, *, seconds: float) -> Finished:
+        """Run a command line in a shell of its own. Raises Faulted where it was not started, Interrupted, HostUnreachable."""
+        shell = Shell(self._exchange)
+        try:
+            self._again(shell.open)
+            started = self._act(shell.command(line), CommandStarted)
+            return self._finished(shell, started.command_id, seconds=seconds)
+        finally:
+            shell.close()
+
+    def _finished(self, shell: Shell, command_id: str, *, seconds: float) -> Finished:
+        """The end of a command that was started: any way not to see it leaves its effect unknown."""
+        try:
+            return shell.finish(command_id, seconds=seconds, cuts=MAX_CUTS)
+        except Faulted as faulted:
+            raise Interrupted("a command was started, and its end is not known", why=faulted.fault.text) from faulted
+        except (Cut, RemoteProtocolError, HostUnreachable) as error:
+            raise Interrupted("the line broke while a command ran", why=str(error)) from error
+
+    def _act(self, operation: AnyRequest, expected: type[A], *, seconds: float = 0.0) -> A:
+        try:
+            return self._sent_once(operation, expected, seconds=seconds)
+        except Cut as cut:
+            if cut.expired:
+                raise refusals.silent(self.connection) from cut
+        # Nothing of it left this end, so this is still the first time.
+        try:
+            return self._sent_once(operation, expected, seconds=seconds)
+        except Cut as cut:
+            raise HostUnreachable(f"{self.connection.endpoint} broke off twice", why=cut.why) from cut
+
+    def _sent_once(self, operation: AnyRequest, expected: type[A], *, seconds: float) -> A:
+        """Raises Cut only where the request was not sent."""
+        name = operation.method if isinstance(operation, Invoke) else "a command"
+        try:
+            return self._exchange.once(operation, expected, seconds=seconds)
+        except Cut as cut:
+            if not cut.sent:
+                raise
+            raise Interrupted(f"the line broke while the host was asked for {name}", why=cut.why) from cut
+        except RequestTooLarge as error:
+            raise Faulted(Fault("s:Sender", "", reason=error.what)) from error
+        except RemoteProtocolError as error:
+            raise Interrupted(f"no valid answer came when the host was asked for {name}", why=str(error)) from error
+        except Faulted as faulted:
+            if faulted.fault.code == faults.TIMED_OUT:
+                raise Interrupted(f"the host did not end {name} in time", why=faulted.fault.text) from faulted
+            raise

@@ -1,0 +1,139 @@
+"""Commands in a WinRS shell, run to their end within bounds; every command is signalled off and every shell deleted."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Final
+
+from converge.errors import HostUnreachable, RemoteProtocolError
+from converge.winrm.carrier import Cut
+from converge.winrm.exchange import Exchange, Faulted, gave_up
+from converge.wsman import faults
+from converge.wsman.envelopes import Option, Target
+from converge.wsman.namespaces import CMD_SHELL
+from converge.wsman.shells import (
+    Command,
+    CreateShell,
+    DeleteShell,
+    Receive,
+    Received,
+    ShellCreated,
+    ShellDeleted,
+    Signal,
+    Signalled,
+)
+
+MAX_OUTPUT: Final = 4 * 1024 * 1024
+MAX_CUTS: Final = 3
+_UTF_8_WITHOUT_PROFILE: Final = (Option("WINRS_NOPROFILE", "TRUE"), Option("WINRS_CODEPAGE", "65001"))
+# Through `cmd /c`: what command lines are quoted for.
+_THROUGH_CMD: Final = (Option("WINRS_CONSOLEMODE_STDIN", "TRUE"), Option("WINRS_SKIP_CMD_SHELL", "FALSE"))
+_KEEP_ALIVE: Final = (Option("WSMAN_CMDSHELL_OPTION_KEEPALIVE", "TRUE"),)
+_GONE = (Cut, Faulted, RemoteProtocolError, HostUnreachable)
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """A command that ended: its exit code, and what it wrote (nothing of what a sink was given)."""
+
+    exit_code: int
+    stdout: bytes
+    stderr: bytes
+
+    @property
+    def text(self) -> str:
+        """What it wrote to its output, read as UTF-8 as was asked for."""
+        return self.stdout.decode("utf-8", "replace")
+
+    @property
+    def complaint(self) -> str:
+        """What it wrote to its error output, else to its output, on one line."""
+        return " ".join((self.stderr or self.stdout).decode("utf-8", "replace").split())[:500]
+
+
+class Shell:
+    """One shell on the host, opened when it is first needed."""
+
+    def __init__(self, exchange: Exchange) -> None:
+        self._exchange = exchange
+        self._target: Target | None = None
+
+    def open(self) -> None:
+        """Open it. Raises Faulted where none may be opened, and as `Exchange.once`."""
+        if self._target is None:
+            created = self._exchange.once(CreateShell(Target(CMD_SHELL, options=_UTF_8_WITHOUT_PROFILE)), ShellCreated)
+            self._target = Target(CMD_SHELL, selectors=(("ShellId", created.shell_id),))
+
+    def command(self, line: str) -> Command:
+        """The request that starts a command line in it."""
+        return Command(self._with(_THROUGH_CMD), line)
+
+    def finish(
+        self,
+        command_id: str,
+        *,
+        seconds: float,
+        limit: int = MAX_OUTPUT,
+        cuts: int = 0,
+        sink: Callable[[bytes], None] | None = None,
+    ) -> Finished:
+        """Wait for a command's end, at most `seconds`, and take up to `limit` bytes of its output.
+
+        Up to `cuts` broken lines are survived: the shell lives on, only some output may be lost with the line.
+        Raises Faulted when time or size run out (the command is ended then), and as `Exchange.once`.
+        """
+        try:
+            return self._received(command_id, seconds=seconds, limit=limit, cuts=cuts, sink=sink)
+        finally:
+            with contextlib.suppress(*_GONE):
+                self._exchange.once(Signal(self._with(()), command_id), Signalled)
+
+    def _received(
+        self, command_id: str, *, seconds: float, limit: int, cuts: int, sink: Callable[[bytes], None] | None
+    ) -> Finished:
+        output: dict[str, list[bytes]] = {"stdout": [], "stderr": []}
+        taken = 0
+        for received in self._pieces(command_id, seconds=seconds, cuts=cuts):
+            for stream in received.streams:
+                taken += len(stream.data)
+                if taken > limit:
+                    raise gave_up(f"the command wrote more than {limit} bytes")
+                if sink and stream.name == "stdout":
+                    sink(stream.data)
+                elif stream.name in output:
+                    output[stream.name].append(stream.data)
+            if received.state == "Done":
+                if received.exit_code is None:
+                    raise RemoteProtocolError("a command that ended without an exit code")
+                return Finished(received.exit_code, b"".join(output["stdout"]), b"".join(output["stderr"]))
+        raise gave_up(f"the command did not end within {seconds:g} s")
+
+    def _pieces(self, command_id: str, *, seconds: float, cuts: int) -> Iterator[Received]:
+        ends = time.monotonic() + seconds
+        while (left := ends - time.monotonic()) > 0:
+            try:
+                # Hosts hold no operation for less than half a second.
+                wait = max(min(left, self._exchange.connection.operation_timeout), 0.5)
+                yield self._exchange.once(Receive(self._with(_KEEP_ALIVE), command_id), Received, seconds=wait)
+            except Faulted as faulted:
+                if faulted.fault.code != faults.TIMED_OUT:
+                    raise
+            except Cut:
+                cuts -= 1
+                if cuts < 0:
+                    raise
+
+    def _with(self, options: tuple[Option, ...]) -> Target:
+        if self._target is None:
+            raise RemoteProtocolError("a command in a shell that is closed")
+        return Target(CMD_SHELL, selectors=self._target.selectors, options=options)
+
+    def close(self) -> None:
+        """Delete it, and with it whatever still runs in it."""
+        if self._target is not None:
+            with contextlib.suppress(*_GONE):
+                self._exchange.once(DeleteShell(self._with(())), ShellDeleted)
+            self._target = None
