@@ -269,9 +269,10 @@ class AccountSpec(Spec):
 
 
 class StepSpec(Spec):
-    """What a person does in an operator step."""
+    """What a person does in an operator step. `program` is a file on the disk that does the same when it is run."""
 
     describe: str = ""
+    program: str = ""
     effects: Effects = Field(default_factory=Effects)
 
 

@@ -1,0 +1,110 @@
+"""Optional components: what sysocmgr makes of an answer file.
+
+Source: Sysocmgr (Windows Server 2003 command-line reference); answer files: [Components] of Unattend.txt, NAME = on | off. The exit
+code of sysocmgr says nothing about what was done, and here it is always 0. A component goes with those it cannot do
+without, and brings them along when it comes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from converge.lab.effects import SUBCOMPONENTS, enact
+from converge.lab.specs import ComponentSpec, InstallVariant
+from converge.lab.world import World
+from converge.model.names import fold, same
+from converge.model.registry import Hive, RegistryPath
+from converge.windows import paths
+
+_SETUP = RegistryPath(Hive.LOCAL_MACHINE, r"SOFTWARE\Microsoft\Windows\CurrentVersion\Setup")
+_SECTIONS = ("COMPONENTS", "NETOPTIONALCOMPONENTS")
+
+
+def read_answers(text: str) -> dict[str, bool]:
+    """Which components an answer file turns on and off. What is no `NAME = on|off` in its sections is passed over."""
+    answers: dict[str, bool] = {}
+    section = ""
+    for line in text.splitlines():
+        plain = line.partition(";")[0].strip()
+        if plain.startswith("["):
+            section = fold(plain.strip("[]").strip())
+        elif section in _SECTIONS and "=" in plain:
+            name, _, state = plain.partition("=")
+            if fold(state.strip().strip('"')) in ("ON", "OFF", "1", "0"):
+                answers[name.strip().strip('"')] = fold(state.strip().strip('"')) in ("ON", "1")
+    return answers
+
+
+def installed(world: World, name: str) -> bool:
+    """Whether a component is installed, as its entry under Subcomponents says."""
+    value = world.registry.value(SUBCOMPONENTS, name)
+    return value is not None and value.data == 1
+
+
+def change(world: World, answers: Mapping[str, bool], *, inf: str) -> None:
+    """Remove and install what the answers say, of the components a master INF file knows."""
+    known = {
+        name: spec for name, spec in world.components.items() if any(same(paths.name(inf), held) for held in spec.infs)
+    }
+    wanted = {fold(name): on for name, on in answers.items() if fold(name) in known}
+    leaving = [name for name, on in wanted.items() if not on]
+    for name in _with_dependents(world, leaving):
+        if installed(world, name):
+            enact(world, world.components[name].remove)
+            _record(world, name, on=False)
+    for name in _with_needs(world, [name for name, on in wanted.items() if on]):
+        if not installed(world, name):
+            variant = _variant(world, world.components[name], source=_source(world, inf))
+            if variant is not None:
+                enact(world, variant)
+                _record(world, name, on=True)
+
+
+def _record(world: World, name: str, *, on: bool) -> None:
+    world.registry.create(SUBCOMPONENTS).set(name.lower(), number=4, data=int(on))
+
+
+def _with_dependents(world: World, names: list[str]) -> list[str]:
+    """The components and all that cannot do without them, those first."""
+    found: list[str] = []
+    waiting = list(names)
+    while waiting:
+        name = waiting.pop(0)
+        if name not in found:
+            found.append(name)
+            waiting += [key for key, spec in world.components.items() if name in {fold(item) for item in spec.needs}]
+    return found[::-1]
+
+
+def _with_needs(world: World, names: list[str]) -> list[str]:
+    """The components and all they need, what is needed first."""
+    found: list[str] = []
+    waiting = list(names)
+    while waiting:
+        name = waiting.pop(0)
+        if name in world.components and name not in found:
+            found.append(name)
+            waiting += [fold(item) for item in world.components[name].needs]
+    return found[::-1]
+
+
+def _source(world: World, inf: str) -> str:
+    """Where files are installed from: beside a master INF of its own, else where Windows was set up from."""
+    if not same(paths.parent(inf), paths.join(world.profile.system_root, "inf")):
+        return paths.parent(inf)
+    value = world.registry.value(_SETUP, "SourcePath")
+    return str(value.data) if value else ""
+
+
+def _variant(world: World, spec: ComponentSpec, *, source: str) -> InstallVariant | None:
+    if not spec.install:
+        return InstallVariant()
+    return next((variant for variant in spec.install if _met(world, variant, source)), None)
+
+
+def _met(world: World, variant: InstallVariant, source: str) -> bool:
+    for test in variant.when:
+        file = world.files.file(world.expand(test.file.replace("{source}", source)))
+        if file is None or (test.sizes and file.size not in test.sizes):
+            return False
+    return True
