@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TextIO
 
 from converge.errors import InputProblem
 from converge.model.change import Change, HostResult, Json, Status
+from converge.report.sink import Stream
 
 SCHEMA = 1  # the version of the document; it changes when a reader would have to
 _ALWAYS = (Status.OK, Status.CHANGED, Status.FAILED, Status.UNREACHABLE, Status.UNDECIDED, Status.SKIPPED)
@@ -67,7 +67,7 @@ def summary(statuses: Mapping[Status, int]) -> dict[str, int]:
 class JsonDocument:
     """One document, written piece by piece. It is valid JSON once `end` was called, whatever was written before."""
 
-    def __init__(self, out: TextIO, *, version: str, mode: str, run: str, playbooks: Sequence[str]) -> None:
+    def __init__(self, out: Stream, *, version: str, mode: str, run: str, playbooks: Sequence[str]) -> None:
         self._out = out
         self._head = {"converge": version, "schema": SCHEMA, "mode": mode, "run": run, "playbooks": list(playbooks)}
         self._statuses: Counter[Status] = Counter()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from converge.model.change import Change, HostResult, Problem, Status
@@ -48,9 +48,10 @@ class _HostLine:
 class TextReport:
     """Takes results as they come, and tells them grouped at the end."""
 
-    def __init__(self, sink: Sink, options: TextOptions) -> None:
+    def __init__(self, sink: Sink, options: TextOptions, *, warnings: Mapping[str, str] | None = None) -> None:
         self._sink = sink
         self._options = options
+        self._warnings = warnings or {}  # what plays say of themselves, by their names
         self._groups = Groups()
         self._lines: list[_HostLine] = []
 
@@ -71,24 +72,33 @@ class TextReport:
     def _group(self, group: Group) -> None:
         example = group.example
         told = [change for change in example.changes if self._is_told(change)]
-        if not told and not example.error and not example.skipped_plays:
+        if not told and not example.error and not _skipped_plays(example) and not example.skipped_plays:
             return
         names = folded(group.hosts)
         many = f" ({len(group.hosts)} hosts)" if len(group.hosts) > 1 else ""
         self._sink.line(f"{names}{many}", style="bold")
         if example.error is not None:
-            self._problem(example.error, subject=names, indent=2)
+            self._problem(example.error, subject=names, indent=2, style=_STYLES[example.status])
         play = ""
         for change in told:
             if change.play != play:
                 play = change.play
                 self._sink.line(f"  {play}", style="bold cyan")
+                self._warn(play, told)
             self._change(change, names, indent=4)
-        for skipped, reason in example.skipped_plays:
+        for skipped, reason in (*_skipped_plays(example), *example.skipped_plays):
             self._sink.line(f"  skipped: {skipped}: {reason}", style="dim")
         self._sink.line()
 
+    def _warn(self, play: str, told: Iterable[Change]) -> None:
+        warning = self._warnings.get(play)
+        if warning and any(change.play == play and change.status is Status.CHANGED for change in told):
+            for line in warning.splitlines():
+                self._sink.line(f"    warning: {line}", style="yellow")
+
     def _is_told(self, change: Change) -> bool:
+        if _is_skipped_play(change):
+            return False  # told in a line of its own
         quiet = change.status in (Status.OK, Status.SKIPPED) and not change.notes
         return not quiet or self._options.verbose > 0
 
@@ -127,10 +137,10 @@ class TextReport:
     def _has_both_ends(self, change: Change) -> bool:
         return change.status in (Status.FAILED, Status.UNKNOWN) and change.after is not None
 
-    def _problem(self, problem: Problem, *, subject: str, indent: int) -> None:
+    def _problem(self, problem: Problem, *, subject: str, indent: int, style: str = "bold red") -> None:
         space = " " * indent
         first, *more = problem.what.splitlines() or [""]
-        self._sink.line(f"{space}{subject}: {first} [{problem.code}]", style="bold red")
+        self._sink.line(f"{space}{subject}: {first} [{problem.code}]", style=style)
         for line in (*more, *problem.why.splitlines()):
             self._sink.line(f"{space}{line}")
         if problem.try_:
@@ -166,3 +176,11 @@ def _symbol(change: Change) -> str:
     if change.before is None:
         return "+"
     return "-" if change.after is None else "~"
+
+
+def _is_skipped_play(change: Change) -> bool:
+    return change.key.get("kind") == "play" and change.status is Status.SKIPPED
+
+
+def _skipped_plays(result: HostResult) -> list[tuple[str, str]]:
+    return [(change.play, change.reason or "") for change in result.changes if _is_skipped_play(change)]

@@ -27,7 +27,7 @@ def difference(before: Json, after: Json) -> list[Line]:
     matcher = difflib.SequenceMatcher(a=old, b=new, autojunk=False)
     for tag, a1, a2, b1, b2 in matcher.get_opcodes():
         if tag == "equal":
-            lines += _context(old[a1:a2], context, first=a1 == 0, last=a2 == len(old))
+            lines += _context(old[a1:a2], context, first=max(a1, b1) <= 1, last=a2 == len(old) and b2 == len(new))
         else:
             lines += [("-", line) for line in old[a1:a2]]
             lines += [("+", line) for line in new[b1:b2]]
@@ -54,7 +54,7 @@ def _lines(value: Json) -> list[str]:
     lines: list[str] = []
     for name, item in value.items():
         lines += _property(name, item)
-    return lines
+    return lines or ["present"]
 
 
 def _property(name: str, value: Json) -> list[str]:

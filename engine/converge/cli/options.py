@@ -1,0 +1,48 @@
+"""What was asked for on the command line and in the environment, as values."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+STATE_FOLDER = Path(".converge")
+"""Where journals, simulated hosts and tracebacks are kept, below the current folder."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sources:
+    """Which files, which hosts of them, which entries."""
+
+    playbooks: tuple[str, ...] = ()
+    inventories: tuple[str, ...] = ()
+    limit: str | None = None
+    tags: frozenset[str] = frozenset()
+    skip_tags: frozenset[str] = frozenset()
+    extra_vars: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class RunOptions:
+    """The options of `run`."""
+
+    sources: Sources = field(default_factory=Sources)
+    check: bool = False
+    diff: bool = True
+    forks: int = 50
+    verbose: int = 0
+    json: bool = False
+    output: str | None = None
+    list_hosts: bool = False
+    list_resources: bool = False
+    yes: bool = False
+    accept_no_way_back: bool = False
+    allow_reboot: bool = False
+    exit_zero_on_drift: bool = False
+    settle: Mapping[str, Literal["done", "not-done"]] = field(default_factory=dict)
+
+    @property
+    def mode(self) -> str:
+        """The document's `mode`."""
+        return "check" if self.check else "run"

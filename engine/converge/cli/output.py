@@ -1,0 +1,79 @@
+"""Where a report is written: standard output or a file. A reader that goes away does not stop a run."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TextIO
+
+from converge.errors import UsageError
+
+
+class Output:
+    """A stream that remembers why it could not be written, and from then on drops what comes."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+        self.failure: OSError | None = None
+
+    @property
+    def encoding(self) -> str:
+        """The encoding of the stream behind."""
+        return self._stream.encoding or "utf-8"
+
+    def isatty(self) -> bool:
+        """Whether a person reads along."""
+        return self._stream.isatty()
+
+    def write(self, text: str, /) -> int:
+        """Write, or drop it if writing has failed."""
+        self._attempt(lambda: self._stream.write(text))
+        return len(text)
+
+    def flush(self) -> None:
+        """Hand on what was written."""
+        self._attempt(self._stream.flush)
+
+    def _attempt(self, step: Callable[[], object]) -> None:
+        if self.failure is None:
+            try:
+                step()
+            except OSError as error:
+                self.failure = error
+
+
+@contextmanager
+def opened(path: str | None) -> Iterator[Output]:
+    """The output for `-o`, standard output without it. Raises UsageError when the file cannot be made."""
+    if path is None or path == "-":
+        output = Output(sys.stdout)
+        try:
+            yield output
+        finally:
+            output.flush()
+            if output.failure is not None:
+                _forget_stdout()
+        return
+    try:
+        file = open(path, "w", encoding="utf-8", newline="\n")  # noqa: SIM115  # closed below, whose errors are told apart
+    except OSError as error:
+        raise UsageError(f"the output file {path} cannot be written: {error.strerror or error}") from error
+    output = Output(file)
+    try:
+        yield output
+    finally:
+        output.flush()
+        try:
+            file.close()
+        except OSError as error:
+            output.failure = output.failure or error
+
+
+def _forget_stdout() -> None:
+    """Python flushes standard output again at exit, and would complain of the same broken pipe."""
+    try:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except (OSError, ValueError):
+        return

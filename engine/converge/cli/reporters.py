@@ -1,0 +1,125 @@
+"""How a run is told while it goes on: as text, or as the JSON document."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Mapping
+from typing import Protocol
+
+from converge import __version__
+from converge.cli.options import RunOptions
+from converge.cli.output import Output
+from converge.cli.refusals import problems_of, tell
+from converge.errors import ConvergeError
+from converge.model.change import HostResult
+from converge.report.document import JsonDocument
+from converge.report.sink import Sink, sink_for
+from converge.report.text import TextOptions, TextReport
+
+
+class Reporter(Protocol):
+    """Is told of a run, in this order: what was planned, what ended, the end."""
+
+    def planned(self, result: HostResult) -> None:
+        """This host would change, and has not yet."""
+
+    def ended(self, result: HostResult) -> None:
+        """This is what became of the host."""
+
+    def show_plan(self) -> None:
+        """Every host was looked at: show what would change."""
+
+    def finish(self) -> None:
+        """Nothing more will come. May be called twice."""
+
+    def refuse(self, error: ConvergeError) -> None:
+        """Nothing was done, and why."""
+
+
+class TextReporter:
+    """Text: the plan grouped by what happens, then, if something was applied, what became of it."""
+
+    def __init__(self, out: Output, options: RunOptions, *, warnings: Mapping[str, str]) -> None:
+        self._sink = sink_for(out)
+        self._options = options
+        self._plan = TextReport(self._sink, TextOptions(True, options.diff, options.verbose), warnings=warnings)
+        self._outcome: TextReport | None = None
+        self._shown = False
+
+    def planned(self, result: HostResult) -> None:
+        """Keep it for the plan."""
+        self._plan.host(result)
+
+    def ended(self, result: HostResult) -> None:
+        """Before the plan was shown it belongs there; afterwards to what became of it."""
+        if not self._shown:
+            self._plan.host(result)
+            return
+        if self._outcome is None:
+            self._sink.line()
+            self._outcome = TextReport(self._sink, TextOptions(False, False, self._options.verbose))
+        self._outcome.host(result)
+
+    def show_plan(self) -> None:
+        """Show the plan."""
+        self._shown = True
+        self._plan.end()
+
+    def finish(self) -> None:
+        """Show what has not been shown."""
+        if not self._shown:
+            self.show_plan()
+        if self._outcome is not None:
+            self._outcome.end()
+            self._outcome = None
+
+    def refuse(self, error: ConvergeError) -> None:
+        """Errors go to standard error; nothing else is shown."""
+        self._shown = True
+        tell(error, sink_for(sys.stderr))
+
+
+class JsonReporter:
+    """The document. Where a person will be asked, the plan is shown to that person as text on standard error."""
+
+    def __init__(self, document: JsonDocument, *, plan: TextReport | None) -> None:
+        self._document = document
+        self._plan = plan
+
+    def planned(self, result: HostResult) -> None:
+        """It is written when it ends."""
+        if self._plan is not None:
+            self._plan.host(result)
+
+    def ended(self, result: HostResult) -> None:
+        """Write it."""
+        self._document.host(result)
+
+    def show_plan(self) -> None:
+        """Show the plan to who will be asked."""
+        if self._plan is not None:
+            self._plan.end()
+
+    def finish(self) -> None:
+        """Close the document."""
+        self._document.end()
+
+    def refuse(self, error: ConvergeError) -> None:
+        """The same document, with the errors."""
+        self._document.end(problems_of(error))
+
+
+def reporter_for(
+    out: Output, options: RunOptions, *, run: str, playbooks: Iterable[str] = (), warnings: Mapping[str, str]
+) -> Reporter:
+    """The reporter for what was asked. `warnings` are what a play says of itself, by its name."""
+    if not options.json:
+        return TextReporter(out, options, warnings=warnings)
+    document = JsonDocument(out, version=__version__, mode=options.mode, run=run, playbooks=tuple(playbooks))
+    asked = not options.check and not options.yes
+    text = TextOptions(True, options.diff, options.verbose)
+    return JsonReporter(document, plan=TextReport(_stderr(), text, warnings=warnings) if asked else None)
+
+
+def _stderr() -> Sink:
+    return sink_for(sys.stderr)

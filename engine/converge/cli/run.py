@@ -1,0 +1,143 @@
+"""The command `run`: its options, and what they mean together."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+import click
+
+from converge.cli.options import RunOptions, Sources
+from converge.cli.words import RESERVED
+
+
+class Paths(click.types.StringParamType):
+    """Paths; the environment twin separates them as the system's PATH does."""
+
+    name = "path"
+    envvar_list_splitter = os.pathsep
+
+
+class Tags(click.types.StringParamType):
+    """Words with commas between, on the command line and in the environment."""
+
+    name = "tags"
+    envvar_list_splitter = ","
+
+
+class Whole(click.types.StringParamType):
+    """Texts with anything in them: the environment twin is one of them, for no environment variable holds a NUL."""
+
+    name = "text"
+    envvar_list_splitter = "\0"
+
+
+def _playbook(_context: click.Context, _parameter: click.Parameter, words: tuple[str, ...]) -> tuple[str, ...]:
+    for word in words:
+        if word in RESERVED:
+            raise click.UsageError(f"{word} is the word of a command; a playbook of that name is written ./{word}")
+    return words
+
+
+def _settled(_context: click.Context, _parameter: click.Parameter, words: tuple[str, ...]) -> dict[str, str]:
+    settled = {}
+    for word in words:
+        host, _, said = word.rpartition("=")
+        if not host or said not in ("done", "not-done"):
+            raise click.BadParameter(f"{word}: write HOST=done or HOST=not-done")
+        settled[host] = said
+    return settled
+
+
+@click.command(short_help="Bring the hosts to the desired state.")
+@click.argument("playbooks", nargs=-1, metavar="[PLAYBOOK]...", callback=_playbook)
+@click.option(
+    "-i",
+    "--inventory",
+    multiple=True,
+    type=Paths(),
+    envvar="CONVERGE_INVENTORY",
+    help="A file, a directory, a program, or a list of hosts with a comma. Default: inventory/",
+)
+@click.option("-l", "--limit", metavar="PATTERN", envvar="CONVERGE_LIMIT", help="Only these of the hosts.")
+@click.option("-t", "--tags", multiple=True, type=Tags(), envvar="CONVERGE_TAGS", help="Only entries so tagged.")
+@click.option("--skip-tags", multiple=True, type=Tags(), envvar="CONVERGE_SKIP_TAGS", help="No entries so tagged.")
+@click.option(
+    "-e",
+    "--extra-vars",
+    multiple=True,
+    type=Whole(),
+    metavar="k=v | @FILE | YAML",
+    envvar="CONVERGE_EXTRA_VARS",
+    help="Variables that win over all others.",
+)
+@click.option("-C", "--check", is_flag=True, envvar="CONVERGE_CHECK", help="Show what would change; change nothing.")
+@click.option("-D", "--diff/--no-diff", default=True, envvar="CONVERGE_DIFF", help="Show values before and after.")
+@click.option(
+    "-f", "--forks", type=click.IntRange(1, 1000), default=50, show_default=True, envvar="CONVERGE_FORKS",
+    help="Hosts at once.",
+)  # fmt: skip
+@click.option(
+    "-v", "--verbose", count=True, envvar="CONVERGE_VERBOSE", help="Tell more: round trips, seconds, actions."
+)
+@click.option(
+    "--format", "output_format", type=click.Choice(["text", "json"]), default="text", envvar="CONVERGE_FORMAT",
+    help="How results are written.",
+)  # fmt: skip
+@click.option("-o", "--output", metavar="FILE", envvar="CONVERGE_OUTPUT", help="Write results there.")
+@click.option("--list-hosts", is_flag=True, envvar="CONVERGE_LIST_HOSTS", help="List the hosts, contact none.")
+@click.option("--list-resources", is_flag=True, envvar="CONVERGE_LIST_RESOURCES", help="List what is declared.")
+@click.option("-y", "--yes", is_flag=True, envvar="CONVERGE_YES", help="Apply without asking.")
+@click.option(
+    "--accept-no-way-back", is_flag=True, envvar="CONVERGE_ACCEPT_NO_WAY_BACK",
+    help="Allow changes that cannot be taken back.",
+)  # fmt: skip
+@click.option("--allow-reboot", is_flag=True, envvar="CONVERGE_ALLOW_REBOOT", help="Allow restarts of computers.")
+@click.option(
+    "--exit-zero-on-drift", is_flag=True, envvar="CONVERGE_EXIT_ZERO_ON_DRIFT", help="Drift found by --check exits 0.",
+)  # fmt: skip
+@click.option(
+    "--settle", multiple=True, metavar="HOST=done|not-done", type=Whole(), envvar="CONVERGE_SETTLE",
+    callback=_settled, help="What became of a command whose line was cut.",
+)  # fmt: skip
+def command(**given: Any) -> int:
+    """Bring the hosts to the desired state: plan, show, ask, apply, look again.
+
+    With --check it stops after showing, and has only read. Playbooks: those named, or playbooks/*.yml.
+
+    Every option has a twin in the environment: CONVERGE_FORKS for --forks.
+
+    Exit codes: 0 in the desired state; 1 usage, playbook or inventory error; 2 drift found by --check, or declined;
+    3 some host failed or is undecided; 4 some host unreachable; 7 another run holds a host; 70 a bug in converge;
+    130 interrupted.
+    """
+    from converge.cli.running import run
+
+    options = RunOptions(
+        sources=Sources(
+            playbooks=given["playbooks"],
+            inventories=given["inventory"],
+            limit=given["limit"],
+            tags=_words(given["tags"]),
+            skip_tags=_words(given["skip_tags"]),
+            extra_vars=given["extra_vars"],
+        ),
+        check=given["check"],
+        diff=given["diff"],
+        forks=given["forks"],
+        verbose=given["verbose"],
+        json=given["output_format"] == "json",
+        output=given["output"],
+        list_hosts=given["list_hosts"],
+        list_resources=given["list_resources"],
+        yes=given["yes"],
+        accept_no_way_back=given["accept_no_way_back"],
+        allow_reboot=given["allow_reboot"],
+        exit_zero_on_drift=given["exit_zero_on_drift"],
+        settle=given["settle"],
+    )
+    return run(options)
+
+
+def _words(given: tuple[str, ...]) -> frozenset[str]:
+    return frozenset(word.strip() for item in given for word in item.split(",") if word.strip())

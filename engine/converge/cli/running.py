@@ -1,0 +1,196 @@
+"""One run over the fleet: look at every host, show what would change, ask, apply, show what became of it."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+
+import click
+
+from converge.apply.host import apply, check
+from converge.apply.options import ApplyOptions
+from converge.cli import bugs
+from converge.cli.exit_codes import ExitCode, code_of, worst
+from converge.cli.listing import list_hosts, list_resources
+from converge.cli.options import STATE_FOLDER, RunOptions
+from converge.cli.output import Output, opened
+from converge.cli.reporters import Reporter, reporter_for
+from converge.cli.selection import Selection, select
+from converge.cli.signals import stopping
+from converge.cli.wiring import Hosts
+from converge.errors import ConvergeError, UsageError
+from converge.fleet.parallel import Fleet, Work
+from converge.fleet.stop import StopToken
+from converge.lab.rehearsal import Rehearsal
+from converge.model.change import HostResult, Problem, Status
+from converge.report.progress import progress_on
+from converge.report.sink import sink_for
+from converge.store.jsonl import JsonLinesJournal, read_history
+from converge.store.names import new_run_id
+from converge.windows import reg_file
+
+
+def run(options: RunOptions) -> ExitCode:
+    """Do what the options ask for. Errors before any host was touched are told and end with 1."""
+    run_id = new_run_id()
+    with opened(options.output) as out:
+        try:
+            _refuse_silence(options)
+            selection = select(options.sources)
+        except ConvergeError as error:
+            reporter_for(out, options, run=run_id, warnings={}).refuse(error)
+            return ExitCode.USAGE
+        if options.list_hosts or options.list_resources:
+            listing = list_hosts if options.list_hosts else list_resources
+            listing(selection, out, json_wanted=options.json)
+            return _written(out, ExitCode.IN_ORDER)
+        code = _Run(options, selection, out, run_id).go()
+        return _written(out, code)
+
+
+def _refuse_silence(options: RunOptions) -> None:
+    """Nobody could answer the question before applying: say so before any host is contacted."""
+    only_reads = options.check or options.list_hosts or options.list_resources
+    if not only_reads and not options.yes and not sys.stdin.isatty():
+        raise UsageError(
+            "there is no terminal on which to ask before changing anything",
+            try_="--check to only look, or --yes to apply without asking",
+        )
+
+
+def _written(out: Output, code: ExitCode) -> ExitCode:
+    out.flush()
+    if out.failure is None or isinstance(out.failure, BrokenPipeError):
+        return code
+    sink_for(sys.stderr).line(
+        f"The output could not be written: {out.failure.strerror or out.failure}", style="bold red"
+    )
+    return worst([code, ExitCode.USAGE])
+
+
+class _Run:
+    """The state of one run: what is left to apply, and the codes that hold so far."""
+
+    def __init__(self, options: RunOptions, selection: Selection, out: Output, run_id: str) -> None:
+        self.options = options
+        self.selection = selection
+        self.id = run_id
+        self.stop = StopToken()
+        self.codes: set[ExitCode] = set()
+        self.to_apply: list[str] = []
+        warnings = {play.name: play.warning for play in selection.plays if play.warning}
+        self.reporter: Reporter = reporter_for(
+            out, options, run=run_id, playbooks=selection.playbooks, warnings=warnings
+        )
+
+    def go(self) -> ExitCode:
+        for warning in self.selection.warnings:
+            sink_for(sys.stderr).line(f"warning: {warning}", style="yellow")
+        with Hosts(self.selection, STATE_FOLDER) as hosts:
+            try:
+                self._look(hosts)
+                if not self.options.check and self.to_apply:
+                    self._apply_if_wanted(hosts)
+            finally:
+                self.reporter.finish()
+        if self.stop.is_set():
+            self.codes.add(ExitCode.INTERRUPTED)
+        code = worst(self.codes)
+        return ExitCode.IN_ORDER if code is ExitCode.DRIFT and self._drift_is_fine() else code
+
+    def _drift_is_fine(self) -> bool:
+        return self.options.check and self.options.exit_zero_on_drift
+
+    def _look(self, hosts: Hosts) -> None:
+        def look(host: str, stop: StopToken) -> HostResult:
+            target = self.selection.targets[host]
+            if target.settings.skip:
+                return HostResult(host, Status.SKIPPED, error=Problem("not-reached", target.settings.skip))
+            with hosts.observer(host) as observer:
+                return check(
+                    target.plays,
+                    observer=observer,
+                    rehearse=Rehearsal,
+                    variables=self.selection.variables(host),
+                    history=read_history(STATE_FOLDER, host=host),
+                    run=self.id,
+                    options=self._apply_options(stop),
+                )
+
+        self._over(tuple(self.selection.targets), look, title="looking", take=self._looked)
+
+    def _looked(self, result: HostResult) -> None:
+        changes = any(change.status is Status.CHANGED for change in result.changes)
+        if changes and not self.options.check and result.error is None:
+            self.to_apply.append(result.host)
+            self.reporter.planned(result)
+        else:
+            self.codes.add(code_of(result, checking=True))
+            self.reporter.ended(result)
+
+    def _apply_if_wanted(self, hosts: Hosts) -> None:
+        self.reporter.show_plan()
+        if not self.stop.is_set() and not self._wanted():
+            declined = Problem("declined", "these changes were not wanted: nothing was changed")
+            for host in self.to_apply:
+                self.reporter.ended(HostResult(host, Status.SKIPPED, error=declined))
+            self.codes.add(ExitCode.DRIFT)
+            return
+
+        def bring(host: str, stop: StopToken) -> HostResult:
+            journal = JsonLinesJournal(STATE_FOLDER, run=self.id, host=host, render=reg_file.render)
+            try:
+                with hosts.machine(host) as machine:
+                    return apply(
+                        self.selection.targets[host].plays,
+                        machine=machine,
+                        rehearse=Rehearsal,
+                        variables=self.selection.variables(host),
+                        journal=journal,
+                        options=self._apply_options(stop),
+                    )
+            finally:
+                journal.close()
+
+        self._over(tuple(self.to_apply), bring, title="applying", take=self._applied)
+
+    def _applied(self, result: HostResult) -> None:
+        if result.error is not None and result.error.code == "held":
+            result = replace(result, status=Status.HELD)
+        self.codes.add(code_of(result, checking=False))
+        self.reporter.ended(result)
+
+    def _wanted(self) -> bool:
+        if self.options.yes:
+            return True
+        many = "1 host" if len(self.to_apply) == 1 else f"{len(self.to_apply)} hosts"
+        return click.confirm(f"Apply these changes to {many}?", default=False, err=True)
+
+    def _over(self, hosts: tuple[str, ...], work: Work, *, title: str, take: Callable[[HostResult], None]) -> None:
+        fleet = Fleet(
+            forks=self.options.forks,
+            stop=self.stop,
+            on_bug=self._bug,
+            abandoned=Status.UNKNOWN if title == "applying" else Status.UNDECIDED,
+        )
+        with stopping(self.stop), progress_on(sys.stderr, title=title, total=len(hosts)) as progress:
+
+            def on_result(result: HostResult) -> None:
+                take(result)
+                progress.advance()
+
+            fleet.run(hosts, work, on_result=on_result)
+
+    def _bug(self, host: str, error: BaseException) -> Problem:
+        if self.options.verbose >= 3:
+            bugs.show(error)
+        return bugs.keep(error, folder=STATE_FOLDER, where=f"host {host}")
+
+    def _apply_options(self, stop: StopToken) -> ApplyOptions:
+        return ApplyOptions(
+            accept_no_way_back=self.options.accept_no_way_back,
+            allow_reboot=self.options.allow_reboot,
+            settle=self.options.settle,
+            stop=stop.is_set,
+        )

@@ -1,0 +1,27 @@
+"""The command `schema`: JSON Schemas for editors and programs."""
+
+from __future__ import annotations
+
+import click
+
+
+@click.command(short_help="Print a JSON Schema.")
+@click.argument("what", type=click.Choice(["playbook", "inventory", "result"]))
+def command(what: str) -> int:
+    """Print the JSON Schema of playbooks, inventories, or the document of --format json."""
+    import json
+
+    if what == "result":
+        from converge.report.result_schema import result_schema
+
+        schema = result_schema()
+    elif what == "inventory":
+        from converge.inventory import inventory_schema
+
+        schema = inventory_schema()
+    else:
+        from converge.cli.playbooks import schema_of_playbooks
+
+        schema = schema_of_playbooks()
+    click.echo(json.dumps(schema, indent=2))
+    return 0

@@ -1,0 +1,131 @@
+"""From files to targets: which hosts, which plays for each, and how each is reached. Contacts nobody."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+from converge.cli.extra_vars import read_extra_vars
+from converge.cli.options import Sources
+from converge.cli.playbooks import chosen_playbooks, load_plays
+from converge.cli.tags import with_tags
+from converge.errors import InputErrors, InputProblem, UsageError
+from converge.inventory import HostSettings, Inventory, load
+from converge.model.play import Play
+
+DEFAULT_INVENTORY = "inventory"
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """One host of this run: the plays that are for it, in order, and how to reach it."""
+
+    host: str
+    plays: tuple[Play, ...]
+    settings: HostSettings
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """What the user's files add up to."""
+
+    playbooks: tuple[str, ...]
+    plays: tuple[Play, ...]
+    inventory: Inventory
+    targets: Mapping[str, Target]
+    warnings: tuple[str, ...]
+
+    def variables(self, host: str) -> Mapping[str, object]:
+        """A host's variables, rendered as they are asked for."""
+        return self.inventory.variables(host)
+
+
+def select(sources: Sources) -> Selection:
+    """Read everything, and raise InputErrors with everything wrong in all of it, or UsageError where nothing is chosen."""
+    playbooks = chosen_playbooks(sources.playbooks)
+    inventories = sources.inventories or (_default_inventory(),)
+    extra = read_extra_vars(sources.extra_vars)
+    problems: list[InputProblem] = []
+    folders = tuple(dict.fromkeys(playbook.parent for playbook in playbooks))
+    plays = _collected(lambda: load_plays(playbooks), problems)
+    inventory = _collected(lambda: load(inventories, playbook_directories=folders, extra_variables=extra), problems)
+    if plays is None or inventory is None:
+        raise InputErrors(problems)
+    plays = with_tags(plays, tags=sources.tags, skip=sources.skip_tags)
+    if not plays:
+        raise UsageError("nothing to do: no entry of these playbooks is left", try_="see `converge --list-resources`")
+    by_host, warnings = _plays_by_host(plays, inventory, limit=sources.limit)
+    targets = _targets(by_host, inventory)
+    names = tuple(str(playbook) for playbook in playbooks)
+    warnings = [*(str(warning) for warning in inventory.warnings), *warnings]
+    return Selection(names, plays, inventory, targets, tuple(warnings))
+
+
+def _collected(step: Callable[[], T], problems: list[InputProblem]) -> T | None:
+    try:
+        return step()
+    except InputErrors as error:
+        problems.extend(error.problems)
+        return None
+
+
+def _default_inventory() -> str:
+    if Path(DEFAULT_INVENTORY).exists():
+        return DEFAULT_INVENTORY
+    raise UsageError(
+        f"there is no inventory: no {DEFAULT_INVENTORY}/ in this folder",
+        try_="name one with -i, or write inventory/hosts.yml",
+    )
+
+
+def _plays_by_host(
+    plays: Sequence[Play], inventory: Inventory, *, limit: str | None
+) -> tuple[dict[str, tuple[Play, ...]], list[str]]:
+    """The hosts in the order of the inventory, each with its plays. Hosts with the same plays share one tuple."""
+    allowed = set(inventory.limit(limit)) if limit is not None else set(inventory.hosts)
+    chosen: dict[str, list[int]] = {}
+    warnings = []
+    for number, play in enumerate(plays):
+        hosts = inventory.select(play.hosts)
+        if not hosts:
+            warnings.append(f"{play.position}: no host matches {play.hosts} of the play {play.name}")
+        for host in hosts:
+            if host in allowed:
+                chosen.setdefault(host, []).append(number)
+    if not chosen:
+        raise _no_host(plays, inventory, limit)
+    shared: dict[tuple[int, ...], tuple[Play, ...]] = {}
+    found: dict[str, tuple[Play, ...]] = {}
+    for host in inventory.hosts:
+        if host in chosen:
+            numbers = tuple(chosen[host])
+            found[host] = shared.setdefault(numbers, tuple(plays[number] for number in numbers))
+    return found, warnings
+
+
+def _no_host(plays: Sequence[Play], inventory: Inventory, limit: str | None) -> UsageError:
+    patterns = ", ".join(dict.fromkeys(play.hosts for play in plays))
+    among = (
+        f" among those of --limit {limit}"
+        if limit is not None
+        else f" among the {len(inventory.hosts)} of the inventory"
+    )
+    return UsageError(
+        f"no host to work on: the plays are for {patterns}, and no host matches{among}",
+        try_="name the groups of the playbooks in the inventory; `converge --list-hosts` shows what matches",
+    )
+
+
+def _targets(by_host: Mapping[str, tuple[Play, ...]], inventory: Inventory) -> dict[str, Target]:
+    problems: list[InputProblem] = []
+    targets: dict[str, Target] = {}
+    for host, plays in by_host.items():
+        settings = _collected(lambda host=host: inventory.settings(host), problems)  # type: ignore[misc]  # mypy does not infer a lambda with a default
+        if settings is not None:
+            targets[host] = Target(host, plays, settings)
+    if problems:
+        raise InputErrors(tuple(dict.fromkeys(problems)))
+    return targets

@@ -1,0 +1,103 @@
+"""The shape of the JSON document, for programs that read it: `converge schema result`."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from converge.model.change import Status
+from converge.report.document import SCHEMA
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+
+class Error(_Part):
+    """What went wrong, why, and what to try."""
+
+    code: str = Field(description="Stable; programs compare this.")
+    what: str
+    why: str
+    try_: str = Field(alias="try")
+
+
+class Action(BaseModel):
+    """One action, in order: its name and its arguments."""
+
+    model_config = ConfigDict(extra="allow")
+
+    action: str
+
+
+ResourceStatus = Literal["ok", "changed", "failed", "undecided", "skipped", "unknown"]
+
+
+class Resource(_Part):
+    """One declared thing on one host. In mode check, `changed` means would change."""
+
+    address: str = Field(description="For people.")
+    key: dict[str, Any] = Field(description="Tells this resource apart; holds `kind`.")
+    name: str
+    play: str
+    status: ResourceStatus
+    reason: str | None
+    way_back: str = Field(pattern=r"^(full|partial|none)")
+    before: Any = Field(
+        description="null: absent. {refused: {code, text}}: could not be read. {sensitive: digest}: not shown."
+    )
+    after: Any
+    actions: list[Action]
+    error: Error | None
+    notes: list[str]
+    steps: list[Resource] = Field(default_factory=list, description="Of a procedure.")
+
+
+class SkippedPlay(_Part):
+    """A play that does not apply to this host."""
+
+    play: str
+    reason: str
+
+
+class Host(_Part):
+    """What became of one host."""
+
+    status: Status
+    round_trips: int = Field(ge=0, description="Requests after authentication.")
+    seconds: float = Field(ge=0)
+    error: Error | None
+    resources: list[Resource]
+    skipped_plays: list[SkippedPlay]
+
+
+class InputError(_Part):
+    """One thing wrong in the user's files. Line and column count from 1; 0: the whole file."""
+
+    file: str
+    line: int = Field(ge=0)
+    column: int = Field(ge=0)
+    message: str
+    expected: str
+    hint: str
+
+
+class Result(_Part):
+    """The document that `--format json` writes."""
+
+    converge: str = Field(description="The version that wrote it.")
+    version: Literal[1] = Field(alias="schema")
+    mode: Literal["check", "run"]
+    run: str = Field(description="The run's id; empty where options were wrong.")
+    playbooks: list[str]
+    hosts: dict[str, Host]
+    errors: list[InputError]
+    summary: dict[Status, int]
+
+
+def result_schema() -> dict[str, Any]:
+    """The JSON Schema of the document."""
+    schema = Result.model_json_schema(by_alias=True)
+    head = {"$schema": "https://json-schema.org/draft/2020-12/schema", "$id": f"urn:converge:schema:result:{SCHEMA}"}
+    return head | schema | {"title": "converge result"}

@@ -1,0 +1,97 @@
+"""A wrong password is tried twice in a run, however many hosts there are and however many at once."""
+
+from __future__ import annotations
+
+import threading
+import time
+
+import pytest
+
+from converge.errors import HostUnreachable, LoginNotTried, LoginRefused
+from converge.fleet.logins import LoginGuard
+
+BOUND = 20
+
+
+def refuse() -> str:
+    raise LoginRefused("wrong password")
+
+
+def unreachable() -> str:
+    raise HostUnreachable("no route")
+
+
+def test_after_two_refusals_nobody_else_is_tried() -> None:
+    guard = LoginGuard()
+    for _ in range(2):
+        with pytest.raises(LoginRefused):
+            guard.attempt(r"CORP\deploy", refuse)
+    with pytest.raises(LoginNotTried, match=r"not tried: would lock corp\\DEPLOY"):
+        guard.attempt(r"corp\DEPLOY", lambda: pytest.fail("it was tried"))
+
+
+def test_accounts_are_counted_apart() -> None:
+    guard = LoginGuard()
+    for _ in range(2):
+        with pytest.raises(LoginRefused):
+            guard.attempt("one", refuse)
+    assert guard.attempt("two", lambda: "in") == "in"
+
+
+def test_an_account_that_was_let_in_is_not_held_back() -> None:
+    guard = LoginGuard()
+    guard.attempt("deploy", lambda: "in")
+    for _ in range(5):
+        with pytest.raises(LoginRefused):
+            guard.attempt("deploy", refuse)
+    assert guard.attempt("deploy", lambda: "in") == "in"
+
+
+def test_hosts_that_are_away_tell_nothing_of_the_account() -> None:
+    guard = LoginGuard()
+    for _ in range(5):
+        with pytest.raises(HostUnreachable, match="no route"):
+            guard.attempt("deploy", unreachable)
+    assert guard.attempt("deploy", lambda: "in") == "in"
+
+
+@pytest.mark.parametrize("hosts", [3, 20, 100])
+def test_many_hosts_at_once_are_refused_twice_at_most(hosts: int) -> None:
+    guard, lock = LoginGuard(), threading.Lock()
+    tried, outcomes = 0, []
+
+    def login() -> str:
+        nonlocal tried
+        with lock:
+            tried += 1
+        time.sleep(0.01)
+        raise LoginRefused("wrong password")
+
+    def work() -> None:
+        try:
+            guard.attempt("deploy", login)
+        except (LoginRefused, LoginNotTried) as error:
+            with lock:
+                outcomes.append(type(error))
+
+    threads = [threading.Thread(target=work) for _ in range(hosts)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(timeout=BOUND)
+    assert tried == 2
+    assert outcomes.count(LoginRefused) == 2
+    assert outcomes.count(LoginNotTried) == hosts - 2
+
+
+def test_once_let_in_all_go_on_at_once() -> None:
+    guard = LoginGuard()
+    guard.attempt("deploy", lambda: "in")
+    barrier = threading.Barrier(8)
+    threads = [threading.Thread(target=lambda: guard.attempt("deploy", lambda: barrier.wait(BOUND))) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(timeout=BOUND)
+    assert not barrier.broken
+    assert not any(thread.is_alive() for thread in threads)
