@@ -7,7 +7,7 @@ from collections.abc import Collection, Sequence
 from datetime import timedelta
 from typing import ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from converge.errors import ResourceError
 from converge.model.action import AnyAction, RemoveFile, RunCommand, SetRegistryValue, WriteFile
@@ -63,9 +63,14 @@ class ComponentResource(Resource):
     ensure: Literal["present", "absent"] = Field("present", description="Whether it is to be installed.")
     inf: HostPath = Field(r"%SystemRoot%\inf\sysoc.inf", description="The master .inf file that knows the component.")
     source: HostPath | None = Field(
-        None, description="The folder that holds the installation files; while sysocmgr runs it is Setup's SourcePath."
+        None, description="The folder that holds the installation files; while sysocmgr runs it is Setup's SourcePath. Empty: none."
     )
     provides: Provided = Field(Provided(), description="Services and files that it brings.")
+
+    @field_validator("source", mode="before")
+    @classmethod
+    def _none_named(cls, value: object) -> object:
+        return None if value == "" else value
 
     @model_validator(mode="after")
     def _spares_the_common_files(self) -> ComponentResource:

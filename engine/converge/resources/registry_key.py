@@ -75,12 +75,12 @@ class RegistryKeyResource(Resource):
     @property
     def key(self) -> Mapping[str, Json]:
         """What tells it apart: the key, and the view if one is named."""
-        return {"kind": self.kind, "key": self.key_} | ({"view": self.view} if self.view else {})
+        return {"kind": self.kind, "key": self.key_} | ({"view": 32} if self.view == 32 else {})
 
     @property
     def address(self) -> str:
         """`registry_key:HKLM\\...`."""
-        return f"{self.kind}:{self.key_}" + (f" (view {self.view})" if self.view else "")
+        return f"{self.kind}:{self.key_}" + (f" (view {self.view})" if self.view == 32 else "")
 
     def queries(self, known: Answers) -> Collection[AnyQuery]:
         """The key; with everything below it where that is to be removed."""

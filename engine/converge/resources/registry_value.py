@@ -166,12 +166,12 @@ class RegistryValueResource(Resource):
     def key(self) -> Mapping[str, Json]:
         """What tells it apart: key, name, and the view if one is named."""
         named: dict[str, Json] = {"kind": self.kind, "key": self.key_, "name": self.name}
-        return named | ({"view": self.view} if self.view else {})
+        return named | ({"view": 32} if self.view == 32 else {})
 
     @property
     def address(self) -> str:
         """`registry_value:HKLM\\...\\ImagePath`."""
-        view = f" (view {self.view})" if self.view else ""
+        view = f" (view {self.view})" if self.view == 32 else ""
         return f"{self.kind}:{self.key_}\\{self.name or '(default)'}{view}"
 
     def queries(self, known: Answers) -> Collection[AnyQuery]:
