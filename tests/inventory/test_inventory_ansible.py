@@ -71,7 +71,7 @@ YAML = r"""
 all:
   vars: {top: all, yes_word: yes, off_word: Off, octal: 0755, hexed: 0x1F, base60: 1:30:20, clock: 09:30, float: 1.5,
          exp: 1e3, exp2: 1.0e+3, nothing: ~, empty: , under: 1_000, dotted: 1.2.3, version: 1.10, quoted: "yes", y: y,
-         minus: -12, plus: +12, nine: 0o17, dot: ., word: ~x, binary: 0b101}
+         minus: -12, plus: +12, nine: 0o17, dot: ., word: ~x, signed: -.5, fraction: .5, binary: 0b101}
   hosts:
     alone:
     one.example.com: {top: host}

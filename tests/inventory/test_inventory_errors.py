@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
@@ -114,6 +115,17 @@ def test_mistakes_of_all_files_are_told_at_once(read: Loader) -> None:
     ]
 
 
+def test_a_mistake_that_many_hosts_share_is_told_once(read: Loader) -> None:
+    files: dict[str, str | bytes] = {
+        "h.yml": "all: {hosts: {'h[1:50]': {ansible_port: x, converge_pasword_env: X}}}",
+        "group_vars/all.yml": "ansible_winrm_scheme: x\n",
+    }
+    assert len(problems_of(read, files)) == 3
+    with pytest.raises(InputErrors) as caught:
+        read({"h.ini": "h\n", "group_vars/all.yml": "a: 1\na: 2\n"}, playbooks=(".",))
+    assert [problem.line for problem in caught.value.problems] == [2]
+
+
 def test_thousands_of_mistakes_are_counted_not_listed(read: Loader) -> None:
     problems = problems_of(read, {"h.ini": "a b\n" * 3000})
     assert len(problems) == 501
@@ -210,12 +222,24 @@ def test_a_failing_script_is_told(read: Loader, name: str) -> None:
     assert not others
 
 
-def test_a_script_that_hangs_is_ended_with_its_children(read: Loader, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("leader", ["exec sleep 60", "exit 0"])
+def test_a_script_that_hangs_is_ended_with_its_children(
+    read: Loader, monkeypatch: pytest.MonkeyPatch, leader: str
+) -> None:
     monkeypatch.setattr("converge.inventory.script_source.LIST_SECONDS", 0.5)
     start = time.monotonic()
-    (problem,) = problems_of(read, {"inv.sh": "#!/bin/sh\nsleep 60 & sleep 60\n"})
+    (problem,) = problems_of(read, {"inv.sh": f"#!/bin/sh\nsleep 60 &\necho $! > child\n{leader}\n"})
     assert "did not end within 0.5 s" in problem.message
-    assert time.monotonic() - start < 20
+    while is_running(int(Path("child").read_text())):
+        assert time.monotonic() - start < 20
+        time.sleep(0.02)
+
+
+def is_running(process: int) -> bool:
+    try:
+        return Path(f"/proc/{process}/stat").read_text().split()[2] != "Z"
+    except (FileNotFoundError, ProcessLookupError):
+        return False
 
 
 def test_a_script_that_writes_without_end_is_stopped(read: Loader, monkeypatch: pytest.MonkeyPatch) -> None:

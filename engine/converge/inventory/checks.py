@@ -19,16 +19,12 @@ _ANSIBLE = "ansible_"
 
 def check_variables(variables: Iterable[tuple[str, Variable]], findings: Findings) -> None:
     """Note values that cannot be meant, and names that look like another. Templates are checked when they are used."""
-    seen: set[tuple[str, int]] = set()
     for name, variable in variables:
         if not name.startswith((_OURS, _ANSIBLE)):
             continue
         known = KNOWN.get(name)
         if known is None:
-            key = (name, hash(variable.place))
-            if key not in seen:
-                seen.add(key)
-                _unknown(name, variable, findings)
+            _unknown(name, variable, findings)
             continue
         value = variable.value
         if value is None or isinstance(value, Locked) or holds_template(value):

@@ -135,7 +135,7 @@ class _Reader:
             try:
                 value = self._variables[name]
             except InputErrors as error:
-                self.findings.errors.extend(error.problems)
+                self.findings.take(error.problems)
                 return None
             if value is None:
                 continue
@@ -144,7 +144,7 @@ class _Reader:
 
     def _read(self, name: str, value: object) -> object:
         if isinstance(value, Locked):
-            self.error(name, f"{name} of host {self.host} cannot be read: {value.why}", hint=_unlock(name))
+            self.error(name, f"{name} cannot be read: {value.why}", hint=_unlock(name))
             return None
         try:
             return KNOWN[name].read(value)
@@ -229,7 +229,7 @@ def _login(reader: _Reader, *, scheme: Scheme, has_certificate: bool) -> tuple[t
     if "basic" in transports and encryption != "never":
         reader.error(
             "ansible_winrm_transport",
-            f"host {reader.host}: Basic over http sends the password and every message in the clear",
+            "Basic over http sends the password and every message in the clear",
             expected="https, or a transport that encrypts: negotiate, ntlm, kerberos, credssp",
             hint="to do so all the same, say it aloud: ansible_winrm_message_encryption: never",
         )
@@ -250,7 +250,7 @@ def _password(reader: _Reader, store: PasswordStore) -> PasswordSource:
     values = [(name, origin, found) for name, origin in fetched if (found := reader.get(name)) is not None]
     if len(values) > 1:
         names = " and ".join(name for name, _, _ in values)
-        reader.error(values[1][0], f"host {reader.host} has {names}", expected="one of them")
+        reader.error(values[1][0], f"{names} are both set", expected="one of them")
     if values:
         name, origin, found = values[0]
         text = cast("str", found)

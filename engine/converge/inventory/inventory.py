@@ -40,15 +40,16 @@ def load(
     for source in sources:
         read_source(str(source), members=members, findings=findings)
     members.settle(findings)
+    folders = _VariableFolders(members, findings)
     layers = Layers(
         members,
-        inventory_folders=_variable_folders(_folders_of(sources), members, findings),
-        playbook_folders=_variable_folders([str(folder) for folder in playbook_directories], members, findings),
+        inventory_folders=folders.read(_folders_of(sources)),
+        playbook_folders=folders.read([str(folder) for folder in playbook_directories]),
         extra=extra_variables,
     )
     check_variables(layers.all_variables(), findings)
     findings.raise_errors()
-    return Inventory(members, layers, warnings=tuple(findings.warnings))
+    return Inventory(members, layers, warnings=findings.warnings)
 
 
 def _folders_of(sources: Sequence[str]) -> list[str]:
@@ -63,11 +64,23 @@ def _folders_of(sources: Sequence[str]) -> list[str]:
     return list(folders)
 
 
-def _variable_folders(folders: Sequence[str], members: Membership, findings: Findings) -> list[VariableFolder]:
-    read = [VariableFolder(folder, findings=findings) for folder in folders]
-    for folder in read:
-        folder.read(groups=members.groups, hosts=members.hosts)
-    return read
+class _VariableFolders:
+    """Reads each folder once, though an inventory and a playbook may share it."""
+
+    def __init__(self, members: Membership, findings: Findings) -> None:
+        self._members = members
+        self._findings = findings
+        self._read: dict[str, VariableFolder] = {}
+
+    def read(self, folders: Sequence[str]) -> list[VariableFolder]:
+        return [self._one(folder) for folder in folders]
+
+    def _one(self, folder: str) -> VariableFolder:
+        real = os.path.realpath(folder)
+        if real not in self._read:
+            self._read[real] = VariableFolder(folder, findings=self._findings)
+            self._read[real].read(groups=self._members.groups, hosts=self._members.hosts)
+        return self._read[real]
 
 
 class Inventory:

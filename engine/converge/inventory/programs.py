@@ -51,8 +51,9 @@ def run_program(argv: Sequence[str], *, seconds: float, max_output: int) -> byte
     with process:
         try:
             output, errors = _collect(process, _Limits(seconds, max_output))
-        finally:
-            _end(process)
+        except BaseException:
+            _kill(process)
+            raise
     if process.returncode != 0:
         said = errors.decode("utf-8", "replace").strip().splitlines()
         raise ProgramFailed(f"ended with exit code {process.returncode}" + (f": {said[-1][:300]}" if said else ""))
@@ -92,10 +93,9 @@ def _read(stream: int | IO[bytes] | object) -> bytes:
     return os.read(descriptor, _CHUNK)
 
 
-def _end(process: subprocess.Popen[bytes]) -> None:
-    """Kill the program, and with it what it started, unless it has ended already."""
-    if process.poll() is None:
-        try:
-            os.killpg(process.pid, signal.SIGKILL)
-        except ProcessLookupError:
-            process.kill()
+def _kill(process: subprocess.Popen[bytes]) -> None:
+    """Kill the program and what it started. It is not reaped yet, so the number of its group is still its own."""
+    try:
+        os.killpg(process.pid, signal.SIGKILL)
+    except ProcessLookupError:
+        process.kill()

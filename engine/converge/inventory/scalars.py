@@ -14,7 +14,7 @@ _MAY_START_A_VALUE = frozenset("-+0123456789.~nNyYtTfFoO")
 # https://yaml.org/type/int.html and https://yaml.org/type/float.html (YAML 1.1)
 _BASED = re.compile(r"([-+]?)0(?:b(?P<binary>[01_]+)|x(?P<hex>[0-9a-fA-F_]+)|(?P<octal>[0-7_]+))")
 _DECIMAL = re.compile(r"[-+]?(?:0|[1-9][0-9_]*)")
-_FLOAT = re.compile(r"[-+]?(?:[0-9][0-9_]*\.[0-9_]*|\.[0-9][0-9_]*)(?:[eE][-+][0-9]+)?")
+_FLOAT = re.compile(r"(?:[-+]?[0-9][0-9_]*\.[0-9_]*|\.[0-9][0-9_]*)(?:[eE][-+][0-9]+)?")
 _SEXAGESIMAL = re.compile(r"([-+]?)([0-9][0-9_]*)((?::[0-5]?[0-9])+)(\.[0-9_]*)?")
 _SPECIAL_FLOAT = re.compile(r"([-+]?)\.(inf|Inf|INF)|\.(?:nan|NaN|NAN)")
 

@@ -96,7 +96,7 @@ def _read_as_yaml(text: str, path: str, members: Membership, findings: Findings)
     if root is None:
         if not _looks_like_yaml(text):
             return False
-        findings.errors.extend(attempt.errors)
+        findings.take(attempt.errors)
         return True
     if not isinstance(root.value, dict):
         return False

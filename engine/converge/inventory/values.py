@@ -39,32 +39,48 @@ class Unsafe(str):
 
 
 class Findings:
-    """Collects every error and warning of a load."""
+    """Collects every error and warning of a load, each once however many hosts or folders share it."""
 
     def __init__(self) -> None:
-        self.errors: list[InputProblem] = []
-        self.warnings: list[InputProblem] = []
+        self._errors: dict[InputProblem, None] = {}
+        self._warnings: dict[InputProblem, None] = {}
         self._uncounted = 0
+
+    @property
+    def errors(self) -> tuple[InputProblem, ...]:
+        """What is wrong, in the order in which it was found."""
+        return tuple(self._errors)
+
+    @property
+    def warnings(self) -> tuple[InputProblem, ...]:
+        """What is odd, in the order in which it was found."""
+        return tuple(self._warnings)
 
     def error(self, place: Place, message: str, *, expected: str = "", hint: str = "") -> None:
         """Note something that is wrong."""
-        if len(self.errors) < MAX_FINDINGS:
-            self.errors.append(InputProblem(*place, message, expected, hint))
-        else:
-            self._uncounted += 1
+        self.take([InputProblem(*place, message, expected, hint)])
+
+    def take(self, problems: Iterable[InputProblem]) -> None:
+        """Note what somebody else found wrong."""
+        for problem in problems:
+            if len(self._errors) < MAX_FINDINGS:
+                self._errors[problem] = None
+            else:
+                self._uncounted += problem not in self._errors
 
     def warn(self, place: Place, message: str, *, expected: str = "", hint: str = "") -> None:
         """Note something odd that Ansible lets pass, and so does converge."""
-        if len(self.warnings) < MAX_FINDINGS:
-            self.warnings.append(InputProblem(*place, message, expected, hint))
+        if len(self._warnings) < MAX_FINDINGS:
+            self._warnings[InputProblem(*place, message, expected, hint)] = None
 
     def raise_errors(self) -> None:
         """Raise InputErrors with every error noted so far, if there is one."""
-        if not self.errors:
+        if not self._errors:
             return
+        problems = list(self._errors)
         if self._uncounted:
-            self.errors.append(InputProblem(self.errors[-1].file, 0, 0, f"and {self._uncounted} more problems"))
-        raise InputErrors(self.errors)
+            problems.append(InputProblem(problems[-1].file, 0, 0, f"and {self._uncounted} more problems"))
+        raise InputErrors(problems)
 
 
 def nearest(word: str, known: Iterable[str], *, cutoff: float = 0.75) -> str:
