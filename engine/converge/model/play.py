@@ -53,6 +53,7 @@ class Declared:
 
     name: str
     resource: Resource
+    sensitive: bool = False  # a secret is part of it: only a digest of its values may be shown
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,187 @@
+"""Checks values against the models of forms, kinds and conditions, and tells every error at its place in the file."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any, get_args
+
+from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
+
+from converge.errors import InputProblem
+from converge.model.change import Position
+from converge.playbook.ansible import parameter_hint, value_hint
+from converge.playbook.document import Listing, Node, Scalar, Table, kind_of
+from converge.playbook.problems import did_you_mean, problem, shown
+from converge.playbook.templates import BARE, holds_expression
+
+_EXPECTED = {
+    "string": "a text",
+    "int": "a whole number",
+    "float": "a number",
+    "bool": "true or false",
+    "list": "a list",
+    "tuple": "a list",
+    "dict": "a mapping",
+    "model": "a mapping",
+    "mapping": "a mapping",
+    "date": "a day, YYYY-MM-DD",
+    "none": "nothing",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """Where an error belongs: the node, the key it stands under, and what of the error's location leads no further."""
+
+    node: Node
+    key: str
+    position: Position
+    rest: tuple[int | str, ...]
+
+
+def problems_of(
+    error: ValidationError,
+    node: Node,
+    *,
+    models: Sequence[type[BaseModel]],
+    kind: str = "",
+    static: bool = False,
+    quiet: bool = False,
+    skipping: Collection[str] = (),
+) -> list[InputProblem]:
+    """The errors of a model in words, each at its place in the node that was checked.
+
+    `static`: the node's expressions are not worked out yet, so only what does not depend on them counts. `quiet`: no
+    value is quoted. `skipping`: keys of the node that are checked elsewhere.
+    """
+    found: dict[tuple[Position, str], list[InputProblem]] = {}
+    for details in error.errors(include_url=False, include_context=True):
+        if details["loc"] and details["loc"][0] in skipping:
+            continue
+        place = _locate(node, details["loc"])
+        if static and not _counts_before_rendering(details, place):
+            continue
+        item = _in_words(details, place, models=models, kind=kind, quiet=quiet)
+        found.setdefault((place.position, place.key), []).append(item)
+    return [_merged(items) for items in found.values()]
+
+
+def _locate(node: Node, location: Iterable[int | str]) -> _Place:
+    """Follow a location as far as it leads. What names no key or item (the branch of a union) is passed over."""
+    key, position = "", node.position
+    rest: list[int | str] = []
+    for step in location:
+        if isinstance(node, Table) and str(step) in node.items:
+            key, position = str(step), node.place(str(step))
+            node = node.items[key]
+            rest.clear()
+        elif isinstance(node, Listing) and isinstance(step, int) and step < len(node.items):
+            node = node.items[step]
+            position = node.position
+            rest.clear()
+        else:
+            rest.append(step)
+    return _Place(node, key, position, tuple(rest))
+
+
+def _counts_before_rendering(details: ErrorDetails, place: _Place) -> bool:
+    if details["type"] == "extra_forbidden":
+        return not place.rest
+    if details["type"] == "missing":
+        return isinstance(place.node, Table) and bool(place.rest)
+    return place.key != BARE and not holds_expression(place.node)
+
+
+def _in_words(
+    details: ErrorDetails, place: _Place, *, models: Sequence[type[BaseModel]], kind: str, quiet: bool
+) -> InputProblem:
+    category = details["type"]
+    what = place.key or kind or "this"
+    if category == "extra_forbidden":
+        known = fields_at(models, details["loc"][:-1])
+        hint = parameter_hint(kind, place.key) or did_you_mean(place.key, known)
+        return problem(place.position, f"unknown key {place.key}", expected=_one_of(known), hint=hint)
+    if category == "missing":
+        name = str(details["loc"][-1])
+        where = f" in {place.key or kind}" if place.key or kind else ""
+        return problem(place.position, f"{name} is missing{where}", expected=_description(models, details["loc"]))
+    position = place.node.position if isinstance(place.node, Scalar) else place.position
+    given = "" if quiet or not isinstance(place.node, Scalar) else f", not {shown(place.node.value)}"
+    if category in ("literal_error", "enum"):
+        expected = str(details.get("ctx", {}).get("expected", ""))
+        words = expected.replace("'", "").replace(" or ", ", ").split(", ")
+        value = details["input"] if isinstance(details["input"], str) and not quiet else ""
+        hint = value_hint(value) or did_you_mean(value, words)
+        return problem(position, f"{what} is none of its values{given}", expected=expected, hint=hint)
+    if category in ("value_error", "assertion_error"):
+        text = str(details["msg"]).partition(", ")[2] or str(details["msg"])
+        return problem(position, f"{what} cannot be used" if quiet else f"{what}: {text}")
+    expected = _EXPECTED.get(category.partition("_")[0], "")
+    if expected and category.endswith(("_type", "_parsing", "_from_float", "_attributes_type")):
+        quotes = expected == "a text" and isinstance(place.node, Scalar) and place.node.value is not None
+        found = kind_of(place.node) if quiet or not isinstance(place.node, Scalar) else shown(place.node.value)
+        hint = "put it in quotes" if quotes and not isinstance(details["input"], str) else ""
+        return problem(position, f"{what} takes {expected}, not {found}", expected=expected, hint=hint)
+    return problem(position, f"{what}: {_lower(str(details['msg']))}{given}")
+
+
+def _merged(items: list[InputProblem]) -> InputProblem:
+    """One problem of those that a union's branches gave for one value."""
+    first = items[0]
+    expected = list(dict.fromkeys(item.expected for item in items if item.expected))
+    if len(items) == 1 or len(expected) < 2:
+        return next((item for item in items if not item.expected), first)
+    choice = " or ".join(expected)
+    message = first.message.replace(first.expected, choice, 1)
+    hint = next((item.hint for item in items if item.hint), "")
+    return InputProblem(first.file, first.line, first.column, message, choice, hint)
+
+
+def _lower(text: str) -> str:
+    return text[:1].lower() + text[1:]
+
+
+def _one_of(names: Collection[str]) -> str:
+    return "one of " + ", ".join(names) if 0 < len(names) <= 30 else ""
+
+
+def fields_at(models: Sequence[type[BaseModel]], location: Iterable[int | str]) -> tuple[str, ...]:
+    """The keys that may stand in the mapping at a location, as they are written."""
+    return tuple(dict.fromkeys(name for model in _models_at(models, location) for name in _fields(model)))
+
+
+def _description(models: Sequence[type[BaseModel]], location: Sequence[int | str]) -> str:
+    *before, last = location
+    for model in _models_at(models, before):
+        if last in _fields(model):
+            return model.model_fields[_fields(model)[str(last)]].description or ""
+    return ""
+
+
+def _models_at(models: Sequence[type[BaseModel]], location: Iterable[int | str]) -> Sequence[type[BaseModel]]:
+    current = models
+    for step in location:
+        inner = [
+            found
+            for model in current
+            if step in _fields(model)
+            for found in _models_in(model.model_fields[_fields(model)[str(step)]].annotation)
+        ]
+        current = inner or current
+    return current
+
+
+@lru_cache(maxsize=512)
+def _fields(model: type[BaseModel]) -> Mapping[str, str]:
+    """The fields of a model: as they are written, and their names in Python."""
+    return {field.alias or name: name for name, field in model.model_fields.items()}
+
+
+def _models_in(annotation: Any) -> list[type[BaseModel]]:
+    """Every model that occurs in a type."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return [annotation]
+    return [found for argument in get_args(annotation) for found in _models_in(argument)]

@@ -1,0 +1,260 @@
+"""Variables that are looked up on the host: candidates, each of which may tell a value, is not there, or is refused."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Collection, Mapping
+from typing import Literal
+
+from pydantic import Field, ValidationError
+
+from converge.errors import InputErrors, ResourceError, Undecided
+from converge.model.answer import Answers
+from converge.model.play import Discovery, Finder, Scope
+from converge.model.query import AnyQuery, Directory, File, OperatingSystem, RegistryValue, Service
+from converge.playbook.checking import problems_of
+from converge.playbook.conditions import without_secrets
+from converge.playbook.document import Listing, Node, Table, kind_of, plain
+from converge.playbook.forms import Form
+from converge.playbook.problems import Problems, did_you_mean
+from converge.playbook.templates import Constant, read_value
+from converge.playbook.variables import Names, Variables
+from converge.windows import environment, paths, registry
+from converge.windows.fields import HostPath, KeyName, ServiceName, ValueName
+
+_NT_PREFIX = re.compile(r"^\\\?\?\\")
+_SYSTEM_ROOT = re.compile(r"^\\SystemRoot\\", re.IGNORECASE)
+
+
+class ServiceProgram(Form):
+    """Whose program, and what must lie beside it."""
+
+    name: ServiceName = Field(description="The service's short name, such as W3SVC.")
+    containing: str = Field(
+        pattern=r'^[^\\/:*?"<>|\x00-\x1f]+$', description="A file that must lie in the folder, such as Inetinfo.exe."
+    )
+
+
+class ServiceDirectory(Form):
+    """The folder of a service's program, if a certain file lies in it."""
+
+    service_directory: ServiceProgram = Field(description="The folder of a service's program: {name, containing}.")
+
+    def queries(self, known: Answers) -> Collection[AnyQuery]:
+        """The service, then the file beside its program."""
+        service = known.known(Service(self.service_directory.name))
+        asked: list[AnyQuery] = [Service(self.service_directory.name)]
+        if service is not None:
+            command = _win32(service.path_name)
+            asked += environment.questions(command)
+            program = environment.resolve_known(paths.executable_of(command), known)
+            asked += [File(self._file(program))] if program else []
+        return asked
+
+    def find(self, answers: Answers) -> str | None:
+        """The folder, or None where the service or the file is not there. Raises Undecided, Unforetold."""
+        service = answers.value(Service(self.service_directory.name))
+        if service is None:
+            return None
+        program = _resolved(paths.executable_of(_win32(service.path_name)), answers)
+        return paths.parent(program) if answers.value(File(self._file(program))) is not None else None
+
+    def _file(self, program: str) -> str:
+        return paths.join(paths.parent(program), self.service_directory.containing)
+
+    def describe(self) -> str:
+        """In words."""
+        wanted = self.service_directory
+        return f"no {wanted.containing} beside the program of service {wanted.name}"
+
+
+class ValueOfKey(Form):
+    """Which registry value."""
+
+    key: KeyName = Field(description=r"The key, such as HKLM\SOFTWARE\Microsoft\InetStp.")
+    name: ValueName = Field("", description="The value's name; empty for the default value.")
+    view: Literal[32, 64] | None = Field(None, description="The registry view of a 64-bit Windows; 64 by default.")
+
+
+class RegistryText(Form):
+    """The text of a registry value, expanded."""
+
+    registry_value: ValueOfKey = Field(description="The text of a registry value: {key, name}.")
+
+    def queries(self, known: Answers) -> Collection[AnyQuery]:
+        """The value; which Windows it is, where the view or the text needs it."""
+        facts = known.known(OperatingSystem())
+        if self.registry_value.view == 32 and facts is None:
+            return (OperatingSystem(),)
+        question = self._question(is_64_bit=bool(facts and facts.is_64_bit))
+        data = known.known(question)
+        return (question, *environment.questions(data.text if data else None))
+
+    def _question(self, *, is_64_bit: bool) -> RegistryValue:
+        wanted = self.registry_value
+        path = registry.in_view(registry.parse_path(wanted.key), view=wanted.view, is_64_bit=is_64_bit)
+        return RegistryValue(path, wanted.name)
+
+    def find(self, answers: Answers) -> str | None:
+        """The text, or None where the value is not there or empty. Raises Undecided, Unforetold."""
+        facts = answers.value(OperatingSystem()) if self.registry_value.view == 32 else None
+        data = answers.value(self._question(is_64_bit=bool(facts and facts.is_64_bit)))
+        if data is None:
+            return None
+        if data.text is None:
+            what = f"{self._title} is of type {data.type.label}, not a text that can be read"
+            raise Undecided(what, refusal="no-text")
+        return _tidy(environment.expanded(data.text, answers)) or None
+
+    @property
+    def _title(self) -> str:
+        return f"{self.registry_value.key}\\{self.registry_value.name or '(default)'}"
+
+    def describe(self) -> str:
+        """In words."""
+        return f"no registry value {self._title}"
+
+
+class ThisDirectory(Form):
+    """A folder, if it is there."""
+
+    directory: HostPath = Field(description="A folder: its path, if it is there.")
+
+    def queries(self, known: Answers) -> Collection[AnyQuery]:
+        """The folder."""
+        path = environment.resolve_known(self.directory, known)
+        return (*environment.questions(self.directory), *((Directory(path),) if path else ()))
+
+    def find(self, answers: Answers) -> str | None:
+        """Its path, or None where it is not there. Raises Undecided, Unforetold."""
+        path = _resolved(self.directory, answers)
+        return path if answers.value(Directory(path)) is not None else None
+
+    def describe(self) -> str:
+        """In words."""
+        return f"no folder {self.directory}"
+
+
+class FolderOfFile(Form):
+    """The folder of a file, if the file is there."""
+
+    file: HostPath = Field(description="A file: its folder, if the file is there.")
+
+    def queries(self, known: Answers) -> Collection[AnyQuery]:
+        """The file."""
+        path = environment.resolve_known(self.file, known)
+        return (*environment.questions(self.file), *((File(path),) if path else ()))
+
+    def find(self, answers: Answers) -> str | None:
+        """Its folder, or None where it is not there. Raises Undecided, Unforetold."""
+        path = _resolved(self.file, answers)
+        return paths.parent(path) if answers.value(File(path)) is not None else None
+
+    def describe(self) -> str:
+        """In words."""
+        return f"no file {self.file}"
+
+
+class ThisText(Form):
+    """A text, whatever the host holds: what is taken in the end."""
+
+    value: str = Field(min_length=1, description="A text that is taken if no candidate before was there.")
+
+    def queries(self, known: Answers) -> Collection[AnyQuery]:
+        """The host's variables, where the text holds some."""
+        del known
+        return environment.questions(self.value)
+
+    def find(self, answers: Answers) -> str | None:
+        """The text, expanded. Raises Undecided, Unforetold."""
+        return _tidy(environment.expanded(self.value, answers))
+
+    def describe(self) -> str:
+        """In words."""
+        return f"not {self.value}"
+
+
+Candidate = ServiceDirectory | RegistryText | ThisDirectory | FolderOfFile | ThisText
+CANDIDATES: Mapping[str, type[Candidate]] = {
+    "service_directory": ServiceDirectory,
+    "registry_value": RegistryText,
+    "directory": ThisDirectory,
+    "file": FolderOfFile,
+    "value": ThisText,
+}
+
+
+def _win32(command: str) -> str:
+    r"""A command line of the service manager without the prefixes of the kernel's names (\??\ and \SystemRoot)."""
+    return _SYSTEM_ROOT.sub(r"%SystemRoot%\\", _NT_PREFIX.sub("", command.strip()))
+
+
+def _resolved(path: str, answers: Answers) -> str:
+    try:
+        return environment.resolve(path, answers)
+    except ResourceError as error:
+        raise Undecided(error.what, why=error.why, try_=error.try_, refusal="no-path") from None
+
+
+def _tidy(text: str) -> str:
+    """A path without quotes around it and without a trailing backslash; any other text as it is, without that backslash."""
+    bare = text.strip().strip('"')
+    return paths.normalise(bare) if paths.is_absolute(bare) else bare.rstrip("\\")
+
+
+def read_discovery(
+    node: Node | None, *, names: Callable[[Collection[str]], Names], problems: Problems
+) -> tuple[Discovery, ...]:
+    """What `discover` says. `names` gives what may be named once the variables before were found."""
+    if not isinstance(node, Table):
+        return ()
+    found = []
+    before: list[str] = []
+    for name, item in node.items.items():
+        allowed = names(tuple(before))
+        candidates = [
+            candidate
+            for one in (item.items if isinstance(item, Listing) else (item,))
+            if (candidate := _read_candidate(one, allowed, problems)) is not None
+        ]
+        if isinstance(item, Listing) and not item.items:
+            problems.add(node.place(name), f"{name} has no candidate", expected=f"a list of {_known()}")
+        found.append(Discovery(name, tuple(candidates), node.place(name)))
+        before.append(name)
+    return tuple(found)
+
+
+def _known() -> str:
+    return ", ".join(CANDIDATES)
+
+
+def _read_candidate(node: Node, names: Names, problems: Problems) -> Callable[[Scope], Finder] | None:
+    if not isinstance(node, Table) or len(node.items) != 1:
+        what = kind_of(node) if not isinstance(node, Table) else f"a mapping of {len(node.items)} keys"
+        problems.add(node.position, f"a candidate is a mapping of one key, not {what}", expected=f"one of {_known()}")
+        return None
+    word = next(iter(node.items))
+    form = CANDIDATES.get(word)
+    if form is None:
+        hint = did_you_mean(word, CANDIDATES)
+        problems.add(node.place(word), f"unknown key {word}", expected=f"one of {_known()}", hint=hint)
+        return None
+    value = read_value(node, problems, conditions=False)
+    names.check(value)
+    fixed: Finder | None = None
+    try:
+        checked = form.model_validate(plain(node))
+        fixed = checked if isinstance(value, Constant) else None
+    except ValidationError as error:
+        problems.extend(problems_of(error, node, models=(form,), static=True))
+
+    def candidate(scope: Scope) -> Finder:
+        if fixed is not None:
+            return fixed
+        raw = without_secrets(value, Variables.of(scope), node, "the search for a variable")
+        try:
+            return form.model_validate(raw)
+        except ValidationError as error:
+            raise InputErrors(problems_of(error, node, models=(form,))) from None
+
+    return candidate
