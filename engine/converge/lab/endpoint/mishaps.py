@@ -17,6 +17,7 @@ class MishapKind(StrEnum):
     """What happens. `amount` of the mishap means what is said in brackets."""
 
     DELAY = "delay"  # the host thinks for [seconds] first
+    SLOW_COMMAND = "slow-command"  # of a shell's command, output and end are told only after [seconds]
     SILENCE = "silence"  # nothing is done and nothing answered, for [seconds], or for ever
     DROP_BEFORE = "drop-before"  # the connection is cut and nothing is done
     DROP_AFTER = "drop-after"  # it is done, and the connection is cut without an answer

@@ -115,7 +115,8 @@ class Operations:
             body: AnyAnswer = sense.refusal or self._speaker(sense.header).schema()
         else:
             request = sense.request
-            body = await self._performed(request, account=account, client=client)
+            seconds = sum(mishap.amount for mishap in struck if mishap.kind is MishapKind.SLOW_COMMAND)
+            body = await self._performed(request, account=account, client=client, seconds=seconds)
         return self._reply(body, request, struck)
 
     def _read(self, message: bytes, account: Account) -> _Sense:
@@ -180,7 +181,7 @@ class Operations:
     def _speaker(self, header: RequestHeader) -> Speaker:
         return Speaker(self._host.world.profile.host_name, header.to, self._host.winrm)
 
-    async def _performed(self, request: Request, *, account: Account, client: str) -> AnyAnswer:
+    async def _performed(self, request: Request, *, account: Account, client: str, seconds: float) -> AnyAnswer:
         speaker = self._speaker(request.header)
         name = fold(account.name)
         if not self._host.world.permits(account, Right.WINRM):
@@ -192,13 +193,15 @@ class Operations:
             return speaker.over_operations()
         self._under_way[name] = self._under_way.get(name, 0) + 1
         try:
-            return await self._dispatched(request, speaker, account, client=client)
+            return await self._dispatched(request, speaker, account, client=client, seconds=seconds)
         except Faulted as faulted:
             return faulted.fault
         finally:
             self._under_way[name] -= 1
 
-    async def _dispatched(self, request: Request, speaker: Speaker, account: Account, *, client: str) -> AnyAnswer:
+    async def _dispatched(
+        self, request: Request, speaker: Speaker, account: Account, *, client: str, seconds: float
+    ) -> AnyAnswer:
         operation = request.operation
         if isinstance(operation, operations.Identify):
             return self._identity(anonymous=False)
@@ -207,7 +210,7 @@ class Operations:
             if uri.lower() != namespaces.CMD_SHELL or not isinstance(operation, _SHELL):
                 raise Faulted(speaker.invalid_uri() if isinstance(operation, _SHELL) else speaker.action_unsupported())
             return await self._shells.perform(
-                operation, request.header, speaker=speaker, account=account, client=client
+                operation, request.header, speaker=speaker, account=account, client=client, seconds=seconds
             )
         return self._wmi.perform(operation, request.header, speaker=speaker, account=account)
 

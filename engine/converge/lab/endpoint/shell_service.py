@@ -18,7 +18,7 @@ from converge.lab.endpoint.shells import (
     Shell,
     Shells,
 )
-from converge.lab.shell import run_command_line
+from converge.lab.shell import run_arguments
 from converge.lab.world import Account, Right
 from converge.model.names import fold
 from converge.wsman.envelopes import RequestHeader, Target
@@ -44,6 +44,8 @@ LONGEST_WAIT: Final = timedelta(seconds=60)
 """MaxTimeoutms: a longer OperationTimeout acts as this one."""
 SHORTEST_WAIT: Final = timedelta(milliseconds=500)
 
+_ALWAYS_CMD: Final = (6, 3)
+"""Windows from this release on reads WINRS_SKIP_CMD_SHELL and does not heed it ([MS-WSMV] <117>)."""
 _STREAMS: Final = ("stdout", "stderr")
 _ENDINGS: Final = {
     SignalCode.TERMINATE: TERMINATED_EXIT,
@@ -60,9 +62,16 @@ class ShellService:
         self._shells = Shells()
 
     async def perform(
-        self, operation: AnyRequest, header: RequestHeader, *, speaker: Speaker, account: Account, client: str
+        self,
+        operation: AnyRequest,
+        header: RequestHeader,
+        *,
+        speaker: Speaker,
+        account: Account,
+        client: str,
+        seconds: float = 0.0,
     ) -> AnyAnswer:
-        """The answer to an operation on shells. Raises Faulted."""
+        """The answer to an operation on shells; a command started now seems to take `seconds`. Raises Faulted."""
         if not self._host.world.permits(account, Right.SHELLS):
             raise Faulted(speaker.access_denied())
         if isinstance(operation, CreateShell):
@@ -75,7 +84,7 @@ class ShellService:
             self._shells.close(identity)
             return ShellDeleted()
         if isinstance(operation, Command):
-            return self._start(operation, shell, speaker=speaker, account=account)
+            return self._start(operation, shell, speaker=speaker, account=account, seconds=seconds)
         if not isinstance(operation, (Receive, Send, Signal)):
             raise Faulted(speaker.action_unsupported())
         command = shell.commands.get(operation.command_id.upper())
@@ -116,18 +125,28 @@ class ShellService:
             del details["WorkingDirectory"]
         return ShellCreated(shown, uri, header.to, details if stack.tells_of_shells else {})
 
-    def _start(self, operation: Command, shell: Shell, *, speaker: Speaker, account: Account) -> CommandStarted:
+    def _start(
+        self, operation: Command, shell: Shell, *, speaker: Speaker, account: Account, seconds: float
+    ) -> CommandStarted:
         running = sum(1 for command in shell.commands.values() if not command.over)
         if running >= self._host.winrm.max_processes:
             raise Faulted(speaker.over_operations())
-        line = " ".join((operation.command, *operation.arguments))
-        if not line.strip():
+        if not operation.command.strip():
             raise Faulted(speaker.bad_shell_parameter())
+        skip = _option(operation.target, "WINRS_SKIP_CMD_SHELL").lower() == "true"
         with self._host.world.lock:
-            result = run_command_line(self._host.world, line, account=account, code_page=shell.code_page)
+            result = run_arguments(
+                self._host.world,
+                operation.command,
+                operation.arguments,
+                account=account,
+                code_page=shell.code_page,
+                folder=shell.directory,
+                through_cmd=not skip or self._host.world.profile.release >= _ALWAYS_CMD,
+            )
             if self._host.on_change is not None:
                 self._host.on_change()
-        outcome = Outcome(result.stdout, result.stderr, result.exit_code, result.seconds)
+        outcome = Outcome(result.stdout, result.stderr, _signed(result.exit_code), seconds)
         return CommandStarted(self._shells.start(shell, outcome))
 
     async def _receive(
@@ -173,6 +192,11 @@ def _shell_id(target: Target) -> str:
 
 def _option(target: Target, name: str) -> str:
     return next((option.value.strip() for option in target.options if fold(option.name) == name), "")
+
+
+def _signed(code: int) -> int:
+    """An exit code as the wire spells it: a signed number of 32 bits."""
+    return code - 2**32 if code >= 2**31 else code
 
 
 def _is_code_page(text: str) -> bool:

@@ -9,14 +9,15 @@ from converge.lab import service_manager
 from converge.lab.endpoint.schema import Call, CimClass, CimType, Method, Property, Row, Served, properties
 from converge.lab.endpoint.wql import Condition
 from converge.lab.shell import run_command_line
+from converge.lab.shell.grammar import split_arguments
+from converge.lab.shell.programs import find_program
+from converge.lab.shell.session import Session
 from converge.windows import paths
 from converge.wsman.cim import Value
 
 NAMESPACE: Final = "root/cimv2"
 PATH_NOT_FOUND: Final = 9
 INVALID_PARAMETER: Final = 21
-_NOT_RECOGNISED: Final = 9009
-"""The exit code of cmd for a program that is not there (MSG_DIR_BAD_COMMAND_OR_FILE)."""
 
 
 def _rows(served: Served, condition: Condition | None) -> Iterable[Row]:
@@ -50,13 +51,15 @@ def _rows(served: Served, condition: Condition | None) -> Iterable[Row]:
 
 def _create(call: Call) -> Mapping[str, Value]:
     """Create: returns before the program ends, so its output and exit code are lost."""
-    line = call.text("CommandLine")
-    if not line:
+    line = call.text("CommandLine") or ""
+    name = next(iter(split_arguments(line)), "")
+    if not name:
         return {"ProcessId": None, "ReturnValue": INVALID_PARAMETER}
-    world = call.host.world
-    result = run_command_line(world, line, account=call.host.account, code_page=world.profile.oem_code_page)
-    if result.exit_code == _NOT_RECOGNISED:
+    world, account = call.host.world, call.host.account
+    is_cmd = paths.name(name).lower().removesuffix(".exe") == "cmd"
+    if not is_cmd and find_program(Session.begin(world, account=account, code_page=None), name) is None:
         return {"ProcessId": None, "ReturnValue": PATH_NOT_FOUND}
+    run_command_line(world, line, account=account)
     return {"ProcessId": max(world.processes, default=396) + 404, "ReturnValue": 0}
 
 
