@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from converge.inventory.known import KNOWN, OTHER_ANSIBLE, UNUSED_WINRM, Wrong
 from converge.inventory.templates import holds_template
-from converge.inventory.values import Findings, Variable, did_you_mean
+from converge.inventory.values import Findings, Place, Variable, did_you_mean
 from converge.model.secret import Locked
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ def check_variables(variables: Iterable[tuple[str, Variable]], findings: Finding
             continue
         known = KNOWN.get(name)
         if known is None:
-            _unknown(name, variable, findings)
+            _unknown(name, variable.place, findings=findings)
             continue
         value = variable.value
         if value is None or isinstance(value, Locked) or holds_template(value):
@@ -35,8 +35,7 @@ def check_variables(variables: Iterable[tuple[str, Variable]], findings: Finding
             findings.error(variable.place, f"{name} is wrong", expected=str(error))
 
 
-def _unknown(name: str, variable: Variable, findings: Findings) -> None:
-    place = variable.place
+def _unknown(name: str, place: Place, *, findings: Findings) -> None:
     if name.startswith(_OURS):
         hint = did_you_mean(name, (known for known in KNOWN if known.startswith(_OURS)), cutoff=0.8)
         if hint:

@@ -75,14 +75,14 @@ def settings_of(
 ) -> HostSettings:
     """The settings of a host. Raises InputErrors with every value that cannot be meant."""
     reader = _Reader(host, variables, place_of=place_of)
-    connection = cast("str", reader.get("ansible_connection") or "winrm")
+    connection = reader.text("ansible_connection") or "winrm"
     connection = "winrm" if connection in WINRM_CONNECTIONS else connection
     if connection not in ("winrm", LAB_CONNECTION):
         reader.findings.raise_errors()
         return _skipped(host, connection)
     scheme, port = _scheme_and_port(reader)
     operation, read = _timeouts(reader)
-    cert, key = (cast("str | None", reader.get(f"ansible_winrm_cert_{name}")) for name in ("pem", "key_pem"))
+    cert, key = (reader.path(f"ansible_winrm_cert_{name}") for name in ("pem", "key_pem"))
     transports, encryption = _login(reader, scheme=scheme, has_certificate=cert is not None)
     if "certificate" in transports and not (cert and key):
         reader.error(
@@ -90,28 +90,27 @@ def settings_of(
             "transport certificate without a certificate",
             expected="ansible_winrm_cert_pem and ansible_winrm_cert_key_pem",
         )
+    validation = reader.text("ansible_winrm_server_cert_validation") or "validate"
     settings = HostSettings(
         name=host,
         connection=connection,
-        address=cast("str", reader.get("ansible_winrm_host", "ansible_host") or host),
+        address=reader.text("ansible_winrm_host", "ansible_host") or host,
         port=port,
         scheme=scheme,
-        path=cast("str", reader.get("ansible_winrm_path") or "/wsman"),
-        user=cast("str", reader.get("ansible_winrm_user", "ansible_user") or ""),
+        path=reader.text("ansible_winrm_path") or "/wsman",
+        user=reader.text("ansible_winrm_user", "ansible_user") or "",
         transports=transports,
         message_encryption=encryption,
-        server_cert_validation=cast(
-            "Literal['validate', 'ignore']", reader.get("ansible_winrm_server_cert_validation") or "validate"
-        ),
-        ca_trust_path=_user_path(reader.get("ansible_winrm_ca_trust_path")),
+        server_cert_validation=cast("Literal['validate', 'ignore']", validation),
+        ca_trust_path=reader.path("ansible_winrm_ca_trust_path"),
         operation_timeout=operation,
         read_timeout=read,
-        cert_pem=_user_path(cert),
-        cert_key_pem=_user_path(key),
+        cert_pem=cert,
+        cert_key_pem=key,
         kerberos_delegation=bool(reader.get("ansible_winrm_kerberos_delegation")),
-        site=cast("str | None", reader.get("converge_site")),
-        lab_image=cast("str | None", reader.get("converge_lab_image")),
-        backup_directory=cast("str | None", reader.get("converge_backup_directory")),
+        site=reader.text("converge_site"),
+        lab_image=reader.text("converge_lab_image"),
+        backup_directory=reader.text("converge_backup_directory"),
         password_source=_password(reader, passwords),
     )
     reader.findings.raise_errors()
@@ -141,6 +140,15 @@ class _Reader:
                 continue
             return self._read(name, value)
         return None
+
+    def text(self, *names: str) -> str | None:
+        """Like get, for variables that are read as texts."""
+        return cast("str | None", self.get(*names))
+
+    def path(self, name: str) -> str | None:
+        """Like get, for the path of a file on the control node."""
+        found = self.text(name)
+        return None if found is None else os.path.expanduser(found)
 
     def _read(self, name: str, value: object) -> object:
         if isinstance(value, Locked):
@@ -247,22 +255,15 @@ _FETCHED_PASSWORDS: Final[Sequence[tuple[str, Origin]]] = (
 def _password(reader: _Reader, store: PasswordStore) -> PasswordSource:
     """converge's own variables are stronger than Ansible's: they are there for inventories that both use."""
     fetched = [(name, origin) for name, origin in _FETCHED_PASSWORDS if reader.given(name)]
-    values = [(name, origin, found) for name, origin in fetched if (found := reader.get(name)) is not None]
+    values = [(name, origin, found) for name, origin in fetched if (found := reader.text(name)) is not None]
     if len(values) > 1:
         names = " and ".join(name for name, _, _ in values)
         reader.error(values[1][0], f"{names} are both set", expected="one of them")
     if values:
-        name, origin, found = values[0]
-        text = cast("str", found)
+        name, origin, text = values[0]
         if origin == "file":
             folder = os.path.dirname(reader.place(name).file)
             text = os.path.join(folder, os.path.expanduser(text))
         return PasswordSource(origin, text, store=store)
-    inline = reader.get(*_INLINE_PASSWORDS)
-    if inline is None:
-        return PasswordSource()
-    return PasswordSource("inventory", secret=Secret(cast("str", inline)))
-
-
-def _user_path(value: object) -> str | None:
-    return os.path.expanduser(cast("str", value)) if value is not None else None
+    inline = reader.text(*_INLINE_PASSWORDS)
+    return PasswordSource() if inline is None else PasswordSource("inventory", secret=Secret(inline))

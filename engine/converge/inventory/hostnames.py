@@ -87,7 +87,7 @@ def _range(text: str) -> list[str]:
     if len(begin) == len(end) == 1 and begin in string.ascii_letters and end in string.ascii_letters:
         letters = string.ascii_letters
         first, last = letters.index(begin), letters.index(end)
-        _check_order(first, last, text)
+        _check_order(first, last, text=text)
         return list(letters[first : last + 1 : step])
     if not _NUMBER.fullmatch(begin) or not _NUMBER.fullmatch(end):
         raise BadRange(f"[{text}] runs neither between two numbers nor between two letters")
@@ -95,7 +95,7 @@ def _range(text: str) -> list[str]:
     if width and width != len(end):
         raise BadRange(f"[{text}]: begin and end must have as many digits, since begin is padded with zeros")
     first, last = int(begin), int(end)
-    _check_order(first, last, text)
+    _check_order(first, last, text=text)
     if (last - first) // step >= MAX_EXPANSION:
         raise BadRange(f"[{text}] stands for more than {MAX_EXPANSION} hosts")
     return [str(number).zfill(width) for number in range(first, last + 1, step)]
@@ -107,6 +107,6 @@ def _step(text: str, whole: str) -> int:
     return int(text)
 
 
-def _check_order(first: int, last: int, text: str) -> None:
+def _check_order(first: int, last: int, *, text: str) -> None:
     if first > last:
         raise BadRange(f"[{text}] runs backwards")

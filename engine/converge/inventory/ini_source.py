@@ -29,7 +29,7 @@ class _Token(NamedTuple):
 
 def read_ini_inventory(text: str, *, file: str, members: Membership, findings: Findings) -> None:
     """Add what an INI inventory says. Lines before the first section are hosts of no group."""
-    reader = _Reader(file, members, findings)
+    reader = _Reader(file, members=members, findings=findings)
     for number, line in enumerate(text.splitlines(), start=1):
         stripped = line.strip()
         if stripped and not stripped.startswith(_COMMENTS):
@@ -38,7 +38,7 @@ def read_ini_inventory(text: str, *, file: str, members: Membership, findings: F
 
 
 class _Reader:
-    def __init__(self, file: str, members: Membership, findings: Findings) -> None:
+    def __init__(self, file: str, *, members: Membership, findings: Findings) -> None:
         self._file = file
         self._members = members
         self._findings = findings

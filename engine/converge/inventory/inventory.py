@@ -132,6 +132,11 @@ class Inventory:
             )
         return chosen
 
+    @cached_property
+    def variable_names(self) -> frozenset[str]:
+        """The names that are given a value for some host."""
+        return frozenset(name for name, _ in self._layers.all_variables())
+
     def variables(self, host: str) -> HostVariables:
         """The variables of a host, rendered as they are asked for. Raises KeyError for an unknown host."""
         return self._variables(self._members.hosts[host])

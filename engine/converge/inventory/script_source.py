@@ -32,7 +32,7 @@ def is_script(path: str) -> bool:
 
 def read_script_inventory(path: str, *, members: Membership, findings: Findings) -> bool:
     """Run an executable inventory and add what it says. False: the system cannot run it, it may be an ordinary file."""
-    reader = _Script(path, members, findings)
+    reader = _Script(path, members=members, findings=findings)
     try:
         reader.read()
     except NotAProgram:
@@ -45,7 +45,7 @@ class _BadOutput(Exception):
 
 
 class _Script:
-    def __init__(self, path: str, members: Membership, findings: Findings) -> None:
+    def __init__(self, path: str, *, members: Membership, findings: Findings) -> None:
         self._place = Place(path)
         self._program = os.path.abspath(path)
         self._members = members
@@ -97,20 +97,25 @@ class _Script:
             )
             data = {"hosts": [name], "vars": data}
         if not isinstance(data, dict):
-            self._wrong(name, "group", data, expected="a list of hosts, or an object with hosts, vars and children")
+            self._wrong(
+                data,
+                group=name,
+                section="group",
+                expected="a list of hosts, or an object with hosts, vars and children",
+            )
             return
         self._hosts(group, data.get("hosts", []))
         self._variables(group, data.get("vars", {}))
         self._children(group, data.get("children", []))
 
     def _hosts(self, group: Group, names: object) -> None:
-        for host in self._names(group.name, "hosts", names):
+        for host in self._names(names, group=group.name, section="hosts"):
             self._members.add_host(host, group, source=self._place.file)
             self._named[host] = None
 
     def _variables(self, group: Group, values: object) -> None:
         if not isinstance(values, dict):
-            self._wrong(group.name, "vars", values, expected="an object")
+            self._wrong(values, group=group.name, section="vars", expected="an object")
             return
         for name, value in values.items():
             self._members.set_group_variable(
@@ -118,23 +123,23 @@ class _Script:
             )
 
     def _children(self, group: Group, names: object) -> None:
-        for child in self._names(group.name, "children", names):
+        for child in self._names(names, group=group.name, section="children"):
             self._members.add_child(group.name, child, place=self._place)
 
-    def _names(self, group: str, section: str, names: object) -> list[str]:
+    def _names(self, names: object, *, group: str, section: str) -> list[str]:
         if isinstance(names, list) and all(isinstance(name, str) and name for name in names):
             return names
-        self._wrong(group, section, names, expected="a list of names")
+        self._wrong(names, group=group, section=section, expected="a list of names")
         return []
 
-    def _wrong(self, group: str, section: str, value: object, *, expected: str) -> None:
+    def _wrong(self, value: object, *, group: str, section: str, expected: str) -> None:
         self._findings.error(
             self._place, f"inventory script: {section} of {group[:60]} is {_kind(value)}", expected=expected
         )
 
     def _meta(self, hostvars: object) -> None:
         if not isinstance(hostvars, dict):
-            self._wrong("_meta", "hostvars", hostvars, expected="an object of hosts")
+            self._wrong(hostvars, group="_meta", section="hostvars", expected="an object of hosts")
             return
         for host in self._named:
             self._set(host, hostvars.get(host, {}))
@@ -156,7 +161,7 @@ class _Script:
 
     def _set(self, host: str, values: object) -> None:
         if not isinstance(values, dict):
-            self._wrong(host, "variables", values, expected="an object")
+            self._wrong(values, group=host, section="variables", expected="an object")
             return
         variables = self._members.hosts[host].variables
         for name, value in values.items():

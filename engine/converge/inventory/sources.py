@@ -15,6 +15,7 @@ from converge.inventory.yaml_tree import VAULT_HEADER, read_yaml
 
 if TYPE_CHECKING:
     from converge.inventory.groups import Membership
+    from converge.inventory.tree import Node
 
 # What Ansible (core 2.19, `inventory_ignore_extensions`) passes over in a folder of inventories.
 IGNORED_ENDINGS = (
@@ -32,76 +33,100 @@ def is_host_list(source: str) -> bool:
 
 def read_source(source: str, *, members: Membership, findings: Findings) -> None:
     """Add what one source says."""
+    reader = _Reader(members, findings)
     if "\0" in source or not source.strip():
         findings.error(Place(source.replace("\0", "?")), "is no path", expected="a file, a folder, or `host,`")
     elif is_host_list(source):
-        _host_list(source, members, findings)
+        reader.host_list(source)
     elif os.path.isdir(source):
-        _folder(source, members, findings)
+        reader.folder(source)
     elif os.path.exists(source):
-        _file(source, members, findings)
+        reader.file(source)
     else:
         findings.error(
             Place(source), "no such inventory", hint=f"to name a host itself, end it with a comma: {source},"
         )
 
 
-def _folder(folder: str, members: Membership, findings: Findings, depth: int = 0) -> None:
-    if depth > _MAX_FOLDERS_DEEP:
-        findings.error(Place(folder), f"is nested deeper than {_MAX_FOLDERS_DEEP} folders")
-        return
-    try:
-        entries = sorted(os.listdir(folder), key=os.fsencode)
-    except OSError as error:
-        findings.error(Place(folder), f"cannot be listed: {error.strerror}")
-        return
-    for entry in entries:
-        if entry.startswith(".") or entry in _IGNORED_NAMES or entry.endswith(IGNORED_ENDINGS):
-            continue
-        path = os.path.join(folder, entry)
-        if os.path.isdir(path):
-            _folder(path, members, findings, depth + 1)
-        elif is_regular(path):
-            _file(path, members, findings)
+class _Reader:
+    def __init__(self, members: Membership, findings: Findings) -> None:
+        self._members = members
+        self._findings = findings
 
+    def folder(self, folder: str, depth: int = 0) -> None:
+        """Read the files of a folder, and of folders in it, in the order of the bytes of their names."""
+        if depth > _MAX_FOLDERS_DEEP:
+            self._findings.error(Place(folder), f"is nested deeper than {_MAX_FOLDERS_DEEP} folders")
+            return
+        try:
+            entries = sorted(os.listdir(folder), key=os.fsencode)
+        except OSError as error:
+            self._findings.error(Place(folder), f"cannot be listed: {error.strerror}")
+            return
+        for entry in entries:
+            if entry.startswith(".") or entry in _IGNORED_NAMES or entry.endswith(IGNORED_ENDINGS):
+                continue
+            path = os.path.join(folder, entry)
+            if os.path.isdir(path):
+                self.folder(path, depth + 1)
+            elif is_regular(path):
+                self.file(path)
 
-def _file(path: str, members: Membership, findings: Findings) -> None:
-    if is_script(path) and read_script_inventory(path, members=members, findings=findings):
-        return
-    ending = os.path.splitext(path)[1]
-    if ending == ".toml":
-        findings.error(Place(path), "is TOML", expected="YAML, INI or a program", hint=CONVERT.format(file=path))
-        return
-    text = read_text(path, findings, comments=b"#" if ending in _YAML_ENDINGS else b"#;")
-    if text is None:
-        return
-    if text.startswith(VAULT_HEADER):
-        findings.error(
-            Place(path, 1, 1),
-            "is encrypted with Ansible Vault",
-            hint="keep hosts in the clear and secrets in converge_password_command, _env or _file",
-        )
-    elif ending in _YAML_ENDINGS:
-        root = read_yaml(text, file=path, findings=findings)
-        if root is not None:
-            read_yaml_inventory(root, file=path, members=members, findings=findings)
-    elif ending or not _read_as_yaml(text, path, members, findings):
-        read_ini_inventory(text, file=path, members=members, findings=findings)
+    def file(self, path: str) -> None:
+        """Run or read one file."""
+        if is_script(path) and read_script_inventory(path, members=self._members, findings=self._findings):
+            return
+        ending = os.path.splitext(path)[1]
+        if ending == ".toml":
+            hint = CONVERT.format(file=path)
+            self._findings.error(Place(path), "is TOML", expected="YAML, INI or a program", hint=hint)
+            return
+        text = read_text(path, self._findings, comments=b"#" if ending in _YAML_ENDINGS else b"#;")
+        if text is None:
+            return
+        if text.startswith(VAULT_HEADER):
+            self._findings.error(
+                Place(path, 1, 1),
+                "is encrypted with Ansible Vault",
+                hint="keep hosts in the clear and secrets in converge_password_command, _env or _file",
+            )
+        elif ending in _YAML_ENDINGS:
+            root = read_yaml(text, file=path, findings=self._findings)
+            if root is not None:
+                self._yaml(root, path)
+        elif ending or not self._was_yaml(text, path):
+            read_ini_inventory(text, file=path, members=self._members, findings=self._findings)
 
+    def _yaml(self, root: Node, path: str) -> None:
+        read_yaml_inventory(root, file=path, members=self._members, findings=self._findings)
 
-def _read_as_yaml(text: str, path: str, members: Membership, findings: Findings) -> bool:
-    """Try a file without an extension as YAML first, as Ansible does. False: it is something else."""
-    attempt = Findings()
-    root = read_yaml(text, file=path, findings=attempt)
-    if root is None:
-        if not _looks_like_yaml(text):
+    def _was_yaml(self, text: str, path: str) -> bool:
+        """Try a file without an extension as YAML first, as Ansible does. False: it is something else."""
+        attempt = Findings()
+        root = read_yaml(text, file=path, findings=attempt)
+        if root is None:
+            if not _looks_like_yaml(text):
+                return False
+            self._findings.take(attempt.errors)
+            return True
+        if not isinstance(root.value, dict):
             return False
-        findings.take(attempt.errors)
+        self._yaml(root, path)
         return True
-    if not isinstance(root.value, dict):
-        return False
-    read_yaml_inventory(root, file=path, members=members, findings=findings)
-    return True
+
+    def host_list(self, source: str) -> None:
+        """Add the hosts that a list names."""
+        place = Place(source)
+        for pattern in filter(None, (piece.strip() for piece in source.split(","))):
+            try:
+                names, port = expand(pattern)
+            except BadRange as error:
+                self._findings.error(place, str(error))
+                continue
+            for name in names:
+                host = self._members.add_host(name, self._members.groups["ungrouped"], source=source)
+                if port is not None:
+                    host.variables.setdefault(PORT, Variable(port, place))
 
 
 def _looks_like_yaml(text: str) -> bool:
@@ -111,17 +136,3 @@ def _looks_like_yaml(text: str) -> bool:
         if content and not content.startswith(("#", ";")):
             return content == "---" or (content.endswith(":") and not line[0].isspace())
     return False
-
-
-def _host_list(source: str, members: Membership, findings: Findings) -> None:
-    place = Place(source)
-    for pattern in filter(None, (piece.strip() for piece in source.split(","))):
-        try:
-            names, port = expand(pattern)
-        except BadRange as error:
-            findings.error(place, str(error))
-            continue
-        for name in names:
-            host = members.add_host(name, members.groups["ungrouped"], source=source)
-            if port is not None:
-                host.variables.setdefault(PORT, Variable(port, place))

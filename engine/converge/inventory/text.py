@@ -29,7 +29,7 @@ def read_text(path: str, findings: Findings, *, comments: bytes = b"#") -> str |
     if len(data) > MAX_BYTES:
         findings.error(Place(path), f"is larger than {MAX_BYTES >> 20} MiB", hint="split it into a folder of files")
         return None
-    return _decode(data, path, findings, comments=comments)
+    return _decode(data, path, findings=findings, comments=comments)
 
 
 def is_regular(path: str) -> bool:
@@ -40,7 +40,7 @@ def is_regular(path: str) -> bool:
         return True  # reading it tells what is wrong
 
 
-def _decode(data: bytes, path: str, findings: Findings, *, comments: bytes) -> str | None:
+def _decode(data: bytes, path: str, *, findings: Findings, comments: bytes) -> str | None:
     if data.startswith(_UTF16):
         findings.error(Place(path, 1, 1), "is UTF-16", expected="UTF-8", hint="save it as UTF-8")
         return None

@@ -191,7 +191,7 @@ class HostVariables(Mapping[str, object]):
             if self._vaults:
                 files = ", ".join(self._vaults)
                 return Locked(f"{message}; it may be set in {files}, encrypted with Ansible Vault")
-            raise self._undefined(name, variable, message) from None
+            raise self._undefined(name, variable, message=message) from None
         except TemplateSyntaxError as error:
             detail = "" if "pass" in name.lower() else f": {error.message}"
             raise self._problem(variable, f"variable {name}: mistake in the template{detail}") from None
@@ -200,7 +200,7 @@ class HostVariables(Mapping[str, object]):
         except Exception as error:  # noqa: BLE001 - an expression may raise anything; its text may hold a password
             raise self._problem(variable, f"variable {name} cannot be rendered: {type(error).__name__}") from None
 
-    def _undefined(self, name: str, variable: Variable, message: str) -> InputErrors:
+    def _undefined(self, name: str, variable: Variable, *, message: str) -> InputErrors:
         undefined = message.split("'")[1] if message.endswith("' is undefined") else ""
         hint = did_you_mean(undefined, self) if undefined else ""
         return self._problem(variable, f"variable {name} of host {self._host}: {message}", hint=hint)

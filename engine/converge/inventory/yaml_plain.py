@@ -34,11 +34,7 @@ def read(text: str) -> Node | None:
         return None
     lines = text.split("\n")
     start = 1 if lines[0] == "---" else 0
-    root: Pairs = {}
-    open_maps: list[tuple[int, Pairs]] = []
-    indent_of_next = 0
-    waiting: Node | None = None  # the node of a key without a value: what is indented deeper belongs to it
-    first: tuple[int, int] | None = None
+    document = _Document()
     for number, line in enumerate(lines[start:], start=start + 1):
         if len(line) > MAX_LINE:
             return None
@@ -47,30 +43,49 @@ def read(text: str) -> Node | None:
             if _NOTHING.fullmatch(line):
                 continue
             return None
-        indent = match.end("indent")
-        if first is None:
-            first = (number, indent + 1)
-            open_maps.append((indent, root))
-        elif indent > indent_of_next:
-            if waiting is None or len(open_maps) >= MAX_DEPTH - 1:
-                return None
-            waiting.value = {}
-            waiting.line, waiting.column = number, indent + 1
-            open_maps.append((indent, waiting.value))
-        else:
-            while open_maps and open_maps[-1][0] > indent:
-                open_maps.pop()
-            if not open_maps or open_maps[-1][0] != indent:
-                return None
-        indent_of_next = indent
-        key = yaml_value(match["key"])
-        node = _value(match, number)
-        pairs = open_maps[-1][1]
-        if node is None or key in pairs:
+        if not document.add(match, number):
             return None
+    return document.root
+
+
+class _Document:
+    """The mappings that the next line may add to, by their indentation."""
+
+    def __init__(self) -> None:
+        self.root: Node | None = None
+        self._open: list[tuple[int, Pairs]] = []
+        self._waiting: Node | None = None
+        """The node of a key without a value: what is indented deeper belongs to it."""
+
+    def add(self, match: re.Match[str], number: int) -> bool:
+        """Add a line. False: it is beyond this reader."""
+        indent = match.end("indent")
+        pairs = self._pairs_at(indent, number)
+        node = _value(match, number)
+        if pairs is None or node is None:
+            return False
+        key = yaml_value(match["key"])
+        if key in pairs:
+            return False
         pairs[key] = ((number, indent + 1), node)
-        waiting = node if match.lastgroup == "key" else None
-    return Node(root, *first) if first else None
+        self._waiting = node if match.lastgroup == "key" else None
+        return True
+
+    def _pairs_at(self, indent: int, number: int) -> Pairs | None:
+        if self.root is None or (self._open and indent > self._open[-1][0]):
+            if self.root is None:
+                self.root = parent = Node(None, 0, 0)
+            elif self._waiting is None or len(self._open) >= MAX_DEPTH - 1:
+                return None
+            else:
+                parent = self._waiting
+            pairs: Pairs = {}
+            parent.value, parent.line, parent.column = pairs, number, indent + 1
+            self._open.append((indent, pairs))
+            return pairs
+        while self._open and self._open[-1][0] > indent:
+            self._open.pop()
+        return self._open[-1][1] if self._open and self._open[-1][0] == indent else None
 
 
 def _value(match: re.Match[str], number: int) -> Node | None:

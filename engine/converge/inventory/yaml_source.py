@@ -19,7 +19,7 @@ CONVERT = "write it out once: ansible-inventory -i {file} --list --yaml --export
 
 def read_yaml_inventory(root: Node, *, file: str, members: Membership, findings: Findings) -> None:
     """Add what a YAML inventory says. An empty one says nothing."""
-    reader = _Reader(file, members, findings)
+    reader = _Reader(file, members=members, findings=findings)
     if root.value is None:
         return
     if not isinstance(root.value, dict):
@@ -36,13 +36,13 @@ def read_yaml_inventory(root: Node, *, file: str, members: Membership, findings:
         return
     for key, (mark, node) in root.value.items():
         if isinstance(node.value, dict) or node.value is None:
-            reader.group(key, mark, node)
+            reader.group(key, node, mark=mark)
         else:
             findings.warn(Place(file, *mark), f"{str(key)[:60]} is no group and is skipped, as Ansible does")
 
 
 class _Reader:
-    def __init__(self, file: str, members: Membership, findings: Findings) -> None:
+    def __init__(self, file: str, *, members: Membership, findings: Findings) -> None:
         self._file = file
         self._members = members
         self._findings = findings
@@ -50,7 +50,7 @@ class _Reader:
     def error(self, mark: Mark, message: str, *, expected: str = "", hint: str = "") -> None:
         self._findings.error(Place(self._file, *mark), message, expected=expected, hint=hint)
 
-    def group(self, name: object, mark: Mark, node: Node) -> Group | None:
+    def group(self, name: object, node: Node, *, mark: Mark) -> Group | None:
         """Read one group and all groups below it. Returns None once the problem is noted."""
         if not isinstance(name, str) or not name:
             self.error(mark, f"{name!r} is no name of a group", expected="a text", hint=f'quote it: "{name}"')
@@ -104,7 +104,7 @@ class _Reader:
 
     def _children(self, group: Group, pairs: Pairs) -> None:
         for name, (mark, node) in pairs.items():
-            if self.group(name, mark, node) is not None:
+            if self.group(name, node, mark=mark) is not None:
                 self._members.add_child(group.name, str(name), place=Place(self._file, *mark))
 
     def _hosts(self, group: Group, pairs: Pairs) -> None:
