@@ -63,7 +63,8 @@ class ComponentResource(Resource):
     ensure: Literal["present", "absent"] = Field("present", description="Whether it is to be installed.")
     inf: HostPath = Field(r"%SystemRoot%\inf\sysoc.inf", description="The master .inf file that knows the component.")
     source: HostPath | None = Field(
-        None, description="The folder that holds the installation files; while sysocmgr runs it is Setup's SourcePath. Empty: none."
+        None,
+        description="The folder that holds the installation files; while sysocmgr runs it is Setup's SourcePath. Empty: none.",
     )
     provides: Provided = Field(Provided(), description="Services and files that it brings.")
 

@@ -42,7 +42,7 @@ class DirectoryResource(Resource):
     def _makes_sense(self) -> DirectoryResource:
         if self.recursive and self.ensure != "absent":
             raise ValueError("`recursive` goes with `ensure: absent` only")
-        if self.ensure == "absent" and paths.parent(self.path) == self.path:
+        if self.ensure == "absent" and paths.is_expanded(self.path) and paths.parent(self.path) == self.path:
             raise ValueError(f"{self.path} is a whole drive: it is never removed")
         return self
 
