@@ -80,6 +80,11 @@ class TestValues:
                 {"type": "expand_string", "data": "%W%"},
                 ["- expand_string (its raw data could not be read, it expands to C:\\W)", "+ expand_string %W%"],
             ),
+            (
+                {"values": [{"type": "string", "data": "C:\\a.dll", "key": "HKLM\\X", "name": ""}]},
+                {"values": [{"type": "string", "data": "D:\\a.dll", "key": "HKLM\\X", "name": ""}]},
+                ["- values: HKLM\\X\\(default): string C:\\a.dll", "+ values: HKLM\\X\\(default): string D:\\a.dll"],
+            ),
             (None, None, []),
             (None, {}, ["+ present"]),
             ({}, None, ["- present"]),

@@ -1,11 +1,13 @@
-"""Simulated hosts of an inventory or of images: their worlds kept in files, their endpoints served from this process."""
+"""Simulated hosts: their worlds kept in files, their endpoints served from this process, or by a `lab up` that already does."""
 
 from __future__ import annotations
 
+import os
 import threading
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 
+from converge.cli.lab_record import LabRecord, Served
 from converge.errors import UsageError
 from converge.lab.endpoint.host import Host
 from converge.lab.endpoint.server import LabServer
@@ -14,15 +16,42 @@ from converge.lab.world import World
 from converge.model.secret import Secret
 from converge.store.names import file_name
 
+LOOK_AGAIN = 0.25  # seconds between two looks at whether somebody else wrote a world's file
+
 
 @dataclass(frozen=True, slots=True)
-class Served:
-    """Where a simulated host listens, and who may log in."""
+class Wanted:
+    """A simulated host as the inventory names it; without an account the first of its image is used."""
 
-    endpoint: str
-    username: str
-    password: Secret
-    image: str
+    name: str
+    image: str | None
+    user: str = ""
+    password: Secret | None = None
+
+
+@dataclass(slots=True)
+class _Kept:
+    """A served world and its file as this process wrote it last."""
+
+    world: World
+    path: Path
+    stamp: tuple[int, int]
+
+    def save(self) -> None:
+        self.world.save(self.path)
+        self.stamp = _stamp(self.path)
+
+    def refresh(self) -> None:
+        """Take over what somebody else wrote."""
+        with self.world.lock:
+            stamp = _stamp(self.path)
+            if stamp == self.stamp or stamp == (0, 0):
+                return
+            written = World.load(self.path)
+            for field in fields(World):
+                if field.name != "lock":
+                    setattr(self.world, field.name, getattr(written, field.name))
+            self.stamp = stamp
 
 
 class LabHosts:
@@ -30,31 +59,40 @@ class LabHosts:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._server = LabServer()
+        self._server: LabServer | None = None
         self._served: dict[str, Served] = {}
+        self._kept: list[_Kept] = []
         self._lock = threading.Lock()
 
-    def serve(self, host: str, *, image: str | None) -> Served:
+    def serve(self, wanted: Wanted) -> Served:
         """Serve a host, made from its image if it is not kept yet. Raises UsageError, InputErrors, WorldUnreadable."""
         with self._lock:
-            if host not in self._served:
-                self._served[host] = self._start(host, image)
-            return self._served[host]
+            if wanted.name not in self._served:
+                self._served[wanted.name] = self._start(wanted)
+            return self._served[wanted.name]
+
+    def refresh(self) -> None:
+        """Take over worlds that somebody else wrote: a step an operator played, a reset."""
+        for kept in list(self._kept):
+            kept.refresh()
 
     def close(self) -> None:
         """Stop serving."""
         with self._lock:
-            self._server.stop()
+            if self._server is not None:
+                self._server.stop()
 
-    def _start(self, host: str, image: str | None) -> Served:
-        path = world_path(self._folder, host)
-        world = kept_world(path, host=host, image=image)
-        account = next(iter(world.accounts.values()), None)
-        if account is None:
-            raise UsageError(f"the image {world.image} of {host} has no account to log in with")
-        served = Host(host, world, on_change=lambda: world.save(path))
-        (endpoint,) = self._server.start([served])
-        return Served(endpoint.url, account.name, Secret(account.password), world.image)
+    def _start(self, wanted: Wanted) -> Served:
+        path = world_path(self._folder, wanted.name)
+        if (running := LabRecord(self._folder).served(wanted.name)) is not None:
+            return running
+        world = kept_world(path, host=wanted.name, image=wanted.image)
+        kept = _Kept(world, path, _stamp(path))
+        self._server = self._server or LabServer()
+        (endpoint,) = self._server.start([Host(wanted.name, world, on_change=kept.save)])
+        self._kept.append(kept)
+        user, password = _account(wanted, world)
+        return Served(endpoint.url, user, password, world.image)
 
 
 def world_path(folder: Path, host: str) -> Path:
@@ -70,8 +108,26 @@ def kept_world(path: Path, *, host: str, image: str | None) -> World:
             return world
     if not image:
         raise UsageError(
-            f"{host} is a simulated host without an image", try_="set converge_lab_image; `converge lab list`"
+            f"{host} is a simulated host without an image",
+            try_="set converge_lab_image for it; `converge lab list` shows the images",
         )
     world = load_image(image, host_name=host.partition(".")[0])
     world.save(path)
     return world
+
+
+def _account(wanted: Wanted, world: World) -> tuple[str, Secret]:
+    if wanted.user and wanted.password is not None:
+        return wanted.user, wanted.password
+    account = next(iter(world.accounts.values()), None)
+    if account is None:
+        raise UsageError(f"the image {world.image} of {wanted.name} has no account to log in with")
+    return account.name, Secret(account.password)
+
+
+def _stamp(path: Path) -> tuple[int, int]:
+    try:
+        found = os.stat(path)
+    except FileNotFoundError:
+        return (0, 0)
+    return (found.st_mtime_ns, found.st_ino)

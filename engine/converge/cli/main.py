@@ -63,7 +63,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Run the program and end the process with its exit code."""
     code = run(list(sys.argv[1:] if arguments is None else arguments))
     _flush()
-    if code in (ExitCode.INTERRUPTED, ExitCode.BUG) or _threads_left():
+    if _threads_left():
         # Threads of hosts that hang must not hold up the end; everything worth keeping is on the disk.
         os._exit(code)
     sys.exit(code)
@@ -132,3 +132,7 @@ def _threads_left() -> bool:
     import threading
 
     return any(thread.name.startswith("host ") for thread in threading.enumerate())
+
+
+if __name__ == "__main__":
+    main()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from converge.errors import UsageError
@@ -28,14 +28,14 @@ def chosen_playbooks(named: Sequence[str]) -> tuple[Path, ...]:
     return tuple(found)
 
 
-def load_plays(playbooks: Sequence[Path]) -> tuple[Play, ...]:
+def load_plays(playbooks: Sequence[Path], *, known_variables: Collection[str]) -> tuple[Play, ...]:
     """Every play of the files, by their order and then by file. Raises InputErrors."""
     from converge import resources  # defining the kinds is what registers them
     from converge.model.resource import KINDS
     from converge.playbook import load
 
     del resources
-    return load(playbooks, kinds=KINDS)
+    return load(playbooks, kinds=KINDS, known_variables=known_variables)
 
 
 def _near(path: Path) -> str:

@@ -10,10 +10,10 @@ from typing import TypeVar
 from converge.cli.extra_vars import read_extra_vars
 from converge.cli.options import Sources
 from converge.cli.playbooks import chosen_playbooks, load_plays
-from converge.cli.tags import with_tags
 from converge.errors import InputErrors, InputProblem, UsageError
 from converge.inventory import HostSettings, Inventory, load
 from converge.model.play import Play
+from converge.playbook import select_entries
 
 DEFAULT_INVENTORY = "inventory"
 T = TypeVar("T")
@@ -43,6 +43,13 @@ class Selection:
         return self.inventory.variables(host)
 
 
+class AnyName(frozenset[str]):
+    """Holds every name: what an inventory that cannot be read would have given is not reported as unknown."""
+
+    def __contains__(self, name: object) -> bool:
+        return True
+
+
 def select(sources: Sources) -> Selection:
     """Read everything, and raise InputErrors with everything wrong in all of it, or UsageError where nothing is chosen."""
     playbooks = chosen_playbooks(sources.playbooks)
@@ -50,11 +57,13 @@ def select(sources: Sources) -> Selection:
     extra = read_extra_vars(sources.extra_vars)
     problems: list[InputProblem] = []
     folders = tuple(dict.fromkeys(playbook.parent for playbook in playbooks))
-    plays = _collected(lambda: load_plays(playbooks), problems)
     inventory = _collected(lambda: load(inventories, playbook_directories=folders, extra_variables=extra), problems)
+    known = inventory.variable_names if inventory is not None else AnyName()
+    plays = _collected(lambda: load_plays(playbooks, known_variables=known), problems)
     if plays is None or inventory is None:
         raise InputErrors(problems)
-    plays = with_tags(plays, tags=sources.tags, skip=sources.skip_tags)
+    chosen = (select_entries(play, tags=sources.tags, skip_tags=sources.skip_tags) for play in plays)
+    plays = tuple(play for play in chosen if play.entries)
     if not plays:
         raise UsageError("nothing to do: no entry of these playbooks is left", try_="see `converge --list-resources`")
     by_host, warnings = _plays_by_host(plays, inventory, limit=sources.limit)

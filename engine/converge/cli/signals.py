@@ -15,12 +15,12 @@ _ASKED = b"\nStopping: no further host is begun. Again to stop at once.\n"
 
 
 @contextmanager
-def stopping(token: StopToken) -> Iterator[None]:
-    """Within this block a signal asks `token` for the end instead of breaking into whatever runs."""
+def stopping(token: StopToken, *, words: bytes = _ASKED) -> Iterator[None]:
+    """Within this block a signal asks `token` for the end, and says `words`, instead of breaking into whatever runs."""
 
     def ask(_number: int, _frame: FrameType | None) -> None:
         if not token.is_set():
-            os.write(2, _ASKED)  # sys.stderr may be in the middle of a write
+            os.write(2, words)  # sys.stderr may be in the middle of a write
         token.ask()
 
     before = {number: signal.signal(number, ask) for number in _SIGNALS}

@@ -61,11 +61,15 @@ class Hosts:
             yield GuardedMachine(machine, account=_account(connection), guard=self._guard)
 
     def _connection(self, target: Target) -> Connection:
-        if target.settings.connection == "lab":
+        settings = target.settings
+        if settings.connection == "lab":
+            from converge.cli.lab_hosts import Wanted
+
             assert self._lab is not None
-            served = self._lab.serve(target.host, image=target.settings.lab_image)
+            wanted = Wanted(target.host, settings.lab_image, settings.user, settings.password())
+            served = self._lab.serve(wanted)
             return Connection(target.host, served.endpoint, username=served.username, password=served.password)
-        return connection_of(target.settings)
+        return connection_of(settings)
 
 
 def connection_of(settings: HostSettings) -> Connection:

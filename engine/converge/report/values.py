@@ -15,6 +15,7 @@ LONGEST_LINE = 1000  # characters of one value that are shown
 MOST_LINES = 100  # lines of one state that are shown
 CONTEXT = 2  # entries of a list shown around one that differs
 _REGISTRY_KEYS = {"type", "data", "expanded"}
+_VALUE_KEYS = {"type", "data", "key", "name"}
 
 
 def difference(before: Json, after: Json) -> list[Line]:
@@ -95,7 +96,11 @@ def _binary(kind: str, data: str) -> list[str]:
 def _items(items: Sequence[Json]) -> list[str]:
     lines: list[str] = []
     for item in items:
-        if isinstance(item, (Mapping, list)):
+        if isinstance(item, Mapping) and set(item) >= _VALUE_KEYS:
+            where = f"{item['key']}\\{item['name'] or '(default)'}"
+            kind, *rest = _registry({name: item[name] for name in item if name in _REGISTRY_KEYS})
+            lines += [f"  {where}: {kind}", *(f"  {line}" for line in rest)]
+        elif isinstance(item, (Mapping, list)):
             inner = _lines(item)
             lines += [f"  {line}" for line in inner]
         else:
