@@ -10,13 +10,14 @@ from typing import Any
 import pytest
 
 import converge.resources  # noqa: F401  # makes the kinds known
+from converge.lab.rehearsal import Rehearsal
 from converge.model.action import AnyAction, Performed
 from converge.model.answer import Absent, Answer, Answers, Found
 from converge.model.facts import OperatingSystemFacts
 from converge.model.query import AnyQuery, OperatingSystem
 from converge.model.resource import KINDS, Resource
 from converge.plan.decision import Decision, decide
-from converge.plan.memory import Memory, gather
+from converge.plan.memory import ActingMemory, Memory, gather
 
 RUN = "2026-11-20T220107Z-1f3a"
 SYSTEM = OperatingSystemFacts(
@@ -114,3 +115,20 @@ def decided() -> Decide:
 def windows_2000() -> OperatingSystemFacts:
     """What the host tells of its Windows, unless the table says otherwise."""
     return SYSTEM
+
+
+@pytest.fixture
+def rehearsed() -> Decide:
+    """Decide, do what was decided in memory, and decide again."""
+
+    def run(written: Mapping[str, object], given: Mapping[AnyQuery, Answer[Any]]) -> Outcome:
+        ((kind, body),) = written.items()
+        resource = KINDS[kind].model_validate(body)
+        machine = Rehearsal(Table(given))
+        memory = ActingMemory(machine, run=RUN)
+        for action in decide(resource, gather((resource.queries,), memory)).actions:
+            memory.perform(action)
+        answers = gather((resource.queries,), memory)
+        return Outcome(resource, answers, decide(resource, answers))
+
+    return run
