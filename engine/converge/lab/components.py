@@ -54,7 +54,7 @@ def change(world: World, answers: Mapping[str, bool], *, inf: str) -> None:
             _record(world, name, on=False)
     for name in _with_needs(world, [name for name, on in wanted.items() if on]):
         if not installed(world, name):
-            variant = _variant(world, world.components[name], source=_source(world, inf))
+            variant = _variant(world, world.components[name], sources=_sources(world, inf))
             if variant is not None:
                 enact(world, variant)
                 _record(world, name, on=True)
@@ -88,18 +88,21 @@ def _with_needs(world: World, names: list[str]) -> list[str]:
     return found[::-1]
 
 
-def _source(world: World, inf: str) -> str:
-    """Where files are installed from: beside a master INF of its own, else where Windows was set up from."""
-    if not same(paths.parent(inf), paths.join(world.profile.system_root, "inf")):
-        return paths.parent(inf)
+def _sources(world: World, inf: str) -> list[str]:
+    """Where files are installed from: what Setup was told (SourcePath), and beside a master INF of its own."""
     value = world.registry.value(_SETUP, "SourcePath")
-    return str(value.data) if value else ""
+    told = [str(value.data)] if value is not None else []
+    own = not same(paths.parent(inf), paths.join(world.profile.system_root, "inf"))
+    return [*told, paths.parent(inf)] if own else told
 
 
-def _variant(world: World, spec: ComponentSpec, *, source: str) -> InstallVariant | None:
+def _variant(world: World, spec: ComponentSpec, *, sources: list[str]) -> InstallVariant | None:
     if not spec.install:
         return InstallVariant()
-    return next((variant for variant in spec.install if _met(world, variant, source)), None)
+    for variant in spec.install:
+        if not variant.when or any(_met(world, variant, source) for source in sources):
+            return variant
+    return None
 
 
 def _met(world: World, variant: InstallVariant, source: str) -> bool:

@@ -97,6 +97,7 @@ MAX_SIZE = 4 * 1024 * 1024  # bytes of one image file
 _MAX_EXTENDS = 8
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 _CURRENT_VERSION = RegistryPath(Hive.LOCAL_MACHINE, r"SOFTWARE\Microsoft\Windows NT\CurrentVersion")
+_ENVIRONMENT = RegistryPath(Hive.LOCAL_MACHINE, r"SYSTEM\CurrentControlSet\Control\Session Manager\Environment")
 
 
 class ImageFile(Effects):
@@ -267,6 +268,9 @@ def _furnish(world: World) -> None:
     key.set("CurrentVersion", number=1, data=".".join(str(part) for part in profile.release))
     key.set("CurrentBuildNumber", number=1, data=str(profile.build))
     key.set("SystemRoot", number=1, data=profile.system_root)
+    variables = world.registry.create(_ENVIRONMENT)
+    variables.set("ComSpec", number=2, data=r"%SystemRoot%\system32\cmd.exe")
+    variables.set("windir", number=2, data="%SystemRoot%")
     if profile.service_pack:
         key.set("CSDVersion", number=1, data=f"Service Pack {profile.service_pack}")
 

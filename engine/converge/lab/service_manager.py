@@ -312,8 +312,8 @@ def put_in_state(world: World, record: ServiceRecord, state: ServiceState) -> No
     record.exit_code = record.specific_exit_code = 0
 
 
-def start_time(world: World, record: ServiceRecord) -> ProcessRecord | None:
-    """The process a service runs in."""
+def process_of(world: World, record: ServiceRecord) -> ProcessRecord | None:
+    """The process a service runs in, if it runs."""
     return world.processes.get(record.process_id)
 
 

@@ -85,8 +85,8 @@ def type_file(call: Call) -> int:
         return 1
     result = 0
     for operand in operands:
-        found = False
-        for path in _matches(call, operand):
+        found = operand.lower() == "nul"
+        for path in () if found else _matches(call, operand):
             code, file = call.session.files.file(path)
             if file is None:
                 continue

@@ -1,6 +1,6 @@
 """Which programs a simulated Windows has, and the small ones. What has a file of its own here stands in that file.
 
-Since when Windows ships a program: reg and sc from XP and Server 2003 on, whoami and certutil from Server 2003 on,
+Since when Windows ships a program: reg, sc and shutdown from XP and Server 2003 on, whoami and certutil from Server 2003 on,
 sysocmgr from 2000 until Server 2003 (Vista has OCSetup instead). Resource Kits had some before: an image's `programs`
 names those.
 """
@@ -10,12 +10,13 @@ from __future__ import annotations
 from functools import partial
 from typing import Final
 
-from converge.lab import components
+from converge.lab import components, service_manager
 from converge.lab.effects import enact
 from converge.lab.shell import certutil, reg, service_programs
 from converge.lab.shell.grammar import split_arguments
 from converge.lab.shell.session import Call, Program, Session
 from converge.lab.specs import Effects
+from converge.lab.world import Right
 from converge.model.names import same
 from converge.windows import paths
 
@@ -91,6 +92,20 @@ def chcp(call: Call) -> int:
     return 0
 
 
+def shutdown(call: Call) -> int:
+    """`shutdown /r` restarts Windows, at once whatever /t says; other uses are not simulated."""
+    session = call.session
+    switches = {item[1:].lower() for item in split_arguments(call.tail) if item[:1] in "/-"}
+    if "r" not in switches:
+        call.say("Usage: shutdown /r [/f] [/t SECONDS]")
+        return 1
+    if not session.world.permits(session.account, Right.RESTART):
+        call.complain(f"{session.world.profile.host_name}: Access is denied.(5)")
+        return 5
+    service_manager.boot(session.world)
+    return 0
+
+
 def sysocmgr(call: Call) -> int:
     """Changes optional components by an answer file; says nothing, whatever comes of it."""
     session = call.session
@@ -113,6 +128,7 @@ _PROGRAMS: dict[str, tuple[Program, tuple[_Release, _Release]]] = {
     "net": (service_programs.net, _ALWAYS),
     "reg": (reg.reg, ((5, 1), (99, 0))),
     "sc": (service_programs.sc, ((5, 1), (99, 0))),
+    "shutdown": (shutdown, ((5, 1), (99, 0))),
     "sysocmgr": (sysocmgr, ((5, 0), (5, 2))),
     "whoami": (whoami, ((5, 2), (99, 0))),
 }
