@@ -17,7 +17,10 @@ from converge.playbook.templates import Constant, Value, read_value
 from converge.playbook.variables import Names, Variables
 from converge.windows.conditions import AnyCondition, parse_condition
 
-_MODELS: tuple[type[BaseModel], ...] = tuple(get_args(choice)[0] for choice in get_args(get_args(AnyCondition)[0]))
+CONDITION_MODELS: tuple[type[BaseModel], ...] = tuple(
+    get_args(choice)[0] for choice in get_args(get_args(AnyCondition)[0])
+)
+"""What a condition may be."""
 
 
 def read_applicability(node: Node | None, *, names: Names, problems: Problems) -> tuple[Applicability, ...]:
@@ -57,7 +60,7 @@ def _read_condition(node: Node, *, names: Names, problems: Problems) -> Callable
         condition = parse_condition(plain(node))
         fixed = condition if isinstance(value, Constant) else None
     except ValidationError as error:
-        problems.extend(problems_of(error, node, models=_MODELS, kind="condition", static=True))
+        problems.extend(problems_of(error, node, models=CONDITION_MODELS, kind="condition", static=True))
 
     def that(scope: Scope) -> Condition:
         if fixed is not None:
@@ -66,6 +69,6 @@ def _read_condition(node: Node, *, names: Names, problems: Problems) -> Callable
         try:
             return parse_condition(raw)
         except ValidationError as error:
-            raise InputErrors(problems_of(error, node, models=_MODELS, kind="condition")) from None
+            raise InputErrors(problems_of(error, node, models=CONDITION_MODELS, kind="condition")) from None
 
     return that

@@ -157,7 +157,7 @@ class _Composer:
             hint = "a text that holds a colon and a blank needs quotes; or the line is indented differently from its neighbours"
         self._problems.add(position, message, expected=expected, hint=hint)
 
-    def _stream(self, events: Iterator[Event]) -> Node | None:
+    def _stream(self, events: Iterator[Event]) -> Node:
         root: Node | None = None
         seen = False
         for event in events:
@@ -169,7 +169,7 @@ class _Composer:
                 break
             elif isinstance(event, ScalarEvent | MappingStartEvent | SequenceStartEvent | AliasEvent):
                 root, _ = self._node(event, events, depth=0, key="")
-        return root
+        return root or Scalar(Position(self._file, 0, 0), None)
 
     def _node(self, event: Event, events: Iterator[Event], *, depth: int, key: str) -> tuple[Node, int]:
         """The node that begins with an event, and how many values it stands for."""

@@ -7,6 +7,7 @@ import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import cast
 
 from jinja2 import TemplateError, TemplateSyntaxError, nodes
@@ -75,6 +76,7 @@ class Expression:
         return context.vars["result"]
 
 
+@lru_cache(maxsize=4096)
 def parse_bare(text: str) -> Expression:
     """An expression without braces, as in `when`. Raises Unusable."""
     if "{{" in text:
@@ -84,6 +86,7 @@ def parse_bare(text: str) -> Expression:
     return Expression(_checked(_parse_expression(text)))
 
 
+@lru_cache(maxsize=4096)
 def parse_template(text: str) -> tuple[str | Expression, ...]:
     """A text with expressions as its pieces, in order. Raises Unusable."""
     if _STATEMENT.search(text):

@@ -8,7 +8,7 @@ from pathlib import Path
 from converge.model.change import Position
 from converge.model.play import Play
 from converge.model.resource import Resource
-from converge.playbook.document import MAX_BYTES, read_document
+from converge.playbook.document import MAX_BYTES, Node, read_document
 from converge.playbook.plays import read_plays
 from converge.playbook.problems import Problems
 
@@ -21,30 +21,23 @@ def load(
     `known_variables` are the names that the inventory or -e give a value for some host. Raises InputErrors.
     """
     problems = Problems()
-    plays: list[Play] = []
-    for path in paths:
-        data = _read(Path(path), problems)
-        if data is not None:
-            plays += load_text(data, file=str(path), kinds=kinds, known_variables=known_variables, problems=problems)
+    plays = [
+        play
+        for root in read_roots(paths, problems)
+        for play in read_plays(root, kinds=kinds, known_variables=known_variables, problems=problems)
+    ]
     problems.raise_if_any()
     return tuple(sorted(plays, key=lambda play: (play.order, Path(play.file).name, play.file)))
 
 
-def load_text(
-    data: bytes,
-    *,
-    file: str,
-    kinds: Mapping[str, type[Resource]],
-    known_variables: Collection[str] = (),
-    problems: Problems,
-) -> list[Play]:
-    """The plays of one file's bytes, in its order. What is wrong is noted."""
-    root = read_document(file, data, problems)
-    if root is None:
-        if not len(problems):
-            problems.add(Position(file, 0, 0), "the file holds no play", expected="a list of plays")
-        return []
-    return read_plays(root, kinds=kinds, known_variables=known_variables, problems=problems)
+def read_roots(paths: Iterable[str | Path], problems: Problems) -> list[Node]:
+    """The tree of every file that can be read; what is wrong with the others is noted."""
+    roots = []
+    for path in paths:
+        data = _read(Path(path), problems)
+        root = read_document(str(path), data, problems) if data is not None else None
+        roots += [root] if root is not None else []
+    return roots
 
 
 def _read(path: Path, problems: Problems) -> bytes | None:
