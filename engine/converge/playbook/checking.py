@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -13,10 +14,11 @@ from pydantic_core import ErrorDetails
 from converge.errors import InputProblem
 from converge.model.change import Position
 from converge.playbook.ansible import parameter_hint, value_hint
-from converge.playbook.document import Listing, Node, Scalar, Table, kind_of
+from converge.playbook.document import Listing, Node, Scalar, Table, kind_of, plain
 from converge.playbook.problems import did_you_mean, problem, shown
 from converge.playbook.templates import BARE, holds_expression
 
+_QUOTED = re.compile(r"'([^']*)'")
 _EXPECTED = {
     "string": "a text",
     "int": "a whole number",
@@ -34,12 +36,18 @@ _EXPECTED = {
 
 @dataclass(frozen=True, slots=True)
 class _Place:
-    """Where an error belongs: the node, the key it stands under, and what of the error's location leads no further."""
+    """Where an error belongs: the way to its node, the node, the key it stands under, and what is left of its location."""
 
+    way: tuple[int | str, ...]
     node: Node
     key: str
     position: Position
     rest: tuple[int | str, ...]
+
+    @property
+    def what(self) -> str:
+        """The value in words; empty for the whole."""
+        return f"an item of {self.key}" if self.way and isinstance(self.way[-1], int) else self.key
 
 
 def problems_of(
@@ -58,10 +66,16 @@ def problems_of(
     value is quoted. `skipping`: keys of the node that are checked elsewhere.
     """
     found: dict[tuple[Position, str], list[InputProblem]] = {}
-    for details in error.errors(include_url=False, include_context=True):
-        if details["loc"] and details["loc"][0] in skipping:
+    located = [
+        (details, _locate(node, details["loc"]))
+        for details in error.errors(include_url=False)
+        if not (details["loc"] and details["loc"][0] in skipping)
+    ]
+    ways_in = {place.way[:length] for _, place in located for length in range(len(place.way))}
+    for details, place in located:
+        # Where one branch of a union got further in, the others' complaint that it is no such thing means nothing.
+        if place.way in ways_in and details["type"].endswith("_type"):
             continue
-        place = _locate(node, details["loc"])
         if static and not _counts_before_rendering(details, place):
             continue
         item = _in_words(details, place, models=models, kind=kind, quiet=quiet)
@@ -72,19 +86,22 @@ def problems_of(
 def _locate(node: Node, location: Iterable[int | str]) -> _Place:
     """Follow a location as far as it leads. What names no key or item (the branch of a union) is passed over."""
     key, position = "", node.position
+    way: list[int | str] = []
     rest: list[int | str] = []
     for step in location:
         if isinstance(node, Table) and str(step) in node.items:
             key, position = str(step), node.place(str(step))
             node = node.items[key]
+            way.append(key)
             rest.clear()
         elif isinstance(node, Listing) and isinstance(step, int) and step < len(node.items):
             node = node.items[step]
             position = node.position
+            way.append(step)
             rest.clear()
         else:
             rest.append(step)
-    return _Place(node, key, position, tuple(rest))
+    return _Place(tuple(way), node, key, position, tuple(rest))
 
 
 def _counts_before_rendering(details: ErrorDetails, place: _Place) -> bool:
@@ -99,33 +116,47 @@ def _in_words(
     details: ErrorDetails, place: _Place, *, models: Sequence[type[BaseModel]], kind: str, quiet: bool
 ) -> InputProblem:
     category = details["type"]
-    what = place.key or kind or "this"
     if category == "extra_forbidden":
         known = fields_at(models, details["loc"][:-1])
         hint = parameter_hint(kind, place.key) or did_you_mean(place.key, known)
         return problem(place.position, f"unknown key {place.key}", expected=_one_of(known), hint=hint)
     if category == "missing":
-        name = str(details["loc"][-1])
         where = f" in {place.key or kind}" if place.key or kind else ""
-        return problem(place.position, f"{name} is missing{where}", expected=_description(models, details["loc"]))
+        message = f"{details['loc'][-1]} is missing{where}"
+        return problem(place.position, message, expected=_description(models, details["loc"]))
+    if category == "condition":
+        word = next(iter(place.node.items), "") if isinstance(place.node, Table) else ""
+        return problem(place.position, str(details["msg"]), hint=did_you_mean(word, fields_at(models, details["loc"])))
     position = place.node.position if isinstance(place.node, Scalar) else place.position
-    given = "" if quiet or not isinstance(place.node, Scalar) else f", not {shown(place.node.value)}"
+    message, expected, hint = _value_in_words(details, place, what=place.what or kind or "this", quiet=quiet)
+    if category == "string_pattern_mismatch":
+        expected = _description(models, details["loc"])
+    return problem(position, message, expected=expected, hint=hint)
+
+
+def _value_in_words(details: ErrorDetails, place: _Place, *, what: str, quiet: bool) -> tuple[str, str, str]:
+    """Message, what was expected, and a hint, for a value that is not as it should be."""
+    category = details["type"]
+    value = details["input"] if holds_expression(place.node) else plain(place.node)
+    simple = not quiet and isinstance(value, str | int | float | None)
+    given = f", not {shown(value)}" if simple else ""
     if category in ("literal_error", "enum"):
         expected = str(details.get("ctx", {}).get("expected", ""))
-        words = expected.replace("'", "").replace(" or ", ", ").split(", ")
-        value = details["input"] if isinstance(details["input"], str) and not quiet else ""
-        hint = value_hint(value) or did_you_mean(value, words)
-        return problem(position, f"{what} is none of its values{given}", expected=expected, hint=hint)
+        word = value if simple and isinstance(value, str) else ""
+        hint = value_hint(word) or did_you_mean(word, _QUOTED.findall(expected))
+        return f"{what} is none of its values{given}", expected, hint
     if category in ("value_error", "assertion_error"):
         text = str(details["msg"]).partition(", ")[2] or str(details["msg"])
-        return problem(position, f"{what} cannot be used" if quiet else f"{what}: {text}")
+        return (f"{what} cannot be used" if quiet else f"{what}: {text}"), "", ""
     expected = _EXPECTED.get(category.partition("_")[0], "")
-    if expected and category.endswith(("_type", "_parsing", "_from_float", "_attributes_type")):
-        quotes = expected == "a text" and isinstance(place.node, Scalar) and place.node.value is not None
-        found = kind_of(place.node) if quiet or not isinstance(place.node, Scalar) else shown(place.node.value)
-        hint = "put it in quotes" if quotes and not isinstance(details["input"], str) else ""
-        return problem(position, f"{what} takes {expected}, not {found}", expected=expected, hint=hint)
-    return problem(position, f"{what}: {_lower(str(details['msg']))}{given}")
+    if expected and category.endswith(("_type", "_parsing", "_from_float")):
+        quotes = expected == "a text" and isinstance(place.node, Scalar) and not isinstance(value, str | None)
+        found = shown(value) if simple else kind_of(place.node)
+        return f"{what} takes {expected}, not {found}", expected, "put it in quotes" if quotes else ""
+    if category == "string_pattern_mismatch":
+        return f"{what} has a character or a form that it cannot have{given}", "", ""
+    text = str(details["msg"])
+    return f"{what}: {text[:1].lower()}{text[1:]}{given}", "", ""
 
 
 def _merged(items: list[InputProblem]) -> InputProblem:
@@ -138,10 +169,6 @@ def _merged(items: list[InputProblem]) -> InputProblem:
     message = first.message.replace(first.expected, choice, 1)
     hint = next((item.hint for item in items if item.hint), "")
     return InputProblem(first.file, first.line, first.column, message, choice, hint)
-
-
-def _lower(text: str) -> str:
-    return text[:1].lower() + text[1:]
 
 
 def _one_of(names: Collection[str]) -> str:

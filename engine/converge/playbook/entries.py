@@ -289,7 +289,7 @@ def _kind_of_entry(node: Table, reader: Reader, form_type: type[BaseModel]) -> s
         if not hint and key in EntryForm.model_fields:
             hint = "it has no meaning here"
         hint = hint or did_you_mean(key, [*fields, *reader.kinds])
-        expected = f"a kind ({', '.join(sorted(reader.kinds))})" if not kinds else ""
+        expected = f"a kind ({', '.join(sorted(reader.kinds))})" if not kinds and not hint else ""
         problems.add(node.place(key), f"unknown key {key}", expected=expected, hint=hint)
     if len(kinds) > 1:
         problems.add(
