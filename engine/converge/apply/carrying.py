@@ -91,10 +91,11 @@ class Carrier:
             return self._with_gaps(resource, change, answers)
         if resource.needs_person:
             return self._ask_person(change)
-        if not decision.actions:
-            return change  # decided after a command that only ran in memory
+        if not decision.actions and (self.performer.rehearsing or decision.after is None):
+            return change  # decided after a command that only ran in memory, or on its way by itself
         if not self.performer.rehearsing:
-            if decision.way_back.must_accept and not self.performer.options.accept_no_way_back:
+            accepted = label.accepted or self.performer.options.accept_no_way_back
+            if decision.way_back.must_accept and not accepted:
                 return with_outcome(change, Status.FAILED, error=_not_accepted(decision.way_back))
             if settled := self._settled_by_person(resource, change):
                 return settled

@@ -51,6 +51,9 @@ class Performer:
         if self.options.stop():
             raise StoppedError
         self.back_up(touched_keys((action,)))
+        service = action.name if isinstance(action, StartService | StopService | ResumeService) else ""
+        if service and not self.rehearsing:
+            self._await_service(service)  # the service manager refuses every control while one is pending
         self.count += 1
         number = self.count
         words: dict[str, Json] = action_as_json(action)
@@ -69,8 +72,8 @@ class Performer:
         self.performed.append(action)
         if isinstance(action, StartService):
             self.service_starts[fold(action.name)] = number
-        if isinstance(action, StartService | StopService | ResumeService) and not self.rehearsing:
-            self._await_service(action.name)
+        if service and not self.rehearsing:
+            self._await_service(service)
         return result
 
     def back_up(self, keys: Iterable[RegistryPath]) -> None:

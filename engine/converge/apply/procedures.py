@@ -82,7 +82,7 @@ class _Procedure:
         return self._ended(tuple(done))
 
     def _step(self, step: Step) -> Change:
-        label = Label(step.name, self.label.play, self.label.position, self.label.sensitive)
+        label = Label(step.name, self.label.play, self.label.position, self.label.sensitive, accepted=True)
         change = self.carrier.carry_out(step.resource, label)
         if step.resource.needs_person and self.carrier.performer.rehearsing:
             return replace(change, reason="needs a person")

@@ -42,6 +42,7 @@ class Label:
     position: Position | None
     sensitive: bool = False
     address: str = ""  # in place of the resource's own: handlers are shown as handler:NAME
+    accepted: bool = False  # a loss without way back was accepted for the whole of which this is a part
 
 
 def decide(resource: Resource, answers: Answers) -> Decision:

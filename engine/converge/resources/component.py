@@ -128,7 +128,7 @@ class ComponentResource(Resource):
             "/q",
             "/r",
         )
-        decides = (components.question(self.name), *self._provided(answers)) if self._provided(answers) else ()
+        decides = (components.question(self.name), *self._provided(answers))
         run = RunCommand(
             argv,
             timeout=PATIENCE.total_seconds(),
