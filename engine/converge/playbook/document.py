@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from ruamel.yaml import YAML
 from ruamel.yaml.error import MarkedYAMLError
@@ -110,6 +110,13 @@ def _decoded(file: str, data: bytes, problems: Problems) -> str | None:
         return None
 
 
+def _quoted_at(line: str, mark: Any) -> str:
+    """The text in double quotes around a mark of the parser."""
+    column = mark.column if mark else 0
+    text = line[line.rfind('"', 0, column) + 1 :].partition('"')[0]
+    return text if 0 < len(text) <= 260 and column <= len(line) else r"C:\folder\file"
+
+
 class _BrokenOff(Exception):
     """The problem is noted, and the rest of the file makes no sense."""
 
@@ -148,7 +155,9 @@ class _Composer:
         expected = hint = ""
         if "escape" in message or "hexadecimal" in message:
             expected = "single quotes around a text with backslashes"
-            hint = "between double quotes a backslash begins an escape: write 'C:\\Setup', or C:\\Setup without quotes"
+            hint = (
+                f"between double quotes a backslash begins an escape: write '{_quoted_at(line, mark)}' in single quotes"
+            )
         elif "'\\t'" in message:
             message, expected = "a tab stands where YAML allows only blanks", "indentation by blanks"
         elif "{{" in line:
