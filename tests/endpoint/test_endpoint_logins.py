@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 import spnego
-import winrm
 from pypsrp.exceptions import AuthenticationError
 from pypsrp.shell import Process, WinRS
 from pypsrp.wsman import WSMan
 from winrm.exceptions import InvalidCredentialsError
 
+import winrm
 from converge.lab.endpoint.host import Policy
 from converge.lab.world import World
 from converge.wsman import messages, namespaces, seal

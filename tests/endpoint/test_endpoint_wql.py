@@ -247,13 +247,28 @@ def test_too_many_combinations_of_keys_are_refused() -> None:
 
 
 WORDS = st.sampled_from(
-    ["SELECT", "*", "FROM", "WHERE", "Name", "Size", "When", "=", "<>", "<", "LIKE", "IS", "NOT", "NULL", "AND", "OR"]
-    + [
+    [
+        "SELECT",
+        "*",
+        "FROM",
+        "WHERE",
+        "Name",
+        "Size",
+        "When",
+        "=",
+        "<>",
+        "<",
+        "LIKE",
+        "IS",
+        "NOT",
+        "NULL",
+        "AND",
+        "OR",
         "(",
         ")",
         "'a'",
         '"b"',
-        r"'\\'",
+        "'\\\\'",
         "{",
         "}",
         "{x.y='1'}",

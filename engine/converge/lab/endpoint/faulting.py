@@ -223,6 +223,13 @@ class Speaker:
         reason = "The WS-Management service does not support the specified enumeration mode. "
         return self.fault("s:Sender", "w:UnsupportedFeature", code=2150858886, reason=reason, detail="EnumerationMode")
 
+    def fragment_unsupported(self) -> Fault:
+        """A single property asked for by WS-Management's own means instead of WQL's."""
+        reason = "The WS-Management service does not support the specified feature. "
+        return self.fault(
+            "s:Sender", "w:UnsupportedFeature", code=2150858818, reason=reason, detail="FragmentLevelAccess"
+        )
+
     def over_operations(self) -> Fault:
         """More operations at once than the account is allowed."""
         reason = (
@@ -292,6 +299,12 @@ class Speaker:
             reason="The parameter is incorrect. ",
             detail="InvalidValue",
         )
+        return self._provided(fault, by=_CMD)
+
+    def no_program(self) -> Fault:
+        """A program that is not there, where the shell was told to leave cmd out."""
+        reason = "The system cannot find the file specified. "
+        fault = self.fault("s:Receiver", "w:InternalError", code=faults.FILE_NOT_FOUND, reason=reason)
         return self._provided(fault, by=_CMD)
 
     def action_unsupported(self) -> Fault:

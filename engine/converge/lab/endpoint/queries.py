@@ -134,7 +134,7 @@ class Wmi:
         found: dict[tuple[str, str], Instance] = {}
         for cim_class, association, role in self._associations(path, query):
             if query.references:
-                found[cim_class.name, str(association)] = whole(cim_class, association)
+                found[cim_class.name, str(association)] = _result(query, cim_class, association)
                 continue
             for other in cim_class.properties:
                 target = association.get(other.name)
@@ -170,7 +170,7 @@ class Wmi:
             row = self._row(cim_class, dict(target.selectors))
         except InstanceMissing:
             return
-        found[cim_class.name, str(cim_class.keys_of(row))] = whole(cim_class, row)
+        found[cim_class.name, str(cim_class.keys_of(row))] = _result(query, cim_class, row)
 
     def invoke(self, class_name: str, name: str, *, keys: Mapping[str, Key], arguments: Properties) -> Properties:
         """What a method returns, in order of declaration, ReturnValue last.
@@ -192,6 +192,11 @@ class Wmi:
         returned = method.handler(Call(self.served, selected, _arguments(method, arguments)))
         results: Mapping[str, Value] = {"ReturnValue": returned} if isinstance(returned, int) else returned
         return Properties(_outputs(method, results))
+
+
+def _result(query: wql.Related, cim_class: CimClass, row: Row) -> Instance:
+    """A related instance; under KEYSONLY all but its keys is null."""
+    return whole(cim_class, {name: row.get(name) for name in cim_class.keys} if query.keys_only else row)
 
 
 def whole(cim_class: CimClass, row: Row) -> Instance:

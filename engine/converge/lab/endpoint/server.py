@@ -114,6 +114,8 @@ class LabServer:
     async def _close(self) -> None:
         for socket in self._sockets:
             socket.close()
+        for listener in self._listeners:
+            listener.pre_shutdown()
         await asyncio.gather(*(listener.shutdown(timeout=0.2) for listener in self._listeners))
 
 

@@ -19,7 +19,9 @@ from converge.lab.endpoint.shells import (
     Shells,
 )
 from converge.lab.shell import run_arguments
-from converge.lab.world import Account, Right
+from converge.lab.shell.programs import find_program
+from converge.lab.shell.session import Session
+from converge.lab.world import Account, Right, World
 from converge.model.names import fold
 from converge.wsman.envelopes import RequestHeader, Target
 from converge.wsman.messages import AnyAnswer, AnyRequest
@@ -105,7 +107,7 @@ class ShellService:
         page = _option(operation.target, "WINRS_CODEPAGE") or str(self._host.world.profile.oem_code_page)
         if not _is_code_page(page):
             raise Faulted(speaker.bad_shell_parameter())
-        shell = Shell(account.name, int(page), operation.working_directory, dict(operation.environment))
+        shell = Shell(account.name, int(page), operation.working_directory)
         identity = self._shells.open(shell)
         uri = operation.target.resource_uri
         shown = f"uuid:{identity}" if stack.version == "1.1" else identity
@@ -133,16 +135,20 @@ class ShellService:
             raise Faulted(speaker.over_operations())
         if not operation.command.strip():
             raise Faulted(speaker.bad_shell_parameter())
+        world = self._host.world
         skip = _option(operation.target, "WINRS_SKIP_CMD_SHELL").lower() == "true"
-        with self._host.world.lock:
+        alone = skip and world.profile.release < _ALWAYS_CMD
+        with world.lock:
+            if alone and not _is_program(world, operation.command, account):
+                raise Faulted(speaker.no_program())
             result = run_arguments(
-                self._host.world,
+                world,
                 operation.command,
                 operation.arguments,
                 account=account,
                 code_page=shell.code_page,
                 folder=shell.directory,
-                through_cmd=not skip or self._host.world.profile.release >= _ALWAYS_CMD,
+                through_cmd=not alone,
             )
             if self._host.on_change is not None:
                 self._host.on_change()
@@ -192,6 +198,10 @@ def _shell_id(target: Target) -> str:
 
 def _option(target: Target, name: str) -> str:
     return next((option.value.strip() for option in target.options if fold(option.name) == name), "")
+
+
+def _is_program(world: World, name: str, account: Account) -> bool:
+    return find_program(Session.begin(world, account=account, code_page=None), name) is not None
 
 
 def _signed(code: int) -> int:

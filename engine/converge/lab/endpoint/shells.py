@@ -63,12 +63,11 @@ class RunningCommand:
 
 @dataclass(slots=True)
 class Shell:
-    """An open shell."""
+    """An open shell. The variables a client gives it are not simulated: commands see the machine's own."""
 
     account: str
     code_page: int
     directory: str
-    environment: dict[str, str]
     commands: dict[str, RunningCommand] = field(default_factory=dict)
 
 

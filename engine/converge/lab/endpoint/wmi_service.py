@@ -63,6 +63,8 @@ class WmiService:
             return Released()
         if isinstance(operation, (Get, Enumerate, Invoke)):
             wmi, class_name = self._opened(operation.target, speaker=speaker, account=account)
+            if header.fragment:
+                raise Faulted(speaker.fragment_unsupported())
             if isinstance(operation, Get):
                 return self._get(operation, wmi, class_name, speaker=speaker)
             if isinstance(operation, Invoke):
@@ -103,6 +105,9 @@ class WmiService:
             raise Faulted(speaker.selectors(missing if error.missing else faults.UNEXPECTED_SELECTORS)) from error
         except InstanceMissing as error:
             raise Faulted(speaker.resource_not_found(wmi.namespace, what=what, provider="CIMWin32")) from error
+        except ValueError as error:
+            # What a provider cannot hold or read: an image's own method, a made-up file too large for memory.
+            raise Faulted(speaker.provider_failure(wmi.namespace, what=what)) from error
 
     def _get(self, operation: Get, wmi: Wmi, class_name: str, *, speaker: Speaker) -> Got:
         keys = dict(operation.target.selectors)
