@@ -8,10 +8,11 @@ import sys
 from converge import __version__
 from converge.cli.exit_codes import ExitCode
 from converge.cli.options import Sources
+from converge.cli.playbooks import known_kinds
 from converge.cli.refusals import problems_of, tell
 from converge.cli.selection import select
 from converge.errors import ConvergeError
-from converge.model.play import Play
+from converge.playbook import lint as lint_playbooks
 from converge.report.document import SCHEMA, problem_as_json
 from converge.report.sink import sink_for
 
@@ -26,22 +27,18 @@ def lint(sources: Sources, *, json_wanted: bool) -> ExitCode:
         else:
             tell(error, sink_for(sys.stderr))
         return ExitCode.USAGE
-    warnings = [*selection.warnings, *(warning for play in selection.plays for warning in _warnings(play))]
+    found = lint_playbooks(selection.playbooks, kinds=known_kinds(), known_variables=selection.inventory.variable_names)
+    warnings = [*selection.warnings, *(str(problem) for problem in found)]
     if json_wanted:
         _document([], warnings)
         return ExitCode.IN_ORDER
     sink = sink_for(sys.stdout)
     for warning in warnings:
-        sink.line(f"warning: {warning}", style="yellow")
+        for number, line in enumerate(warning.splitlines()):
+            sink.line(line if number else f"warning: {line}", style="yellow")
     entries = sum(len(play.entries) for play in selection.plays)
     sink.line(f"{len(selection.plays)} plays, {entries} entries, {len(selection.targets)} hosts: no errors")
     return ExitCode.IN_ORDER
-
-
-def _warnings(play: Play) -> list[str]:
-    names = [entry.name for entry in play.entries]
-    twice = sorted({name for name in names if names.count(name) > 1})
-    return [f"{play.position}: the name {name!r} stands for several entries of {play.name}" for name in twice]
 
 
 def _document(errors: list[dict[str, object]], warnings: list[str]) -> None:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from converge.errors import UsageError
 from converge.model.play import Play
+
+if TYPE_CHECKING:
+    from converge.model.resource import Resource
 
 DEFAULT_FOLDER = Path("playbooks")
 
@@ -30,12 +34,17 @@ def chosen_playbooks(named: Sequence[str]) -> tuple[Path, ...]:
 
 def load_plays(playbooks: Sequence[Path], *, known_variables: Collection[str]) -> tuple[Play, ...]:
     """Every play of the files, by their order and then by file. Raises InputErrors."""
-    from converge import resources  # defining the kinds is what registers them
-    from converge.model.resource import KINDS
     from converge.playbook import load
 
-    del resources
-    return load(playbooks, kinds=KINDS, known_variables=known_variables)
+    return load(playbooks, kinds=known_kinds(), known_variables=known_variables)
+
+
+def known_kinds() -> Mapping[str, type[Resource]]:
+    """Every kind by its name; defining them is what registers them."""
+    import converge.resources  # noqa: F401  # for what it defines
+    from converge.model.resource import KINDS
+
+    return KINDS
 
 
 def _near(path: Path) -> str:

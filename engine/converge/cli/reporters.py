@@ -44,10 +44,12 @@ class TextReporter:
         self._options = options
         self._plan = TextReport(self._sink, TextOptions(True, options.diff, options.verbose), warnings=warnings)
         self._outcome: TextReport | None = None
+        self._planned: set[str] = set()
         self._shown = False
 
     def planned(self, result: HostResult) -> None:
         """Keep it for the plan."""
+        self._planned.add(result.host)
         self._plan.host(result)
 
     def ended(self, result: HostResult) -> None:
@@ -58,6 +60,7 @@ class TextReporter:
         if self._outcome is None:
             self._sink.line()
             self._outcome = TextReport(self._sink, TextOptions(False, False, self._options.verbose))
+            self._outcome.carry(self._plan, without=self._planned)
         self._outcome.host(result)
 
     def show_plan(self) -> None:

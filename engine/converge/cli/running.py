@@ -86,7 +86,8 @@ class _Run:
 
     def go(self) -> ExitCode:
         for warning in self.selection.warnings:
-            sink_for(sys.stderr).line(f"warning: {warning}", style="yellow")
+            for number, line in enumerate(warning.splitlines()):
+                sink_for(sys.stderr).line(line if number else f"warning: {line}", style="yellow")
         with Hosts(self.selection, STATE_FOLDER) as hosts:
             try:
                 self._look(hosts)

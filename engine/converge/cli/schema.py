@@ -20,8 +20,9 @@ def command(what: str) -> int:
 
         schema = inventory_schema()
     else:
-        from converge.cli.playbooks import schema_of_playbooks
+        from converge.cli.playbooks import known_kinds
+        from converge.playbook import playbook_schema
 
-        schema = schema_of_playbooks()
+        schema = playbook_schema(known_kinds())
     click.echo(json.dumps(schema, indent=2))
     return 0

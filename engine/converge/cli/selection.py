@@ -53,7 +53,7 @@ class AnyName(frozenset[str]):
 def select(sources: Sources) -> Selection:
     """Read everything, and raise InputErrors with everything wrong in all of it, or UsageError where nothing is chosen."""
     playbooks = chosen_playbooks(sources.playbooks)
-    inventories = sources.inventories or (_default_inventory(),)
+    inventories = sources.inventories or (default_inventory(),)
     extra = read_extra_vars(sources.extra_vars)
     problems: list[InputProblem] = []
     folders = tuple(dict.fromkeys(playbook.parent for playbook in playbooks))
@@ -81,7 +81,8 @@ def _collected(step: Callable[[], T], problems: list[InputProblem]) -> T | None:
         return None
 
 
-def _default_inventory() -> str:
+def default_inventory() -> str:
+    """The inventory of the current folder. Raises UsageError where there is none."""
     if Path(DEFAULT_INVENTORY).exists():
         return DEFAULT_INVENTORY
     raise UsageError(

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
-from converge.cli.selection import Selection, Target
+from converge.cli.selection import Selection
 from converge.errors import ConvergeError
 from converge.fleet.logins import GuardedMachine, GuardedObserver, LoginGuard
 from converge.inventory import HostSettings
@@ -20,20 +21,15 @@ if TYPE_CHECKING:
     from converge.cli.lab_hosts import LabHosts
 
 
-class Hosts:
-    """Opens the hosts of one run. Simulated ones are served from their first use to the end of this context."""
+class Reach:
+    """Finds the way to hosts. Simulated ones are served from their first use to the end of this context."""
 
-    def __init__(self, selection: Selection, folder: Path) -> None:
-        self._selection = selection
-        self._guard = LoginGuard()
+    def __init__(self, folder: Path) -> None:
         self._folder = folder
+        self._lock = threading.Lock()
         self._lab: LabHosts | None = None
 
-    def __enter__(self) -> Hosts:
-        if any(target.settings.connection == "lab" for target in self._selection.targets.values()):
-            from converge.cli.lab_hosts import LabHosts
-
-            self._lab = LabHosts(self._folder / "lab")
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(
@@ -42,34 +38,43 @@ class Hosts:
         if self._lab is not None:
             self._lab.close()
 
+    def connection(self, host: str, settings: HostSettings) -> Connection:
+        """How to talk to a host; its password is fetched now. Raises HostUnreachable, UsageError, InputErrors."""
+        if settings.connection != "lab":
+            return connection_of(settings)
+        from converge.cli.lab_hosts import LabHosts, Wanted
+
+        with self._lock:
+            self._lab = self._lab or LabHosts(self._folder / "lab")
+        served = self._lab.serve(Wanted(host, settings.lab_image, settings.user, settings.password()))
+        return Connection(host, served.endpoint, username=served.username, password=served.password)
+
+
+class Hosts(Reach):
+    """Opens the hosts of one run, with one guard over the logins of all."""
+
+    def __init__(self, selection: Selection, folder: Path) -> None:
+        super().__init__(folder)
+        self._selection = selection
+        self._guard = LoginGuard()
+
     @contextmanager
     def observer(self, host: str) -> Iterator[Observer]:
-        """A host to be asked only. Raises HostUnreachable, InputErrors."""
+        """A host to be asked only. Raises HostUnreachable, UsageError, InputErrors."""
         from converge.winrm.observer import WinRMObserver
 
-        connection = self._connection(self._selection.targets[host])
+        connection = self.connection(host, self._selection.targets[host].settings)
         with closing(WinRMObserver(connection)) as observer:
             yield GuardedObserver(observer, account=_account(connection), guard=self._guard)
 
     @contextmanager
     def machine(self, host: str) -> Iterator[Machine]:
-        """A host to be asked and acted on. Raises HostUnreachable, InputErrors."""
+        """A host to be asked and acted on. Raises HostUnreachable, UsageError, InputErrors."""
         from converge.winrm.machine import WinRMMachine
 
-        connection = self._connection(self._selection.targets[host])
+        connection = self.connection(host, self._selection.targets[host].settings)
         with closing(WinRMMachine(connection)) as machine:
             yield GuardedMachine(machine, account=_account(connection), guard=self._guard)
-
-    def _connection(self, target: Target) -> Connection:
-        settings = target.settings
-        if settings.connection == "lab":
-            from converge.cli.lab_hosts import Wanted
-
-            assert self._lab is not None
-            wanted = Wanted(target.host, settings.lab_image, settings.user, settings.password())
-            served = self._lab.serve(wanted)
-            return Connection(target.host, served.endpoint, username=served.username, password=served.password)
-        return connection_of(settings)
 
 
 def connection_of(settings: HostSettings) -> Connection:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 from converge.model.change import HostResult
 from converge.report.document import host_as_json
+from converge.report.folding import natural
 
 MOST_GROUPS = 2000  # beyond that, a host of its own kind is told at once instead of being kept
 
@@ -41,8 +42,8 @@ class Groups:
         return None
 
     def all(self) -> list[Group]:
-        """Every group, in the order in which they first appeared."""
-        return list(self._groups.values())
+        """Every group, in the order of their first hosts."""
+        return sorted(self._groups.values(), key=lambda group: min(map(natural, group.hosts)))
 
 
 def _digest(result: HostResult) -> bytes:

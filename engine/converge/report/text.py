@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 
 from converge.model.change import Change, HostResult, Problem, Status
@@ -63,6 +63,10 @@ class TextReport:
         if (too_many := self._groups.add(result)) is not None:
             self._group(too_many)
 
+    def carry(self, other: TextReport, *, without: Collection[str]) -> None:
+        """Take over the lines of hosts that another report told of already, so that the list at the end holds all hosts."""
+        self._lines += [line for line in other._lines if line.host not in without]
+
     def end(self) -> None:
         """Tell everything: groups, hosts, totals."""
         for group in self._groups.all():
@@ -112,11 +116,13 @@ class TextReport:
         if change.error is not None:
             self._problem(change.error, subject=f"{hosts} {change.address}", indent=indent + 4)
         elif change.reason:
-            self._sink.line(f"{space}    {change.reason}", style="dim" if change.status is Status.SKIPPED else "")
+            for line in change.reason.splitlines():
+                self._sink.line(f"{space}    {line}", style="dim" if change.status is Status.SKIPPED else "")
         if change.status is Status.CHANGED and change.way_back.kind != "full":
             self._sink.line(f"{space}    way back: {change.way_back}", style="magenta")
         for note in change.notes:
-            self._sink.line(f"{space}    note: {note}", style="dim")
+            for number, line in enumerate(note.splitlines()):
+                self._sink.line(f"{space}    {'      ' if number else 'note: '}{line}", style="dim")
         if self._options.verbose > 0 and change.actions:
             actions = ", ".join(str(action.get("action")) for action in change.actions)
             self._sink.line(f"{space}    by: {actions}", style="dim")

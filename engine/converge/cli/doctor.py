@@ -1,0 +1,25 @@
+"""The command `doctor`: why can this host not be reached?"""
+
+from __future__ import annotations
+
+import click
+
+from converge.cli.run import Paths, Whole
+
+
+@click.command(short_help="Explain why a host cannot be reached.")
+@click.argument("host")
+@click.option("-i", "--inventory", multiple=True, type=Paths(), envvar="CONVERGE_INVENTORY")
+@click.option(
+    "-e", "--extra-vars", multiple=True, type=Whole(), envvar="CONVERGE_EXTRA_VARS", metavar="k=v | @FILE | YAML"
+)
+def command(host: str, inventory: tuple[str, ...], extra_vars: tuple[str, ...]) -> int:
+    """Go to a host step by step: settings, name, port, TLS, HTTP, login, WinRM, WMI. Reads only.
+
+    The first step that fails is told with its remedy, and ends it: exit code 4. All well: 0.
+
+    converge reaches Windows Server 2003 and later. NT 4.0 and Windows 2000 never had WinRM.
+    """
+    from converge.cli.examining import examine
+
+    return examine(host, inventories=inventory, extra_vars=extra_vars)

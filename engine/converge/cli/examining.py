@@ -1,0 +1,90 @@
+"""What `doctor` does: one step after the other towards a host, a line each, until one fails."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack, closing
+
+from converge.cli.exit_codes import ExitCode
+from converge.cli.extra_vars import read_extra_vars
+from converge.cli.options import STATE_FOLDER
+from converge.cli.selection import default_inventory
+from converge.cli.wiring import Reach
+from converge.errors import ConvergeError, HostUnreachable, Undecided, UsageError
+from converge.inventory import HostSettings, load
+from converge.model.query import OperatingSystem
+from converge.report.sink import Sink, sink_for
+from converge.winrm import probes
+from converge.winrm.connection import Connection
+from converge.winrm.exchange import Faulted
+from converge.winrm.observer import WinRMObserver
+from converge.winrm.session import Reader
+
+_TOO_OLD = "converge reaches Windows Server 2003 and later; NT 4.0 and Windows 2000 never had WinRM."
+
+
+def examine(host: str, *, inventories: Sequence[str], extra_vars: Sequence[str]) -> ExitCode:
+    """Go as far as it goes. Raises UsageError for a host that the inventory lacks."""
+    inventory = load(inventories or (default_inventory(),), extra_variables=read_extra_vars(extra_vars))
+    if host not in inventory.hosts:
+        raise UsageError(f"the inventory has no host {host}", try_="see `converge --list-hosts`")
+    settings = inventory.settings(host)
+    if settings.skip:
+        raise UsageError(f"{host} is not reached over WinRM: {settings.skip}")
+    sink = sink_for(sys.stdout)
+    with ExitStack() as stack:
+        reach = stack.enter_context(Reach(STATE_FOLDER))
+        try:
+            connection = reach.connection(host, settings)
+            stages = _stages(connection, settings, stack)
+            for name, stage in stages:
+                sink.line(f"ok    {name}: {stage()}", style="green")
+            if settings.connection == "lab":
+                sink.line(f"This host is simulated. {_TOO_OLD}", style="dim")
+        except (HostUnreachable, Undecided, Faulted, ConvergeError) as error:
+            _tell(error, sink)
+            return ExitCode.UNREACHABLE
+    return ExitCode.IN_ORDER
+
+
+def _stages(connection: Connection, settings: HostSettings, stack: ExitStack) -> list[tuple[str, Callable[[], str]]]:
+    reader = Reader(connection)
+    stack.enter_context(closing(reader))
+
+    def identify() -> str:
+        identity = reader.identify()
+        return f"{identity.product_vendor}, {identity.product_version}"
+
+    def read() -> str:
+        answers = WinRMObserver(connection, reader=reader).ask((OperatingSystem(),))
+        system = answers.value(OperatingSystem())
+        assert system is not None
+        return f"{system.caption} {system.version} ({system.architecture}), host {system.host_name}"
+
+    def tell_settings() -> str:
+        clear = "encrypted by TLS" if connection.is_https else "NOT encrypted"
+        sealed = "encrypted messages" if connection.seals else clear
+        simulated = ", a simulated host" if settings.connection == "lab" else ""
+        return f"{connection.endpoint} as {connection.username} by {connection.login}, {sealed}{simulated}"
+
+    stages = [("settings", tell_settings), ("name", lambda: probes.resolve(connection))]
+    stages.append(("port", lambda: probes.knock(connection)))
+    if connection.is_https:
+        stages.append(("TLS", lambda: probes.shake_hands(connection)))
+    stages.append(("HTTP", lambda: probes.greet(connection)))
+    stages.append(("login and Identify", identify))
+    stages.append(("WMI read", read))
+    return stages
+
+
+def _tell(error: Exception, sink: Sink) -> None:
+    what = error.what if isinstance(error, ConvergeError) else str(error)
+    code = f" [{error.code}]" if isinstance(error, ConvergeError) else ""
+    sink.line(f"FAIL  {what}{code}", style="bold red")
+    if isinstance(error, ConvergeError):
+        for line in error.why.splitlines():
+            sink.line(f"      {line}")
+        if error.try_:
+            sink.line(f"Try:  {error.try_}", style="cyan")
+    sink.line(_TOO_OLD, style="dim")
