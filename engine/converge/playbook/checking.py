@@ -65,22 +65,29 @@ def problems_of(
     `static`: the node's expressions are not worked out yet, so only what does not depend on them counts. `quiet`: no
     value is quoted. `skipping`: keys of the node that are checked elsewhere.
     """
-    found: dict[tuple[Position, str], list[InputProblem]] = {}
+    found: dict[tuple[Position, int | str], list[InputProblem]] = {}
     located = [
         (details, _locate(node, details["loc"]))
         for details in error.errors(include_url=False)
         if not (details["loc"] and details["loc"][0] in skipping)
     ]
-    ways_in = {place.way[:length] for _, place in located for length in range(len(place.way))}
+    ways_in = {place.way[:length] for details, place in located for length in range(_depth(details, place))}
     for details, place in located:
-        # Where one branch of a union got further in, the others' complaint that it is no such thing means nothing.
-        if place.way in ways_in and details["type"].endswith("_type"):
+        # Where one branch of a union got further in, the others' complaint that it is no such thing means nothing;
+        # nor does the complaint of a list that it lacks the items that were wrong.
+        if place.way in ways_in and details["type"].endswith(("_type", "too_short")):
             continue
         if static and not _counts_before_rendering(details, place):
             continue
         item = _in_words(details, place, models=models, kind=kind, quiet=quiet)
-        found.setdefault((place.position, place.key), []).append(item)
+        name = details["loc"][-1] if details["type"] == "missing" else place.key
+        found.setdefault((place.position, name), []).append(item)
     return [_merged(items) for items in found.values()]
+
+
+def _depth(details: ErrorDetails, place: _Place) -> int:
+    """How far into the node an error leads: a key that is missing lies one step further in."""
+    return len(place.way) + (details["type"] == "missing")
 
 
 def _locate(node: Node, location: Iterable[int | str]) -> _Place:
