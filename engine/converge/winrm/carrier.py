@@ -153,7 +153,6 @@ class Carrier:
         session = pywinrm.build_session()
         session.trust_env = False
         session.proxies = {}
-        session.max_redirects = 0
         session.headers["Accept-Encoding"] = "identity"
         adapter = WatchedAdapter(line, limit=self._connection.max_answer)
         for scheme in ("http://", "https://"):

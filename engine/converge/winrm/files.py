@@ -27,7 +27,7 @@ from converge.windows.commands import ReadingCommand, command_line
 from converge.windows.files import describe_return_code
 from converge.winrm.answering import Answered, action_refused, refused
 from converge.winrm.batches import batches
-from converge.winrm.exchange import Faulted
+from converge.winrm.exchange import Faulted, gave_up
 from converge.winrm.services import CIMV2
 from converge.winrm.session import Reader, Session
 from converge.winrm.shell import Finished
@@ -75,18 +75,16 @@ def _facts(path: str, row: Properties, *, sha256: str | None = None) -> FileFact
 
 
 def _sha256(reader: Reader, path: str) -> str:
-    """The digest certutil prints, whatever words stand around it. Raises Faulted, RemoteProtocolError."""
+    """The digest certutil prints, whatever words stand around it. Windows 2003 knows no SHA-256. Raises Faulted."""
     try:
         command = ReadingCommand.hash_file(path)
     except LocalProtocolError as error:
-        raise RemoteProtocolError("the hash cannot be asked for: no command line can carry this path") from error
+        raise gave_up("the hash cannot be asked for: no command line can carry this path") from error
     finished = reader.run_reading(command)
     for line in finished.text.splitlines():
         if _DIGEST.match(line.strip()):
             return line.replace(" ", "").strip().lower()
-    raise RemoteProtocolError(
-        f"certutil told no hash of {path} (exit code {finished.exit_code})", why=finished.complaint
-    )
+    raise gave_up(f"certutil told no hash of {path}: {finished.complaint or finished.exit_code}")
 
 
 def answer_directories(reader: Reader, queries: Sequence[Directory]) -> Answered:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from datetime import datetime, timedelta
 from typing import Final
@@ -40,9 +41,12 @@ from converge.winrm.registry import perform_on_registry
 from converge.winrm.services import CIMV2, perform_on_service
 from converge.winrm.session import Session
 from converge.winrm.system import call_cim_method
+from converge.wsman.envelopes import Target
+from converge.wsman.namespaces import wmi_uri
 
 _SHOWN_OUTPUT: Final = 4000
-_RESTART_COMMAND: Final = ("shutdown.exe", "/r", "/t", "5", "/f")
+_FORCED_REBOOT: Final = {"Flags": 6, "Reserved": 0}  # Win32_OperatingSystem.Win32Shutdown
+_PRIVILEGE_NOT_HELD: Final = 1314
 _RESTART_PAUSE: Final = 5.0
 _CLOCK_DRIFT: Final = timedelta(seconds=5)  # the start time is told by the clock that is set meanwhile
 
@@ -97,17 +101,24 @@ class WinRMMachine(WinRMObserver):
     def _restart(self, action: RestartComputer) -> Performed:
         ends = time.monotonic() + action.timeout
         before = self._started()
-        try:
-            finished = self._session.run(command_line(_RESTART_COMMAND), seconds=60.0)
-        except Faulted as faulted:
-            raise action_refused("restarting the computer", faulted) from faulted
-        if finished.exit_code:
-            raise ActionRefused(f"shutdown.exe ended with exit code {finished.exit_code}", why=finished.complaint)
+        # The line may break before the answer came: coming back with a later start time is what counts.
+        with contextlib.suppress(Interrupted):
+            self._reboot()
         while time.monotonic() < ends:
             time.sleep(min(_RESTART_PAUSE, max(ends - time.monotonic(), 0.0)))
             if self._is_back(before):
                 return Performed()
         raise Interrupted(f"the computer was restarted and does not answer after {action.timeout:g} s")
+
+    def _reboot(self) -> None:
+        system = Target(wmi_uri(CIMV2, "Win32_OperatingSystem"))
+        try:
+            returned = self._session.call(system, "Win32Shutdown", _FORCED_REBOOT).integer("ReturnValue") or 0
+        except Faulted as faulted:
+            raise action_refused("restarting the computer", faulted) from faulted
+        if returned:
+            why = "a required privilege is not held" if returned == _PRIVILEGE_NOT_HELD else ""
+            raise ActionRefused(f"Win32Shutdown returned {returned}", why=why)
 
     def _is_back(self, before: datetime | None) -> bool:
         try:

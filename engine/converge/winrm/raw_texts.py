@@ -22,7 +22,7 @@ Getter = Callable[[ReadingMethod, RegistryPath, str], tuple[int, Properties]]
 
 SECONDS: Final = 60.0
 _ENVIRONMENT: Final = RegistryPath(Hive.LOCAL_MACHINE, r"SYSTEM\CurrentControlSet\Control\Session Manager\Environment")
-_HOLDS_A_VARIABLE: Final = "ComSpec"  # %SystemRoot%\system32\cmd.exe
+_HOLDS_A_VARIABLE: Final = "windir"  # %SystemRoot%, or in a key's own spelling %systemroot%
 # Vista and later part the columns by four blanks, older ones by tabs. A name may hold blanks, and even "REG_SZ".
 _LINE: Final = re.compile(r"(?:    |\t)(?P<name>.*?)(?:    |\t)(?P<type>REG_[A-Z_]+)(?:(?:    |\t)(?P<data>.*))?")
 
@@ -45,12 +45,18 @@ class RawTexts:
         """What was printed may have changed; how the host tells it has not."""
         self._printed.clear()
 
-    def are_told(self, get: Getter) -> bool:
-        """Whether GetStringValue answers expandable strings raw on this host."""
+    def are_told(self, text: str, expanded: str | None, get: Getter) -> bool:
+        """Whether GetStringValue answers expandable strings raw on this host; `text` and `expanded` are one it answered.
+
+        It does if they differ. Where they do not, a value that holds a variable on every Windows is looked at.
+        """
         if self._told is None:
-            code, output = get(ReadingMethod.GET_STRING, _ENVIRONMENT, _HOLDS_A_VARIABLE)
-            self._told = code == 0 and "%" in (output.text("sValue") or "")
+            self._told = (expanded is not None and text != expanded) or self._known_variable_is_told(get)
         return self._told
+
+    def _known_variable_is_told(self, get: Getter) -> bool:
+        code, output = get(ReadingMethod.GET_STRING, _ENVIRONMENT, _HOLDS_A_VARIABLE)
+        return code == 0 and "%" in (output.text("sValue") or "")
 
     def of(self, key: RegistryPath, name: str) -> str | None:
         """The raw text as reg.exe prints it; None where it cannot be known. Raises HostUnreachable."""

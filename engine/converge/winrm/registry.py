@@ -168,22 +168,21 @@ class RegistryReader:
         return Found(RegistryData(kind, _data(kind, output))) if code == DONE else code_refused(code)
 
     def _expandable(self, key: RegistryPath, name: str) -> Answer[RegistryData]:
-        r"""An expandable string: raw as it is stored if the host tells it, and as the host expands it.
+        """An expandable string: raw as it is stored if that can be known, and as the host expands it.
 
-        GetStringValue answers it raw, expanded or not at all, by host; which of the first two only a value known
-        to hold a variable can tell. reg.exe prints it raw.
+        GetStringValue answers it raw, expanded or not at all, by host.
         """
-        kind = RegistryType.EXPAND_STRING
         code, output = self._got(ReadingMethod.GET_STRING, key, name)
         if code in (NO_VALUE, NOT_THERE):
             return Absent()
         if code not in (DONE, WRONG_TYPE):
             return code_refused(code)
-        text = output.text("sValue") or ""
-        if code == DONE and self._raw_texts.are_told(self._got):
-            return Found(RegistryData(kind, text, expanded=text if "%" not in text else self._expanded(key, name)))
-        expanded = text if code == DONE else self._expanded(key, name)
-        return Found(RegistryData(kind, self._raw_texts.of(key, name), expanded=expanded))
+        text = (output.text("sValue") or "") if code == DONE else None
+        # Where nothing is between percent signs, both answers are the same.
+        expanded = text if text is not None and "%" not in text else self._expanded(key, name)
+        if text is None or not self._raw_texts.are_told(text, expanded, self._got):
+            return Found(RegistryData(RegistryType.EXPAND_STRING, self._raw_texts.of(key, name), expanded=expanded))
+        return Found(RegistryData(RegistryType.EXPAND_STRING, text, expanded=expanded))
 
     def _expanded(self, key: RegistryPath, name: str) -> str | None:
         code, output = self._got(ReadingMethod.GET_EXPANDED_STRING, key, name)
