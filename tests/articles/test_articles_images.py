@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from ruamel.yaml import YAML
 
+from converge.lab import service_manager
 from converge.lab.image import FOLDER, list_images, load_image
 from converge.lab.world import World
 from converge.model.facts import ServiceState, StartMode
@@ -124,6 +125,34 @@ def test_dispatch_entries_lack_what_the_image_says(name: str, lacking: set[str])
     assert isinstance(entries, tuple)
     wanted = {"LDAPSVC", "SMTPSVC", "NNTPSVC", "IMAP4SVC", "POP3SVC", "RESVC"}  # Q277770, step 4
     assert wanted - {entry.upper() for entry in entries} == lacking
+
+
+@pytest.mark.parametrize(
+    ("name", "service"),
+    [
+        ("exchange2000-dispatch-broken", "SMTPSVC"),
+        ("exchange2000-dispatch-partly-broken", "IMAP4SVC"),
+        ("exchange2000-cluster-node-dispatch-broken", "RESvc"),
+        ("exchange2003-dispatch-broken", "SMTPSVC"),
+        ("sbs2003-dispatch-broken", "RESvc"),
+    ],
+)
+def test_a_service_without_an_entry_really_fails_to_start(name: str, service: str) -> None:
+    world = load_image(name)
+    assert service_manager.start(world, service) == 1083
+    assert state(world, service) is ServiceState.STOPPED
+
+
+@pytest.mark.parametrize("service", ["SMTPSVC", "POP3SVC", "RESvc"])
+def test_a_service_with_an_entry_starts_again(service: str) -> None:
+    world = load_image("exchange2000")
+    assert service_manager.stop(world, service) == 0
+    assert service_manager.start(world, service) == 0
+    assert state(world, service) is ServiceState.RUNNING
+
+
+def test_smtp_in_the_wrong_folder_really_fails_to_start() -> None:
+    assert service_manager.start(load_image("iis4-smtp-broken"), "SMTPSVC") == 2
 
 
 def test_a_node_without_a_virtual_server_has_its_exchange_services_stopped() -> None:

@@ -1,0 +1,133 @@
+"""A simulated host under one or all of the shipped playbooks, in memory: looked at, repaired, and its world read itself."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from converge.apply.host import apply, check
+from converge.apply.options import ApplyOptions
+from converge.lab.effects import enact
+from converge.lab.machine import LabMachine
+from converge.lab.rehearsal import Rehearsal
+from converge.lab.world import World
+from converge.model.change import Change, HostResult, Status
+from converge.model.facts import ServiceState
+from converge.model.play import Play
+from converge.store.jsonl import JsonLinesJournal, read_history
+from converge.windows import reg_file
+from converge.windows.registry import parse_path
+
+LabHostMaker = Callable[..., "LabHost"]
+
+
+@dataclass
+class LabHost:
+    """One simulated host and the plays that are meant for it. Time passes only when somebody waits."""
+
+    world: World
+    plays: tuple[Play, ...]
+    variables: Mapping[str, object]
+    folder: Path
+    accept_no_way_back: bool = True
+    runs: int = field(default=0, init=False)
+
+    @property
+    def _options(self) -> ApplyOptions:
+        return ApplyOptions(
+            accept_no_way_back=self.accept_no_way_back,
+            sleep=self.world.clock.advance,
+            monotonic=lambda: self.world.now().timestamp(),
+        )
+
+    @property
+    def _machine(self) -> LabMachine:
+        return LabMachine(self.world, self.world.account(r"LAB\deploy"), host="host")
+
+    def check(self) -> HostResult:
+        """What apply would do."""
+        return check(
+            self.plays, observer=self._machine, rehearse=Rehearsal, variables=self.variables,
+            history=read_history(self.folder, host="host"), run="check", options=self._options,
+        )  # fmt: skip
+
+    def apply(self) -> HostResult:
+        """Bring it to its desired state, with a real journal."""
+        self.runs += 1
+        journal = JsonLinesJournal(self.folder, run=f"run-{self.runs}", host="host", render=reg_file.render)
+        try:
+            return apply(
+                self.plays, machine=self._machine, rehearse=Rehearsal, variables=self.variables,
+                journal=journal, options=self._options,
+            )  # fmt: skip
+        finally:
+            journal.close()
+
+    def operator(self, step: str) -> None:
+        """What the person of an operator step does."""
+        enact(self.world, self.world.steps[step].effects)
+
+    def converge(self) -> HostResult:
+        """Apply, playing each person that is asked for, until nobody is or nothing helps."""
+        for _ in range(6):
+            result = self.apply()
+            asked = [change for change in leaves(result) if change.error and change.error.code == "needs-operator"]
+            if not asked:
+                return result
+            self.operator(str(asked[0].key["name"]))
+        raise AssertionError("persons are asked for without end")
+
+    def state(self) -> str:
+        """Everything the world holds, to be compared."""
+        return json.dumps(self.world.to_json(), sort_keys=True)
+
+    def value(self, key: str, name: str) -> tuple[str, object] | None:
+        """Type and data of a registry value, from the world itself."""
+        held = self.world.registry.value(parse_path(key), name)
+        return (held.type.label, held.data) if held else None
+
+    def set_value(self, key: str, name: str, *, number: int, data: object) -> None:
+        """Write a registry value past everything."""
+        self.world.registry.create(parse_path(key)).set(name, number=number, data=data)
+
+    def service(self, name: str) -> ServiceState | None:
+        """What a service is doing, from the world itself."""
+        record = self.world.service(name)
+        return record.state if record else None
+
+    def running(self, *names: str) -> bool:
+        """Whether all of these run."""
+        return all(self.service(name) is ServiceState.RUNNING for name in names)
+
+    def size(self, path: str) -> int | None:
+        """The size of a file, from the world itself."""
+        file = self.world.files.file(path)
+        return file.size if file else None
+
+
+def leaves(result: HostResult) -> list[Change]:
+    """Every change of a result, the steps of procedures in the place of their procedures."""
+    found: list[Change] = []
+    for change in result.changes:
+        found += change.steps or (change,)
+    return found
+
+
+def changed(result: HostResult) -> list[str]:
+    """The addresses of what changes."""
+    return [change.address for change in result.changes if change.status is Status.CHANGED]
+
+
+def the(result: HostResult, address: str) -> Change:
+    """The one change at an address that begins so."""
+    (found,) = [change for change in leaves(result) if change.address.startswith(address)]
+    return found
+
+
+def skip_reason(result: HostResult, play: str) -> str:
+    """Why a play was skipped."""
+    (found,) = [change for change in result.changes if change.address == f"play:{play}"]
+    assert found.status is Status.SKIPPED
+    return found.reason or ""

@@ -1,0 +1,71 @@
+"""Q324332: Exchange 5.5 on Windows 2000 finds the Remote Registry service running."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from converge.model.change import Status
+from converge.model.facts import ServiceState, StartMode
+from converge.model.play import Play
+
+if TYPE_CHECKING:
+    from tests.articles.articles_lab import LabHostMaker, changed, skip_reason
+else:
+    from articles_lab import changed, skip_reason
+
+pytestmark = pytest.mark.timeout(60)
+
+ARTICLE = "Q324332"
+PLAY = "Remote Registry runs for Exchange 5.5"
+
+
+@pytest.mark.parametrize("image", ["exchange55-registry-stopped", "exchange55-registry-disabled"])
+def test_it_runs_and_starts_with_windows(image: str, lab_host: LabHostMaker) -> None:
+    host = lab_host(image, ARTICLE)
+    before = host.state()
+    assert changed(host.check()) == ["service:RemoteRegistry"]
+    assert host.state() == before
+    assert host.apply().status is Status.CHANGED
+    record = host.world.service("RemoteRegistry")
+    assert record is not None
+    assert (record.state, record.start_mode) == (ServiceState.RUNNING, StartMode.AUTOMATIC)
+    assert host.running("MSExchangeSA", "MSExchangeDS", "MSExchangeIS", "MSExchangeMTA", "MSExchangeIMC")
+    assert host.check().status is Status.OK
+
+
+def test_the_start_mode_is_our_wish_and_can_be_left_out(lab_host: LabHostMaker) -> None:
+    host = lab_host("exchange55-registry-stopped", ARTICLE, keep_running=False)
+    host.apply()
+    record = host.world.service("RemoteRegistry")
+    assert record is not None
+    assert (record.state, record.start_mode) == (ServiceState.RUNNING, StartMode.MANUAL)
+
+
+def test_disabled_and_not_to_be_changed_fails_in_check(lab_host: LabHostMaker) -> None:
+    host = lab_host("exchange55-registry-disabled", ARTICLE, keep_running=False)
+    assert host.check().status is Status.FAILED
+
+
+@pytest.mark.parametrize("mode", [StartMode.MANUAL, StartMode.DISABLED])
+def test_a_start_mode_that_is_off_is_shown(mode: StartMode, lab_host: LabHostMaker) -> None:
+    host = lab_host("exchange55", ARTICLE)
+    record = host.world.service("RemoteRegistry")
+    assert record is not None
+    record.start_mode = mode
+    assert changed(host.check()) == ["service:RemoteRegistry"]
+
+
+def test_it_does_not_apply_without_exchange_55(lab_host: LabHostMaker) -> None:
+    result = lab_host("file-server-2000", ARTICLE).check()
+    assert skip_reason(result, PLAY) == "Exchange 5.5 is not installed"
+    result = lab_host("iis4-default-path", ARTICLE).check()
+    assert result.status is Status.SKIPPED
+
+
+def test_the_dialogs_of_the_article_are_its_symptoms(all_plays: tuple[Play, ...]) -> None:
+    (play,) = [play for play in all_plays if play.article == ARTICLE]
+    said = " ".join(play.symptoms.dialogs)
+    for words in ("c10312c6", "0xc0020035", "Shared.ins at or near line 7"):
+        assert words in said
