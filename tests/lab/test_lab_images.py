@@ -9,8 +9,10 @@ from pathlib import Path
 import pytest
 
 from converge.errors import InputErrors
+from converge.lab.file_system import FileSystem
 from converge.lab.image import list_images, load_image
 from converge.lab.operator import list_steps, perform_step
+from converge.lab.registry_provider import RegistryProvider
 from converge.lab.show import show_world
 from converge.lab.world import World, WorldUnreadable
 from converge.model.facts import ServiceState, StartMode
@@ -147,6 +149,22 @@ def test_a_kept_world_holds_what_happened_and_its_clock(folder: Path, tmp_path: 
     assert abs((kept.now() - world.now()).total_seconds()) < 5
     assert kept.to_json() == world.to_json()
     assert [item.name for item in path.parent.iterdir()] == ["world.json"]
+
+
+def test_however_deep_keys_and_folders_are_they_are_kept(folder: Path, tmp_path: Path) -> None:
+    world = load_image("child", folder=folder)
+    registry, files = RegistryProvider(world), FileSystem(world)
+    deep = "\\".join(["x"] * 500)
+    assert registry.create_key(parse_path(rf"HKLM\SOFTWARE\{deep}")) == 0
+    assert registry.create_key(parse_path(rf"HKLM\SOFTWARE\{deep}\{deep}")) != 0
+    assert files.make_folder("C:\\" + "\\".join(["x"] * 120)) == 0
+    assert files.make_folder("C:\\" + "\\".join(["x"] * 4000)) == 21
+    for _ in range(10):  # a folder that is moved takes what lies in it along, so that paths get longer than any limit
+        assert files.make_folder("C:\\" + "\\".join(["y"] * 120)) == 0
+        assert files.rename(r"C:\x", "C:\\" + "\\".join(["y"] * 120) + "\\x") == 0
+        assert files.rename(r"C:\y", r"C:\x") == 0
+    world.save(tmp_path / "world.json")
+    assert World.load(tmp_path / "world.json").to_json() == world.to_json()
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", "{}", '{"format": 99}', '{"format": 1}', "null"])

@@ -7,10 +7,7 @@ from typing import Any
 
 from converge.lab import file_system as codes
 from converge.lab import service_manager
-from converge.lab.endpoint.queries import ClassMissing, NamespaceDenied, Wmi
-from converge.lab.endpoint.repository import Repository
-from converge.lab.endpoint.schema import AccessDenied, InstanceMissing, Served
-from converge.lab.endpoint.wql_lexer import InvalidQuery, QueryTooComplex
+from converge.lab.endpoint import direct
 from converge.lab.file_system import FileSystem
 from converge.lab.file_tree import StoredFile
 from converge.lab.registry_provider import ACCESS_DENIED, RegistryProvider
@@ -43,9 +40,6 @@ from converge.model.query import (
 )
 from converge.model.registry import RegistryData, RegistryPath, RegistryType
 from converge.windows import paths
-from converge.wsman.cim import Instance, Reference, Value, text_of
-
-MACHINE_ITSELF = Account(name=r"NT AUTHORITY\SYSTEM", password="")
 
 
 def _denied(right: str) -> Refused:
@@ -204,25 +198,7 @@ class Answering:
         return Found(tuple(_event(item, messages=query.messages) for item in found[: query.limit]))
 
     def _instances(self, query: CimInstances) -> Answer[tuple[dict[str, str | None], ...]]:
-        repository = Repository(self._world)
-        if not repository.has_namespace(query.namespace.replace("\\", "/")):
-            return Absent()
-        try:
-            rows = self._wmi(repository, query.namespace).query(query.wql)
-        except (ClassMissing, InstanceMissing):
-            return Absent()
-        except (AccessDenied, NamespaceDenied):
-            return _denied(f"Remote Enable on {query.namespace}")
-        except (InvalidQuery, QueryTooComplex) as error:
-            return Refused("invalid-query", str(error))
-        return Found(tuple({name: _plain(value) for name, value in row.properties.items()} for row in rows))
-
-    def _wmi(self, repository: Repository, namespace: str) -> Wmi:
-        return Wmi(repository, Served(self._world, self._account or MACHINE_ITSELF), namespace.replace("\\", "/"))
-
-    def wmi(self, namespace: str) -> Wmi:
-        """WMI in a namespace, for this account."""
-        return self._wmi(Repository(self._world), namespace)
+        return direct.query(self._world, self._account, namespace=query.namespace, wql=query.wql)
 
 
 def _is_asked(event: LoggedEvent, query: Events) -> bool:
@@ -235,15 +211,3 @@ def _is_asked(event: LoggedEvent, query: Events) -> bool:
 def _event(event: LoggedEvent, *, messages: bool) -> EventRecord:
     message = event.message if messages else None
     return EventRecord(event.log, event.provider, event.id, event.time, event.record, event.strings, message)
-
-
-def _plain(value: Value) -> str | None:
-    """A property as rows show it: arrays joined, references by their last name and keys."""
-    if value is None:
-        return None
-    if isinstance(value, tuple):
-        return ", ".join(_plain(item) or "" for item in value)
-    if isinstance(value, Reference):
-        keys = ",".join(f"{name}={_plain(key)}" for name, key in value.selectors)
-        return f"{value.resource_uri.rpartition('/')[2]}.{keys}"
-    return value.class_name if isinstance(value, Instance) else text_of(value)

@@ -25,6 +25,7 @@ DONE, ACCESS_DENIED, FAILED, NOT_THERE, EXISTS, OTHER_DRIVE, NOT_EMPTY, SHARING,
     15,
     21,
 )
+MAX_PATH = 259  # characters of a full path (Maximum Path Length Limitation)
 MAX_WRITE = 8 * 1024 * 1024  # bytes a program of the simulation may put into one file
 
 
@@ -65,15 +66,10 @@ class FileSystem:
         elif folder is not None:
             if paths.is_within(target, source):
                 return INVALID
-            self._copy_folder(folder, target)
+            for place, inner in list(files.walk(source)):
+                made = files.make_folder(target + place[len(paths.normalise(source)) :])
+                made.files |= {name: held.copy(held.name) for name, held in inner.files.items()}
         return DONE
-
-    def _copy_folder(self, folder: Folder, target: str) -> None:
-        made = self.world.files.make_folder(target)
-        for name, file in folder.files.items():
-            made.files[name] = file.copy(file.name)
-        for child in folder.folders.values():
-            self._copy_folder(child, paths.join(target, child.name))
 
     def rename(self, source: str, target: str) -> int:
         """Rename a file or folder within its volume. An existing target is refused, except the same thing in other case."""
@@ -122,6 +118,8 @@ class FileSystem:
         files = self.world.files
         if files.exists(path):
             return EXISTS
+        if len(path) > MAX_PATH:
+            return INVALID
         if not files.lineage(path):
             return NOT_THERE
         if not self.writable(path):
@@ -139,6 +137,8 @@ class FileSystem:
             return ACCESS_DENIED
         if files.holder(path) is None:
             return NOT_THERE
+        if len(path) > MAX_PATH:
+            return INVALID
         held = files.file(path)
         if held is not None and held.in_use:
             return SHARING
@@ -169,6 +169,8 @@ class FileSystem:
         try:
             paths.check(target)
         except ValueError:
+            return INVALID
+        if len(target) > MAX_PATH:
             return INVALID
         if not self.writable(target):
             return ACCESS_DENIED

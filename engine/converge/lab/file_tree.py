@@ -148,27 +148,30 @@ class FileTree:
             waiting.extend((paths.join(place, child.name), child) for child in reversed(folder.folders.values()))
 
     def to_json(self) -> Any:
-        """Plain data that `from_json` reads back."""
-        return [_folder_to_json(folder) for folder in self.volumes.values()]
+        """Plain data that `from_json` reads back: one entry per folder, parents first, however deep the tree is."""
+        return [
+            {
+                "path": place,
+                "modified": folder.modified.isoformat(),
+                "deny": sorted(folder.deny),
+                "files": [_file_to_json(file) for file in folder.files.values()],
+            }
+            for volume in self.volumes.values()
+            for place, folder in self.walk(volume.name)
+        ]
 
     @classmethod
     def from_json(cls, data: Any) -> FileTree:
         """The tree of `to_json`. Raises ValueError, KeyError or TypeError for anything else."""
         tree = cls()
         for held in data:
-            folder = _folder_from_json(held)
-            tree.volumes[fold(folder.name)] = folder
+            folder = tree.make_folder(held["path"])
+            folder.modified = datetime.fromisoformat(held["modified"])
+            folder.deny = set(held["deny"])
+            for raw in held["files"]:
+                file = _file_from_json(raw)
+                folder.files[fold(file.name)] = file
         return tree
-
-
-def _folder_to_json(folder: Folder) -> Any:
-    return {
-        "name": folder.name,
-        "modified": folder.modified.isoformat(),
-        "deny": sorted(folder.deny),
-        "files": [_file_to_json(file) for file in folder.files.values()],
-        "folders": [_folder_to_json(child) for child in folder.folders.values()],
-    }
 
 
 def _file_to_json(file: StoredFile) -> Any:
@@ -184,22 +187,15 @@ def _file_to_json(file: StoredFile) -> Any:
     }
 
 
-def _folder_from_json(data: Any) -> Folder:
-    folder = Folder(data["name"], modified=datetime.fromisoformat(data["modified"]), deny=set(data["deny"]))
-    for held in data["files"]:
-        content = held["content"]
-        file = StoredFile(
-            held["name"],
-            held["size"],
-            held["version"],
-            datetime.fromisoformat(held["modified"]),
-            None if content is None else bytes.fromhex(content),
-            held["seed"],
-            set(held["deny"]),
-            held["in_use"],
-        )
-        folder.files[fold(file.name)] = file
-    for held in data["folders"]:
-        child = _folder_from_json(held)
-        folder.folders[fold(child.name)] = child
-    return folder
+def _file_from_json(held: Any) -> StoredFile:
+    content = held["content"]
+    return StoredFile(
+        held["name"],
+        held["size"],
+        held["version"],
+        datetime.fromisoformat(held["modified"]),
+        None if content is None else bytes.fromhex(content),
+        held["seed"],
+        set(held["deny"]),
+        held["in_use"],
+    )

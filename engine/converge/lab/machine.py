@@ -7,8 +7,7 @@ from collections.abc import Collection
 from converge.errors import ActionRefused
 from converge.lab import registry_provider, service_manager
 from converge.lab.answering import Answering
-from converge.lab.endpoint.queries import ClassMissing, MethodMissing, NamespaceDenied
-from converge.lab.endpoint.schema import AccessDenied, InstanceMissing
+from converge.lab.endpoint import direct
 from converge.lab.file_system import EXISTS, NOT_THERE, FileSystem
 from converge.lab.registry_provider import RegistryProvider
 from converge.lab.shell import run_command_line
@@ -40,7 +39,6 @@ from converge.model.answer import Answers
 from converge.model.query import AnyQuery
 from converge.windows import files, services
 from converge.windows.commands import command_line
-from converge.wsman.cim import Properties
 
 MAX_CONTENT = 1024 * 1024
 _SHOWN_OUTPUT = 4000
@@ -195,18 +193,15 @@ class LabMachine:
         return Performed(code=code, output=output, reboot_needed=reboot)
 
     def _invoke(self, action: InvokeCimMethod) -> Performed:
-        what = f"{action.class_name}.{action.method}"
-        try:
-            results = self._answering.wmi(action.namespace).invoke(
-                action.class_name, action.method, keys=dict(action.keys), arguments=Properties(dict(action.arguments))
-            )
-        except (ClassMissing, MethodMissing, InstanceMissing) as error:
-            raise ActionRefused(f"{what} is not there") from error
-        except (AccessDenied, NamespaceDenied) as error:
-            raise ActionRefused(f"{what} was refused: access denied") from error
-        returned = results.get("ReturnValue", 0)
-        if returned:
-            raise ActionRefused(f"{what} returned {returned}")
+        direct.invoke(
+            self.world,
+            self._account,
+            namespace=action.namespace,
+            class_name=action.class_name,
+            method=action.method,
+            keys=dict(action.keys),
+            arguments=dict(action.arguments),
+        )
         return Performed()
 
 

@@ -13,8 +13,11 @@ from enum import Enum
 from converge.lab.registry_tree import Key, RegistryTree, StoredData, StoredValue
 from converge.lab.world import Account, Right, World
 from converge.model.registry import RegistryPath
+from converge.windows.registry import MAX_NAME
 
 DONE, VALUE_MISSING, KEY_MISSING, ACCESS_DENIED, WRONG_TYPE, INVALID = 0, 1, 2, 5, 0x80041005, 0x80041008
+
+MAX_DEPTH = 512  # levels of keys (Registry Element Size Limits)
 
 _READ_BITS = 0x1 | 0x8 | 0x10 | 0x20000  # KEY_QUERY_VALUE, KEY_ENUMERATE_SUB_KEYS, KEY_NOTIFY, READ_CONTROL
 _WRITE_BITS = 0x2 | 0x4 | 0x20 | 0x10000 | 0x40000 | 0x80000
@@ -87,6 +90,9 @@ class RegistryProvider:
             return DONE
         if not self.writable(path):
             return ACCESS_DENIED
+        components = path.subkey.split("\\")
+        if len(components) > MAX_DEPTH or any(not 0 < len(name) <= MAX_NAME for name in components):
+            return INVALID
         self.world.registry.create(path)
         return DONE
 

@@ -144,14 +144,24 @@ class RegistryTree:
             waiting.extend((place / child.name, child) for child in reversed(key.subkeys.values()))
 
     def to_json(self) -> Any:
-        """Plain data that `from_json` reads back."""
-        return {hive.value: _key_to_json(key) for hive, key in self._hives.items()}
+        """Plain data that `from_json` reads back: one entry per key, parents first, however deep the tree is."""
+        return [
+            {"key": str(place), **_key_to_json(key)}
+            for hive in self._hives
+            for place, key in self.walk(RegistryPath(hive, ""))
+        ]
 
     @classmethod
     def from_json(cls, data: Any) -> RegistryTree:
         """The tree of `to_json`. Raises ValueError, KeyError or TypeError for anything else."""
         tree = cls()
-        tree._hives = {Hive(name): _key_from_json(held) for name, held in data.items()}
+        for held in data:
+            hive, _, subkey = held["key"].partition("\\")
+            key = tree.create(RegistryPath(Hive(hive), subkey))
+            key.deny = set(held.get("deny", ()))
+            for name, number, raw in held.get("values", ()):
+                value = bytes.fromhex(raw["hex"]) if isinstance(raw, dict) else raw
+                key.values[fold(name)] = stored(name, number=number, data=value)
         return tree
 
 
@@ -159,26 +169,13 @@ def _components(path: RegistryPath) -> list[str]:
     return [component for component in path.subkey.split("\\") if component]
 
 
-def _key_to_json(key: Key) -> Any:
-    shown: dict[str, Any] = {"name": key.name}
+def _key_to_json(key: Key) -> dict[str, Any]:
+    shown: dict[str, Any] = {}
     if key.values:
         shown["values"] = [
             [item.name, item.number, {"hex": item.data.hex()} if isinstance(item.data, bytes) else item.data]
             for item in key.values.values()
         ]
-    if key.subkeys:
-        shown["keys"] = [_key_to_json(child) for child in key.subkeys.values()]
     if key.deny:
         shown["deny"] = sorted(key.deny)
     return shown
-
-
-def _key_from_json(data: Any) -> Key:
-    key = Key(data["name"], deny=set(data.get("deny", ())))
-    for name, number, held in data.get("values", ()):
-        value = bytes.fromhex(held["hex"]) if isinstance(held, dict) else held
-        key.values[fold(name)] = stored(name, number=number, data=value)
-    for child in data.get("keys", ()):
-        read = _key_from_json(child)
-        key.subkeys[fold(read.name)] = read
-    return key

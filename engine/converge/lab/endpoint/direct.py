@@ -1,0 +1,75 @@
+"""WMI without the wire: queries and method calls on a world, for the machine that is a world itself."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from converge.errors import ActionRefused
+from converge.lab.endpoint.queries import ClassMissing, InvalidArgument, MethodMissing, NamespaceDenied, Wmi, WrongKeys
+from converge.lab.endpoint.repository import Repository
+from converge.lab.endpoint.schema import AccessDenied, InstanceMissing, Served
+from converge.lab.endpoint.wql_lexer import InvalidQuery, QueryTooComplex
+from converge.lab.world import Account, World
+from converge.model.answer import Absent, Answer, Found, Refused
+from converge.wsman.cim import Instance, Properties, Reference, Value, text_of
+
+_MACHINE_ITSELF = Account(name=r"NT AUTHORITY\SYSTEM", password="")
+
+Rows = tuple[dict[str, str | None], ...]
+
+
+def query(world: World, account: Account | None, *, namespace: str, wql: str) -> Answer[Rows]:
+    """The rows of a WQL query; absent where the world lacks the namespace or class."""
+    repository = Repository(world)
+    if not repository.has_namespace(namespace.replace("\\", "/")):
+        return Absent()
+    try:
+        rows = _wmi(world, account, namespace).query(wql)
+    except (ClassMissing, InstanceMissing):
+        return Absent()
+    except (AccessDenied, NamespaceDenied):
+        return Refused("access-denied", "Access is denied.", f"Remote Enable on {namespace}")
+    except (InvalidQuery, QueryTooComplex) as error:
+        return Refused("invalid-query", str(error))
+    return Found(tuple({name: _plain(value) for name, value in row.properties.items()} for row in rows))
+
+
+def invoke(
+    world: World,
+    account: Account | None,
+    *,
+    namespace: str,
+    class_name: str,
+    method: str,
+    keys: Mapping[str, str],
+    arguments: Mapping[str, str | tuple[str, ...]],
+) -> None:
+    """Call a method. Raises ActionRefused where it cannot be called or returns something other than 0."""
+    what = f"{class_name}.{method}"
+    try:
+        wmi = _wmi(world, account, namespace)
+        results = wmi.invoke(class_name, method, keys=dict(keys), arguments=Properties(dict(arguments)))
+    except (ClassMissing, MethodMissing, InstanceMissing) as error:
+        raise ActionRefused(f"{what} is not there") from error
+    except (InvalidArgument, WrongKeys) as error:
+        raise ActionRefused(f"{what} cannot be called so: invalid parameter") from error
+    except (AccessDenied, NamespaceDenied) as error:
+        raise ActionRefused(f"{what} was refused: access denied") from error
+    if results.get("ReturnValue", 0):
+        raise ActionRefused(f"{what} returned {results['ReturnValue']}")
+
+
+def _wmi(world: World, account: Account | None, namespace: str) -> Wmi:
+    return Wmi(Repository(world), Served(world, account or _MACHINE_ITSELF), namespace.replace("\\", "/"))
+
+
+def _plain(value: Value) -> str | None:
+    """A property as rows show it: arrays joined, references by their last name and keys."""
+    if value is None:
+        return None
+    if isinstance(value, tuple):
+        return ", ".join(_plain(item) or "" for item in value)
+    if isinstance(value, Reference):
+        keys = ",".join(f"{name}={_plain(key)}" for name, key in value.selectors)
+        return f"{value.resource_uri.rpartition('/')[2]}.{keys}"
+    return value.class_name if isinstance(value, Instance) else text_of(value)
