@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import cast
 
-from jinja2 import TemplateError, TemplateSyntaxError, nodes
+from jinja2 import TemplateError, TemplateSyntaxError, UndefinedError, nodes
 from jinja2.environment import Template
 from jinja2.parser import Parser
 
@@ -21,6 +21,7 @@ MAX_LENGTH = 8192
 MAX_DEPTH = 60
 _STATEMENT = re.compile(r"\{%-?\s*(?:if|for|set|macro|raw|include|import|from|block|call|filter|else|elif|end\w+)\b")
 _CONTROL = re.compile(r"[\x00-\x1f]")
+_UNDEFINED = re.compile(r"'(\w+)' is undefined")
 _OPTIONAL_FILTERS = ("default", "d")
 _OPTIONAL_TESTS = ("defined", "undefined")
 _FAILURES = (
@@ -197,4 +198,6 @@ def _mentions(tree: nodes.Expr) -> Iterator[Mention]:
 def _in_words(error: BaseException) -> str:
     if isinstance(error, RecursionError | MemoryError):
         return "the expression is too large"
+    if isinstance(error, UndefinedError) and (found := _UNDEFINED.fullmatch(str(error))):
+        return f"the variable {found.group(1)} has no value for this host"
     return f"the expression cannot be worked out: {error}"

@@ -22,13 +22,14 @@ from converge.model.secret import Locked
 
 MAX_TEXT = 1024 * 1024
 MAX_ITEMS = 100_000
+MAX_DEPTH = 40
 _TEXT_METHODS = frozenset(
     {"lower", "upper", "strip", "lstrip", "rstrip", "startswith", "endswith", "split", "rsplit", "partition"}
 )
 _TABLE_METHODS = frozenset({"get", "items", "keys", "values"})
 _KEPT_FILTERS = (
     "d", "default", "first", "last", "length", "count", "lower", "upper", "trim", "list", "map", "select", "reject",
-    "selectattr", "rejectattr", "sort", "unique", "min", "max", "string",
+    "selectattr", "rejectattr", "sort", "unique", "min", "max",
 )  # fmt: skip
 _KEPT_TESTS = (
     "defined", "undefined", "none", "true", "false", "boolean", "string", "number", "integer", "mapping", "sequence",
@@ -99,12 +100,17 @@ def _split(value: str, separator: str | None = None) -> list[str]:
     return value.split(separator)
 
 
+def _string(value: Any) -> str:
+    return str(settled(value))
+
+
 _OWN_FILTERS: dict[str, Callable[..., Any]] = {
     "bool": truth,
     "int": _as_int,
     "join": _join,
     "replace": _replace,
     "split": _split,
+    "string": _string,
     "win_basename": ntpath.basename,
     "win_dirname": ntpath.dirname,
 }
@@ -132,6 +138,8 @@ class _Sandbox(ImmutableSandboxedEnvironment):
         """An entry first, so that a key named `items` is what it says; then one of the few methods; else undefined."""
         if isinstance(obj, Mapping) and isinstance(argument, str) and argument in obj:
             return readable(obj[argument])
+        if isinstance(obj, Undefined):
+            obj._fail_with_undefined_error()
         methods = _TEXT_METHODS if isinstance(obj, str) else _TABLE_METHODS if isinstance(obj, Mapping) else ()
         if isinstance(argument, str):
             return getattr(obj, argument) if argument in methods else self.undefined(obj=obj, name=argument)
@@ -150,14 +158,8 @@ class _Sandbox(ImmutableSandboxedEnvironment):
             raise Unusable("texts are not formatted by %", hint="join them with ~")
         if operator == "**" and any(not isinstance(side, int | float) or abs(side) > 64 for side in (left, right)):
             raise Unusable("the power is too large")
-        if operator == "*":
-            size = len(left) if isinstance(left, str | list | tuple) else 1
-            times = len(right) if isinstance(right, str | list | tuple) else 1
-            factor = next((abs(side) for side in (left, right) if isinstance(side, int)), 1)
-            if size * times > 1 and size * times * factor > MAX_ITEMS:
-                raise Unusable("the repetition is too long")
-            if all(isinstance(side, int) and abs(side) > 2**128 for side in (left, right)):
-                raise Unusable("the number is too large")
+        if operator == "*" and not all(isinstance(side, int | float) and abs(side) < 2**128 for side in (left, right)):
+            raise Unusable("only numbers are multiplied, and not very large ones")
         return bounded(super().call_binop(context, operator, left, right))
 
 
@@ -185,17 +187,25 @@ FILTERS = frozenset(SANDBOX.filters)
 TESTS = frozenset(SANDBOX.tests)
 
 
-def settled(value: object, *, depth: int = 0) -> object:
+def settled(value: object) -> object:
     """What an expression came to as plain data: nothing undefined, nothing locked, no iterator. Raises Unusable."""
+    if isinstance(value, str | int | float | None):
+        return bounded(value)
+    return _settled(value, [MAX_ITEMS], depth=0)
+
+
+def _settled(value: object, budget: list[int], *, depth: int) -> object:
+    """`budget` holds how much more there may be, in items and in pieces of text."""
+    budget[0] -= 1 + (len(value) // 64 if isinstance(value, str) else 0)
+    if budget[0] < 0 or depth > MAX_DEPTH:
+        raise Unusable("the value is too large or nested too deeply")
     if isinstance(value, str | int | float | None):
         return bounded(value)
     if isinstance(value, Undefined):
         value._fail_with_undefined_error()
-    if depth > 40:
-        raise Unusable("the value is nested too deeply")
     if isinstance(value, Mapping):
-        return {str(key): settled(item, depth=depth + 1) for key, item in value.items()}
+        return {str(key): _settled(item, budget, depth=depth + 1) for key, item in value.items()}
     readable(value)
     if isinstance(value, Iterable):
-        return [settled(item, depth=depth + 1) for item in bounded(list(islice(value, MAX_ITEMS + 1)))]
+        return [_settled(item, budget, depth=depth + 1) for item in value]
     raise Unusable(f"the expression came to something that is no plain value ({type(value).__name__})")
