@@ -60,9 +60,10 @@ def _fill_play(play: dict[str, Any], definitions: dict[str, Any], of: Mapping[ty
     fields["resources"]["items"] = _reference(of[EntryForm])
     fields["handlers"]["items"] = _reference(of[HandlerForm])
     candidate = _any_of(of[model] for model in CANDIDATES.values())
-    fields["discover"]["additionalProperties"] = {
-        "anyOf": [candidate, {"type": "array", "minItems": 1, "items": candidate}]
-    }
+    (of_names,) = fields["discover"].pop("patternProperties")
+    candidates = {"anyOf": [candidate, {"type": "array", "minItems": 1, "items": candidate}]}
+    fields["discover"] |= {"patternProperties": {of_names: candidates}, "additionalProperties": False}
+    fields["vars"]["additionalProperties"] = False
     condition = _any_of(of[model] for model in CONDITION_MODELS)
     definitions["ApplicabilityForm"]["properties"]["that"] = {
         **condition,
