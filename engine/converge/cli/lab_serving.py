@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from select import select
 
@@ -97,14 +98,24 @@ def _first_line(process: subprocess.Popen[bytes], log: Path) -> list[str]:
     assert process.stdout is not None
     readable, _, _ = select([process.stdout], [], [], START_SECONDS)
     line = process.stdout.readline() if readable else b""
+    try:
+        hosts = list(json.loads(line)["hosts"])
+    except ValueError:  # the document of errors is more than one line
+        raise _not_up(process, line, log) from None
     process.stdout.close()
-    if not line:
-        if process.poll() is None:
-            process.terminate()
-        process.wait(timeout=START_SECONDS)
-        why = log.read_text("utf-8", "replace")[-2000:].strip()
-        raise UsageError("the lab did not come up", why=why, try_=f"see {log}")
-    return list(json.loads(line)["hosts"])
+    return hosts
+
+
+def _not_up(process: subprocess.Popen[bytes], begun: bytes, log: Path) -> UsageError:
+    assert process.stdout is not None
+    if process.poll() is None and not begun:
+        process.terminate()
+    document = begun + process.stdout.read()
+    process.wait(timeout=START_SECONDS)
+    why = log.read_text("utf-8", "replace")[-2000:].strip()
+    with suppress(ValueError):
+        why = "\n".join(error["message"] for error in json.loads(document)["errors"])
+    return UsageError("the lab did not come up", why=why, try_=f"see {log}")
 
 
 def _announce(served: dict[str, Served], *, json_wanted: bool, until_interrupted: bool) -> None:
