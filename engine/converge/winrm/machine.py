@@ -37,7 +37,7 @@ from converge.winrm.connection import Connection
 from converge.winrm.exchange import Faulted
 from converge.winrm.files import perform_on_file
 from converge.winrm.observer import WinRMObserver
-from converge.winrm.registry import perform_on_registry
+from converge.winrm.registry_actions import perform_on_registry
 from converge.winrm.services import CIMV2, perform_on_service
 from converge.winrm.session import Session
 from converge.winrm.system import call_cim_method
@@ -60,6 +60,7 @@ class WinRMMachine(WinRMObserver):
 
     def perform(self, action: AnyAction) -> Performed:
         """Do one thing. Raises ActionRefused when the host said no, Interrupted when nobody knows."""
+        self._forget()
         match action:
             case StartService() | StopService() | ResumeService():
                 return perform_on_service(self._session, action)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection
-from typing import Any
+from typing import Any, Final
 
 from converge.model.answer import Answers
 from converge.model.query import (
@@ -23,9 +23,12 @@ from converge.winrm import files, services, system
 from converge.winrm.answering import Answered
 from converge.winrm.connection import Connection
 from converge.winrm.raw_texts import RawTexts
-from converge.winrm.registry import RegistryReader
+from converge.winrm.registry import Known, RegistryReader
 from converge.winrm.registry_search import answer_searches
 from converge.winrm.session import Reader
+
+CARRIED_SECONDS: Final = 5.0
+"""How long what one round read of the registry serves the further questions of the next."""
 
 
 class WinRMObserver:
@@ -36,6 +39,7 @@ class WinRMObserver:
         self._connection = connection
         self._dependents = services.Dependents()
         self._raw_texts = RawTexts(self._reader)
+        self._known = Known()
 
     @property
     def host(self) -> str:
@@ -49,7 +53,7 @@ class WinRMObserver:
 
     def ask(self, queries: Collection[AnyQuery]) -> Answers:
         """Answer every query, those of one kind together. One that fails is `Refused`; a dead host raises HostUnreachable."""
-        registry = RegistryReader(self._reader, self._raw_texts)
+        registry = RegistryReader(self._reader, self._raw_texts, self._known_before(queries))
         self._raw_texts.forget()
         reader = self._reader
         handlers: dict[type[AnyQuery], Callable[[list[Any]], Answered]] = {
@@ -74,6 +78,17 @@ class WinRMObserver:
         finally:
             self._reader.close_shell()
         return Answers(answers)
+
+    def _known_before(self, queries: Collection[AnyQuery]) -> Known:
+        """What was read of the registry a moment ago, less what is asked for again: that may have changed."""
+        if self._known.age > CARRIED_SECONDS:
+            self._known = Known()
+        self._known.ask(queries)
+        return self._known
+
+    def _forget(self) -> None:
+        """Something is done to the host: nothing that was read before counts any more."""
+        self._known = Known()
 
     def close(self) -> None:
         """End the conversation."""

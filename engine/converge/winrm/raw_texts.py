@@ -24,6 +24,7 @@ SECONDS: Final = 60.0
 _ENVIRONMENT: Final = RegistryPath(Hive.LOCAL_MACHINE, r"SYSTEM\CurrentControlSet\Control\Session Manager\Environment")
 _HOLDS_A_VARIABLE: Final = "windir"  # %SystemRoot%, or in a key's own spelling %systemroot%
 # Vista and later part the columns by four blanks, older ones by tabs. A name may hold blanks, and even "REG_SZ".
+_VARIABLE: Final = re.compile(r"%[^%]+%")
 _LINE: Final = re.compile(r"(?:    |\t)(?P<name>.*?)(?:    |\t)(?P<type>REG_[A-Z_]+)(?:(?:    |\t)(?P<data>.*))?")
 
 
@@ -31,6 +32,16 @@ def parse_value_line(line: str) -> tuple[str, str, str] | None:
     """Name, type and data of a line `reg.exe query` prints for a value; None for any other line."""
     match = _LINE.fullmatch(line)
     return (match["name"], match["type"], match["data"] or "") if match else None
+
+
+def may_expand_to(raw: str, expanded: str) -> bool:
+    """Whether an expandable string's raw text can be what the host expanded to this. A question mark may be a lost character."""
+    parts = [re.escape(part) for part in _VARIABLE.split(raw)]
+    return (
+        "?" not in raw
+        and "\ufffd" not in raw
+        and bool(re.fullmatch(".*".join(parts), expanded, re.DOTALL | re.IGNORECASE))
+    )
 
 
 class RawTexts:

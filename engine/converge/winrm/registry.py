@@ -1,26 +1,25 @@
-"""Registry keys and values through StdRegProv: what EnumKey, EnumValues and the typed getters tell, and the setters."""
+"""Registry keys and values through StdRegProv: what EnumKey, EnumValues and the typed getters tell."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import time
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Final, TypeVar
 
-from converge.errors import ActionRefused, RemoteProtocolError
-from converge.model.action import NewRegistryKey, Performed, RemoveRegistryKey, RemoveRegistryValue, SetRegistryValue
+from converge.errors import RemoteProtocolError
 from converge.model.answer import Absent, Answer, Found, Refused
 from converge.model.facts import KeyContents
 from converge.model.names import fold
-from converge.model.query import RegistryKey, RegistryValue
+from converge.model.query import AnyQuery, RegistryKey, RegistrySearch, RegistryValue
 from converge.model.registry import RegistryData, RegistryPath, RegistryType
-from converge.windows.commands import command_line
 from converge.windows.registry import HIVE_NUMBERS
-from converge.winrm.answering import Answered, action_refused, refused
+from converge.winrm.answering import Answered, refused
 from converge.winrm.exchange import Faulted
-from converge.winrm.raw_texts import RawTexts
-from converge.winrm.session import REGISTRY, Reader, ReadingMethod, Session
+from converge.winrm.raw_texts import RawTexts, may_expand_to
+from converge.winrm.session import Reader, ReadingMethod
 from converge.wsman.cim import Properties, Value
-from converge.wsman.envelopes import Target
 
 T = TypeVar("T")
 
@@ -45,7 +44,6 @@ _GETTERS: Final = {
     RegistryType.QWORD: ReadingMethod.GET_QWORD,
     RegistryType.BINARY: ReadingMethod.GET_BINARY,
 }
-COMMAND_SECONDS: Final = 60.0
 
 
 def described(code: int) -> str:
@@ -74,13 +72,41 @@ def return_value(output: Properties) -> int:
     return returned % 2**32
 
 
+KnownValues = Answer[Mapping[str, tuple[str, RegistryType]]]
+
+
+@dataclass(slots=True)
+class Known:
+    """What was read: by key, its values' names and types; and the data that searches came upon."""
+
+    values: dict[RegistryPath, KnownValues] = field(default_factory=dict)
+    data: dict[tuple[RegistryPath, str], RegistryData] = field(default_factory=dict)
+    _asked: set[AnyQuery] = field(default_factory=set)
+    _since: float = field(default_factory=time.monotonic)
+
+    @property
+    def age(self) -> float:
+        """Seconds since the first of it was read."""
+        return time.monotonic() - self._since
+
+    def ask(self, queries: Collection[AnyQuery]) -> None:
+        """Forget what was asked before and is asked now: who repeats a question wants to hear what is true by now."""
+        repeated = self._asked.intersection(queries)
+        self._asked.update(queries)
+        keys = {query.key for query in repeated if isinstance(query, (RegistryKey, RegistryValue))}
+        if any(isinstance(query, RegistrySearch) for query in repeated):
+            keys.update(self.values, (key for key, _ in self.data))
+        self.values = {key: known for key, known in self.values.items() if key not in keys}
+        self.data = {place: data for place, data in self.data.items() if place[0] not in keys}
+
+
 class RegistryReader:
     """Reads keys and values. What a key holds is asked once, and every value by the getter of its type."""
 
-    def __init__(self, reader: Reader, raw_texts: RawTexts) -> None:
+    def __init__(self, reader: Reader, raw_texts: RawTexts, known: Known) -> None:
         self._reader = reader
         self._raw_texts = raw_texts
-        self._values: dict[RegistryPath, Answer[Mapping[str, tuple[str, RegistryType]]]] = {}
+        self._known = known
 
     def answer_keys(self, queries: Sequence[RegistryKey]) -> Answered:
         """What lies directly in each key."""
@@ -97,6 +123,8 @@ class RegistryReader:
             return refused(error)
 
     def _key(self, key: RegistryPath) -> Answer[KeyContents]:
+        if isinstance(self._known.values.get(key), Absent):
+            return Absent()
         subkeys = self.subkeys(key)
         if not isinstance(subkeys, Found):
             return subkeys
@@ -113,13 +141,13 @@ class RegistryReader:
             return Absent()
         return Found(output.array("sNames")) if code == DONE else code_refused(code)
 
-    def values(self, key: RegistryPath) -> Answer[Mapping[str, tuple[str, RegistryType]]]:
+    def values(self, key: RegistryPath) -> KnownValues:
         """The values directly in a key: by folded name, the name and its type. Raises Faulted, RemoteProtocolError."""
-        if key not in self._values:
-            self._values[key] = self._enumerated(key)
-        return self._values[key]
+        if key not in self._known.values:
+            self._known.values[key] = self._enumerated(key)
+        return self._known.values[key]
 
-    def _enumerated(self, key: RegistryPath) -> Answer[Mapping[str, tuple[str, RegistryType]]]:
+    def _enumerated(self, key: RegistryPath) -> KnownValues:
         output = self._reader.registry(ReadingMethod.ENUM_VALUES, parameters(key))
         code = return_value(output)
         if code == NOT_THERE:
@@ -134,6 +162,8 @@ class RegistryReader:
 
     def value(self, key: RegistryPath, name: str) -> Answer[RegistryData]:
         """One value with its type. Raises Faulted, RemoteProtocolError."""
+        if (key, fold(name)) in self._known.data:
+            return Found(self._known.data[key, fold(name)])
         known = self.values(key)
         if not isinstance(known, Found):
             return known
@@ -148,6 +178,22 @@ class RegistryReader:
         if code in (NO_VALUE, NOT_THERE):
             return Absent()
         return Found(output.text("sValue") or "") if code == DONE else code_refused(code)
+
+    def confirm(self, key: RegistryPath, name: str, printed: RegistryData) -> RegistryData | None:
+        """The value as reg.exe printed it, if its getter says the same; None if it says anything else.
+
+        Raises Faulted, RemoteProtocolError.
+        """
+        told = self.shown_text(key, name, printed.type)
+        if not isinstance(told, Found) or not may_expand_to(str(printed.data), told.value):
+            return None
+        data = printed
+        if printed.type is RegistryType.EXPAND_STRING:
+            data = replace(printed, expanded=told.value)
+        elif printed.data != told.value:
+            return None
+        self._known.data[key, fold(name)] = data
+        return data
 
     def _default(self, key: RegistryPath) -> Answer[RegistryData]:
         code, _ = self._got(ReadingMethod.GET_STRING, key, "")
@@ -217,64 +263,3 @@ def _data(kind: RegistryType, output: Properties) -> str | int | bytes | tuple[s
             raise RemoteProtocolError("a number without digits")
         return number % (2**32 if kind is RegistryType.DWORD else 2**64)
     return output.text("sValue") or ""
-
-
-RegistryAction = SetRegistryValue | RemoveRegistryValue | NewRegistryKey | RemoveRegistryKey
-
-_SETTERS: Final = {
-    RegistryType.STRING: ("SetStringValue", "sValue"),
-    RegistryType.EXPAND_STRING: ("SetExpandedStringValue", "sValue"),
-    RegistryType.MULTI_STRING: ("SetMultiStringValue", "sValue"),
-    RegistryType.DWORD: ("SetDWORDValue", "uValue"),
-    RegistryType.QWORD: ("SetQWORDValue", "uValue"),
-    RegistryType.BINARY: ("SetBinaryValue", "uValue"),
-}
-
-
-def perform_on_registry(session: Session, action: RegistryAction) -> Performed:
-    """Do one thing to the registry. Raises ActionRefused, Interrupted, HostUnreachable."""
-    if isinstance(action, SetRegistryValue):
-        if action.data.type is RegistryType.BINARY and not action.data.data:
-            return _set_empty_binary(session, action)
-        return _set(session, action)
-    if isinstance(action, RemoveRegistryValue):
-        return _called(session, "DeleteValue", parameters(action.key, action.name), what=f"{action.key}\\{action.name}")
-    method = "CreateKey" if isinstance(action, NewRegistryKey) else "DeleteKey"
-    return _called(session, method, parameters(action.key), what=str(action.key))
-
-
-def _set(session: Session, action: SetRegistryValue) -> Performed:
-    kind, data = action.data.type, action.data.data
-    if kind not in _SETTERS or data is None:
-        raise ActionRefused(f"a value of the type {kind.label} cannot be written")
-    method, parameter = _SETTERS[kind]
-    value: Value = tuple(data) if isinstance(data, (bytes, tuple)) else data
-    given = parameters(action.key, action.name) | {parameter: value}
-    return _called(session, method, given, what=f"{action.key}\\{action.name}")
-
-
-def _set_empty_binary(session: Session, action: SetRegistryValue) -> Performed:
-    """An empty array cannot be sent, and without one Windows 2003 writes a default of its own. reg.exe writes none."""
-    name = ("/v", action.name) if action.name else ("/ve",)
-    try:
-        line = command_line(("reg.exe", "add", str(action.key), *name, "/t", "REG_BINARY", "/f"))
-    except ValueError as error:
-        raise ActionRefused(f"{action.key}\\{action.name} cannot be written", why=str(error)) from error
-    try:
-        finished = session.run(line, seconds=COMMAND_SECONDS)
-    except Faulted as faulted:
-        raise action_refused(f"writing {action.key}\\{action.name}", faulted) from faulted
-    if finished.exit_code:
-        raise ActionRefused(f"reg.exe could not write {action.key}\\{action.name}", why=finished.complaint)
-    return Performed()
-
-
-def _called(session: Session, method: str, given: Mapping[str, Value], *, what: str) -> Performed:
-    try:
-        code = return_value(session.call(Target(REGISTRY), method, given))
-    except Faulted as faulted:
-        raise action_refused(f"{method} of {what}", faulted) from faulted
-    if code == DONE:
-        return Performed()
-    remedy = "grant the account the right to write this key" if code == ACCESS_DENIED else ""
-    raise ActionRefused(f"{method} of {what} returned {described(code)}", try_=remedy)

@@ -17,7 +17,7 @@ from converge.model.answer import Absent, Answer, Found, Refused
 from converge.model.facts import NamedValue, SearchFinds
 from converge.model.names import fold
 from converge.model.query import RegistrySearch
-from converge.model.registry import RegistryPath, RegistryType
+from converge.model.registry import RegistryData, RegistryPath, RegistryType
 from converge.windows.commands import ReadingCommand
 from converge.windows.registry import parse_path
 from converge.winrm.answering import Answered
@@ -34,19 +34,22 @@ MAX_WALKED: Final = 20_000
 MAX_LINE: Final = 1024 * 1024
 LONGEST_NAME: Final = 1024
 _TEXTS: Final = (RegistryType.STRING, RegistryType.EXPAND_STRING)
+_KINDS: Final = {"REG_SZ": RegistryType.STRING, "REG_EXPAND_SZ": RegistryType.EXPAND_STRING}
+_DEFAULT_VALUE: Final = ("(Default)", "<NO NAME>")  # in English; in other languages the key is read as a whole
 
 
 @dataclass(slots=True)
 class _Printed:
     """What reg.exe printed, taken in piece by piece: the keys it showed, and those that mention a wanted file.
 
-    `garbled` says that something was printed which is no key below the root and no value of one.
+    A nomination is None where the line is none of a value: its data may hold line ends. `garbled` says that something
+    was printed which is no key below the root and no value of one.
     """
 
     root: RegistryPath
     wanted: tuple[str, ...]
     shown: set[RegistryPath] = field(default_factory=set)
-    nominated: dict[RegistryPath, set[str]] = field(default_factory=dict)
+    nominated: dict[RegistryPath, list[tuple[str, RegistryData] | None]] = field(default_factory=dict)
     garbled: bool = False
     _key: RegistryPath | None = None
     _rest: str = ""
@@ -77,8 +80,7 @@ class _Printed:
             if self._key is None:
                 self.garbled = True
                 return
-            parsed = parse_value_line(line)
-            self.nominated.setdefault(self._key, set()).add(parsed[0] if parsed else "")
+            self.nominated.setdefault(self._key, []).append(_printed_value(line))
 
     def _enter(self, line: str) -> None:
         self._key = None
@@ -91,6 +93,14 @@ class _Printed:
             return
         self._key = key
         self.shown.add(key)
+
+
+def _printed_value(line: str) -> tuple[str, RegistryData] | None:
+    parsed = parse_value_line(line)
+    if parsed is None:
+        return None
+    name, kind, data = parsed
+    return "" if name in _DEFAULT_VALUE else name, RegistryData(_KINDS.get(kind, RegistryType.UNKNOWN), data)
 
 
 class _Search:
@@ -116,8 +126,9 @@ class _Search:
         if below is None:
             return
         printed, whole = self._printed(root)
-        for key, names in printed.nominated.items():
-            self._confirm(key, names)
+        for key, nominations in printed.nominated.items():
+            if not self._confirmed(key, nominations):
+                self._read_key(key, printed=True)
         if not whole:
             self._walk(root, printed.shown)
             return
@@ -169,25 +180,39 @@ class _Search:
             self._walked += 1
             key = pending.pop()
             if key not in shown:
-                self._confirm(key, None)
+                self._read_key(key)
             pending += [key / name for name in self._subkeys(key) or ()]
 
-    def _confirm(self, key: RegistryPath, names: Collection[str] | None) -> None:
-        """Read a key's texts that were nominated; all of them where a printed name is none of the key's own."""
+    def _confirmed(self, key: RegistryPath, nominations: Sequence[tuple[str, RegistryData] | None]) -> bool:
+        """Whether every nomination is what its getter says too; those that are no texts need no confirming."""
+        texts = [given for given in nominations if given is None or given[1].type in _TEXTS]
+        names = {fold(given[0]) for given in texts if given}
+        if None in texts or len(names) < len(texts):
+            return False
+        found: dict[str, RegistryData] = {}
+        for name, printed in filter(None, texts):
+            try:
+                data = self._registry.confirm(key, name, printed)
+            except (Faulted, RemoteProtocolError):
+                data = None
+            if data is None:
+                return False
+            found[name] = data
+        for name, data in found.items():
+            self._found[key, fold(name)] = NamedValue(key, name, data)
+        return True
+
+    def _read_key(self, key: RegistryPath, *, printed: bool = False) -> None:
+        """Read all texts of a key. One that was printed and is not there was not printed under its own name."""
         values = self._asked(self._registry.values, key)
-        if isinstance(values, Absent):
-            if names is not None:
-                # It was printed and is not there: its name was not printed as it is.
-                self._unreadable[key] = None
-            return
+        if isinstance(values, Absent) and printed:
+            self._unreadable[key] = None
         if not isinstance(values, Found):
             return
-        nominated = {fold(name) for name in names or ()}
-        known = names is not None and nominated <= set(values.value)
-        for folded, (name, kind) in values.value.items():
-            if kind not in _TEXTS or (known and folded not in nominated):
+        for name, kind in values.value.values():
+            if kind not in _TEXTS:
                 continue
-            if known or self._mentions(self._asked(partial(self._registry.shown_text, name=name, kind=kind), key)):
+            if self._mentions(self._asked(partial(self._registry.shown_text, name=name, kind=kind), key)):
                 self._read(key, name)
 
     def _mentions(self, answer: Answer[str]) -> bool:
