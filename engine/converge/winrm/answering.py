@@ -37,6 +37,11 @@ def _code(fault: Fault) -> str:
     return str(fault.code) if fault.code is not None else fault.subcode or "gave-up"
 
 
+def denies_everything(fault: Fault) -> bool:
+    """Whether the account may not use WinRM or the namespace at all, rather than not see this one thing."""
+    return fault.code in _MISSING_RIGHTS
+
+
 def is_absent(fault: Fault) -> bool:
     """Whether the host says that the resource, class, namespace or instance is not there."""
     return fault.code in _ABSENT or fault.cim_status in _ABSENT_CIM

@@ -14,7 +14,7 @@ from typing import Any, Final
 
 import requests
 from requests.exceptions import ConnectionError as LineError
-from requests.exceptions import ConnectTimeout, RequestException, SSLError
+from requests.exceptions import ConnectTimeout, ReadTimeout, RequestException, SSLError
 from spnego.exceptions import SpnegoError
 from urllib3.exceptions import HTTPError
 from winrm.encryption import Encryption
@@ -165,16 +165,16 @@ class Carrier:
         self.logins += 1
         try:
             response = self._exchanged(session, line, prepared, seconds=seconds)
+            if response.status_code not in _SAYS_NOTHING | {401}:
+                refusals.check_status(self._connection, response.status_code, sealed=True, empty=False)
         except Cut as cut:
             raise refusals.cut_in_login(self._connection, cut.why, expired=cut.expired) from cut
         except PermissionError as error:
             raise self._remember(refusals.login_refused(self._connection, offered="")) from error
-        except _BAD_SEAL as error:
-            raise RemoteProtocolError("an answer to the login that is none", why=str(error)[:200]) from error
+        except (RemoteProtocolError, *_BAD_SEAL) as error:
+            raise refusals.odd_login(self._connection, str(error)) from error
         if response.status_code == 401:
             raise self._remember(refusals.login_refused(self._connection, offered=_offered(response)))
-        if response.status_code not in _SAYS_NOTHING:
-            refusals.check_status(self._connection, response.status_code, sealed=True, empty=False)
 
     def _remember(self, refused: LoginRefused) -> LoginRefused:
         self._refused = refused
@@ -205,15 +205,15 @@ class Carrier:
             except (RequestException, HTTPError, LineClosed, OSError) as error:
                 if isinstance(error, PermissionError):
                     raise
-                self._raise_broken(line, error)
+                self._raise_broken(line, error, seconds=seconds)
         if line.expired:
-            raise Cut("the host took too long", sent=True, expired=True)
+            raise _late(line, seconds)
         return response
 
-    def _raise_broken(self, line: Line, error: Exception) -> None:
+    def _raise_broken(self, line: Line, error: Exception, *, seconds: float) -> None:
         reason = refusals.reason_of(error)
-        if line.expired:
-            raise Cut(reason, sent=line.sent, expired=True) from error
+        if line.expired or isinstance(error, ReadTimeout):
+            raise _late(line, seconds) from error
         if line.sent or isinstance(error, LineClosed):
             raise Cut(reason, sent=line.sent) from error
         if isinstance(error, SSLError):
@@ -251,6 +251,10 @@ class Carrier:
             return seal.unseal(response.content, unwrap=unwrap, limit=self._connection.max_answer)
         except _BAD_SEAL as error:
             raise RemoteProtocolError("a sealed answer that does not open", why=str(error)[:200]) from error
+
+
+def _late(line: Line, seconds: float) -> Cut:
+    return Cut(f"no whole answer came within {seconds:.3g} s", sent=line.sent, expired=True)
 
 
 def _offered(response: requests.Response) -> str:

@@ -25,7 +25,7 @@ from converge.model.query import Directory, File
 from converge.windows import paths, wql
 from converge.windows.commands import ReadingCommand, command_line
 from converge.windows.files import describe_return_code
-from converge.winrm.answering import Answered, action_refused, refused
+from converge.winrm.answering import Answered, action_refused, denies_everything, refused
 from converge.winrm.batches import batches
 from converge.winrm.exchange import Faulted, gave_up
 from converge.winrm.services import CIMV2
@@ -147,7 +147,7 @@ def _batch(reader: Reader, class_name: str, batch: list[str], *, columns: Collec
     try:
         rows = reader.query(CIMV2, wql.select(columns, class_name, where=where))
     except Faulted as faulted:
-        if len(batch) == 1 or faulted.fault.access_denied:
+        if len(batch) == 1 or denies_everything(faulted.fault):
             return {_key(path): refused(faulted) for path in batch}
         halves = batch[: len(batch) // 2], batch[len(batch) // 2 :]
         return {key: row for half in halves for key, row in _batch(reader, class_name, half, columns=columns).items()}

@@ -67,18 +67,20 @@ def _causes(connection: Connection, offered: str) -> list[tuple[str, str]]:
 def cut_in_login(connection: Connection, why: str, *, expired: bool) -> HostUnreachable:
     """The line broke before the login was done."""
     if expired:
-        return _too_slow(connection)
+        return silent(connection, why)
     return HostUnreachable(f"{connection.endpoint} broke off during the login", why=why)
 
 
-def silent(connection: Connection) -> DeadlineExceeded:
+def odd_login(connection: Connection, why: str) -> HostUnreachable:
+    """What came back is no part of a login."""
+    what = f"{connection.endpoint} does not answer a login as {connection.login} demands"
+    return HostUnreachable(what, why=why[:300], code="remote-protocol")
+
+
+def silent(connection: Connection, why: str) -> DeadlineExceeded:
     """No whole answer within the time one request is given."""
-    return _too_slow(connection)
-
-
-def _too_slow(connection: Connection) -> DeadlineExceeded:
     return DeadlineExceeded(
-        f"{connection.endpoint} did not answer within {connection.read_timeout:g} s",
+        f"{connection.endpoint} is silent or too slow: {why}",
         try_="look whether the host is overloaded, or raise ansible_winrm_read_timeout_sec",
     )
 

@@ -227,11 +227,17 @@ class RegistryReader:
         # Where nothing is between percent signs, both answers are the same.
         expanded = text if text is not None and "%" not in text else self._expanded(key, name)
         if text is None or not self._raw_texts.are_told(text, expanded, self._got):
-            return Found(RegistryData(RegistryType.EXPAND_STRING, self._raw_texts.of(key, name), expanded=expanded))
+            text = self._raw_texts.of(key, name)
+        if text is None and expanded is None:
+            return Refused(str(code), "neither the text of the expandable string nor its expansion can be read")
         return Found(RegistryData(RegistryType.EXPAND_STRING, text, expanded=expanded))
 
     def _expanded(self, key: RegistryPath, name: str) -> str | None:
-        code, output = self._got(ReadingMethod.GET_EXPANDED_STRING, key, name)
+        """As the host expands it; None where it cannot."""
+        try:
+            code, output = self._got(ReadingMethod.GET_EXPANDED_STRING, key, name)
+        except Faulted:
+            return None
         return (output.text("sValue") or "") if code == DONE else None
 
     def _got(self, getter: ReadingMethod, key: RegistryPath, name: str) -> tuple[int, Properties]:

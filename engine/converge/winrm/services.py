@@ -24,7 +24,7 @@ from converge.windows import wql
 from converge.windows.services import describe_return_code
 from converge.winrm.answering import Answered, action_refused, refused
 from converge.winrm.batches import batches
-from converge.winrm.exchange import Faulted
+from converge.winrm.exchange import LONGEST_OPERATION, Faulted
 from converge.winrm.session import Reader, Session
 from converge.wsman.cim import Properties, Reference, Value
 from converge.wsman.envelopes import Target
@@ -80,13 +80,31 @@ class Dependents:
     def of(self, reader: Reader, service: str) -> tuple[str, ...]:
         """The names of the services that need this one directly. Raises Faulted."""
         if self._known is None:
-            self._known = _all_dependents(reader)
+            try:
+                self._known = _all_dependents(reader)
+            except Faulted as faulted:
+                if faulted.fault.access_denied:
+                    raise
+                return _associated(reader, service)
         return self._known.get(fold(service), ())
+
+
+def _associated(reader: Reader, service: str) -> tuple[str, ...]:
+    """The dependents of one service, for hosts that list associations only from one of their ends."""
+    text = wql.associators(
+        "Win32_Service",
+        "Name",
+        service,
+        association="Win32_DependentService",
+        role="Antecedent",
+        result_role="Dependent",
+    )
+    return tuple(row.properties.text("Name") or "" for row in reader.query(CIMV2, text))
 
 
 def _all_dependents(reader: Reader) -> Mapping[str, tuple[str, ...]]:
     found: dict[str, list[str]] = {}
-    for row in reader.query(CIMV2, wql.select((), "Win32_DependentService")):
+    for row in reader.query(CIMV2, wql.select((), "Win32_DependentService"), seconds=LONGEST_OPERATION):
         antecedent, dependent = (_service_name(row.properties.get(end)) for end in ("Antecedent", "Dependent"))
         if antecedent and dependent:
             found.setdefault(fold(antecedent), []).append(dependent)

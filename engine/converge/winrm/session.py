@@ -83,9 +83,12 @@ class Reader:
         target = Target(wmi_uri(namespace, class_name), selectors=tuple((keys or {}).items()))
         return self._again(lambda: self._patiently(Get(target), Got)).instance.properties
 
-    def query(self, namespace: str, wql: str, *, at_most: int = MAX_ROWS) -> list[Instance]:
-        """The rows of a WQL query, all of them, or the first `at_most`. Raises Faulted, HostUnreachable."""
-        return self._again(lambda: self._rows(Target(wql_uri(namespace)), wql, at_most))
+    def query(self, namespace: str, wql: str, *, at_most: int = MAX_ROWS, seconds: float = 0.0) -> list[Instance]:
+        """The rows of a WQL query, all of them, or the first `at_most`.
+
+        `seconds` is what the host is given for each page, by default as connected. Raises Faulted, HostUnreachable.
+        """
+        return self._again(lambda: self._rows(Target(wql_uri(namespace)), wql, at_most, seconds))
 
     def registry(self, method: ReadingMethod, parameters: Mapping[str, Value]) -> Properties:
         """What a reading method of StdRegProv returns. Raises Faulted, HostUnreachable."""
@@ -155,8 +158,9 @@ class Reader:
                 return reading()
             except Cut as cut:
                 if cut.expired:
-                    raise refusals.silent(self.connection) from cut
-                self._shell = None
+                    raise refusals.silent(self.connection, cut.why) from cut
+                # The shell outlives the line, and counts against the account's quota.
+                self.close_shell()
                 return reading()
         except Cut as cut:
             raise HostUnreachable(f"{self.connection.endpoint} broke off twice", why=cut.why) from cut
@@ -167,19 +171,20 @@ class Reader:
             raise HostUnreachable(what, why=error.why, code=error.code) from error
 
     def _patiently(self, operation: AnyRequest, expected: type[A], *, seconds: float = 0.0) -> A:
-        """A reading request, asked again a few times where the host is over a quota."""
+        """A reading request, asked again a few times where the host is over a quota or has no page ready yet."""
         for wait in _PATIENCE:
             try:
                 return self._exchange.once(operation, expected, seconds=seconds)
             except Faulted as faulted:
-                if not faulted.fault.over_quota or self._exchange.carrier.remaining < wait:
+                late = isinstance(operation, Pull) and faulted.fault.code == faults.TIMED_OUT
+                if not (faulted.fault.over_quota or late) or self._exchange.carrier.remaining < wait:
                     raise
             time.sleep(wait)
         return self._exchange.once(operation, expected, seconds=seconds)
 
-    def _rows(self, target: Target, wql: str, at_most: int) -> list[Instance]:
+    def _rows(self, target: Target, wql: str, at_most: int, seconds: float) -> list[Instance]:
         rows: list[Instance] = []
-        for page in self._pages(target, wql):
+        for page in self._pages(target, wql, seconds):
             rows += page.items
             if len(rows) >= at_most and page.context:
                 self._release(target, page.context)
@@ -188,13 +193,13 @@ class Reader:
                 break
         return rows[:at_most]
 
-    def _pages(self, target: Target, wql: str) -> Iterator[Page]:
-        page = self._patiently(Enumerate(target, wql), Page, seconds=LONGEST_OPERATION)
+    def _pages(self, target: Target, wql: str, seconds: float) -> Iterator[Page]:
+        page = self._patiently(Enumerate(target, wql), Page, seconds=seconds)
         yield page
         for _ in range(MAX_PAGES):
             if not page.context:
                 return
-            page = self._patiently(Pull(target, page.context), Page, seconds=LONGEST_OPERATION)
+            page = self._patiently(Pull(target, page.context), Page, seconds=seconds)
             yield page
         self._release(target, page.context)
         raise gave_up(f"the query yields more than {MAX_PAGES} pages")
@@ -242,7 +247,7 @@ class Session(Reader):
             return self._sent_once(operation, expected, seconds=seconds)
         except Cut as cut:
             if cut.expired:
-                raise refusals.silent(self.connection) from cut
+                raise refusals.silent(self.connection, cut.why) from cut
         # Nothing of it left this end, so this is still the first time.
         try:
             return self._sent_once(operation, expected, seconds=seconds)

@@ -14,7 +14,7 @@ from converge.model.facts import EventRecord, OperatingSystemFacts
 from converge.model.query import CimInstances, Events, OperatingSystem
 from converge.windows import wql
 from converge.winrm.answering import Answered, action_refused, is_absent, refused
-from converge.winrm.exchange import Faulted
+from converge.winrm.exchange import LONGEST_OPERATION, Faulted
 from converge.winrm.services import CIMV2
 from converge.winrm.session import Reader, Session
 from converge.wsman import faults
@@ -94,7 +94,12 @@ def _events_answer(reader: Reader, query: Events) -> Answer[tuple[EventRecord, .
         columns.append("Message")
     where = wql.all_of(conditions)
     try:
-        rows = reader.query(CIMV2, wql.select(columns, "Win32_NTLogEvent", where=where), at_most=MAX_EVENTS_READ)
+        rows = reader.query(
+            CIMV2,
+            wql.select(columns, "Win32_NTLogEvent", where=where),
+            at_most=MAX_EVENTS_READ,
+            seconds=LONGEST_OPERATION,
+        )
         records = [_event(row.properties, query) for row in rows]
     except (Faulted, RemoteProtocolError) as error:
         return refused(error)
@@ -125,7 +130,7 @@ def answer_cim_instances(reader: Reader, queries: Sequence[CimInstances]) -> Ans
 def _rows_answer(reader: Reader, query: CimInstances) -> Answer[tuple[dict[str, str | None], ...]]:
     namespace = query.namespace.replace("\\", "/")
     try:
-        rows = reader.query(namespace, query.wql)
+        rows = reader.query(namespace, query.wql, seconds=LONGEST_OPERATION)
         return Found(tuple(_row(row) for row in rows))
     except Faulted as faulted:
         if is_absent(faulted.fault) or _class_is_missing(reader, namespace, query.wql, faulted):
