@@ -76,11 +76,15 @@ class JsonDocument:
 
     def host(self, result: HostResult) -> None:
         """Write one host's result at once."""
+        self.entry(result.host, result.status, host_as_json(result))
+
+    def entry(self, host: str, status: Status, content: Mapping[str, Json]) -> None:
+        """Write what there is to say of one host at once."""
         self._begin()
         comma = "," if self._statuses else ""
-        self._out.write(f"{comma}\n  {json.dumps(result.host)}: {json.dumps(host_as_json(result))}")
+        self._out.write(f"{comma}\n  {json.dumps(host)}: {json.dumps(content)}")
         self._out.flush()
-        self._statuses[result.status] += 1
+        self._statuses[status] += 1
 
     def end(self, errors: Iterable[InputProblem] = ()) -> None:
         """Close the document with the errors and the summary. Only the first call counts."""

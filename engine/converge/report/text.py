@@ -25,6 +25,7 @@ _STYLES = {
 }
 _MARK_STYLES = {"-": "red", "+": "green", " ": "dim"}
 _TROUBLE = (Status.FAILED, Status.UNDECIDED, Status.UNKNOWN)
+LONGEST_SUBJECT = 60  # characters of host names that are repeated before each error
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +82,8 @@ class TextReport:
         names = folded(group.hosts)
         many = f" ({len(group.hosts)} hosts)" if len(group.hosts) > 1 else ""
         self._sink.line(f"{names}{many}", style="bold")
+        if len(names) > LONGEST_SUBJECT:
+            names = f"{len(group.hosts)} hosts"
         if example.error is not None:
             self._problem(example.error, subject=names, indent=2, style=_STYLES[example.status])
         play = ""
