@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from converge.apply.diagnosing import diagnose
 from converge.apply.host import apply, check
 from converge.apply.options import ApplyOptions
 from converge.lab.effects import enact
@@ -14,7 +15,9 @@ from converge.lab.machine import LabMachine
 from converge.lab.rehearsal import Rehearsal
 from converge.lab.world import World
 from converge.model.change import Change, HostResult, Status
+from converge.model.diagnosis import Diagnosis
 from converge.model.facts import ServiceState
+from converge.model.machine import Observer
 from converge.model.play import Play
 from converge.store.jsonl import JsonLinesJournal, read_history
 from converge.windows import reg_file
@@ -43,15 +46,24 @@ class LabHost:
         )
 
     @property
-    def _machine(self) -> LabMachine:
+    def machine(self) -> LabMachine:
         return LabMachine(self.world, self.world.account(r"LAB\deploy"), host="host")
 
     def check(self) -> HostResult:
         """What apply would do."""
         return check(
-            self.plays, observer=self._machine, rehearse=Rehearsal, variables=self.variables,
+            self.plays, observer=self.machine, rehearse=Rehearsal, variables=self.variables,
             history=read_history(self.folder, host="host"), run="check", options=self._options,
         )  # fmt: skip
+
+    def diagnose(self, *, observer: Observer | None = None) -> dict[str, Diagnosis]:
+        """What it shows of each article, by article; `observer` in place of the machine itself."""
+        result, diagnoses = diagnose(
+            self.plays, observer=observer or self.machine, rehearse=Rehearsal, variables=self.variables,
+            history=read_history(self.folder, host="host"), run="diagnose", options=self._options,
+        )  # fmt: skip
+        assert result.error is None
+        return {item.article: item for item in diagnoses}
 
     def apply(self) -> HostResult:
         """Bring it to its desired state, with a real journal."""
@@ -59,7 +71,7 @@ class LabHost:
         journal = JsonLinesJournal(self.folder, run=f"run-{self.runs}", host="host", render=reg_file.render)
         try:
             return apply(
-                self.plays, machine=self._machine, rehearse=Rehearsal, variables=self.variables,
+                self.plays, machine=self.machine, rehearse=Rehearsal, variables=self.variables,
                 journal=journal, options=self._options,
             )  # fmt: skip
         finally:

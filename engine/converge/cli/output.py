@@ -8,7 +8,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TextIO
 
+from converge.cli.exit_codes import ExitCode, worst
 from converge.errors import UsageError
+from converge.report.sink import sink_for
 
 
 class Output:
@@ -69,6 +71,17 @@ def opened(path: str | None) -> Iterator[Output]:
             file.close()
         except OSError as error:
             output.failure = output.failure or error
+
+
+def written(out: Output, code: ExitCode) -> ExitCode:
+    """Hand on the last of the output; the exit code, worse if the output could not be written. A reader that left is none."""
+    out.flush()
+    if out.failure is None or isinstance(out.failure, BrokenPipeError):
+        return code
+    sink_for(sys.stderr).line(
+        f"The output could not be written: {out.failure.strerror or out.failure}", style="bold red"
+    )
+    return worst([code, ExitCode.USAGE])
 
 
 def _forget_stdout() -> None:

@@ -14,7 +14,7 @@ from converge.cli import bugs
 from converge.cli.exit_codes import ExitCode, code_of, worst
 from converge.cli.listing import list_hosts, list_resources
 from converge.cli.options import STATE_FOLDER, RunOptions
-from converge.cli.output import Output, opened
+from converge.cli.output import Output, opened, written
 from converge.cli.reporters import Reporter, reporter_for
 from converge.cli.selection import Selection, select
 from converge.cli.signals import stopping
@@ -44,9 +44,9 @@ def run(options: RunOptions) -> ExitCode:
         if options.list_hosts or options.list_resources:
             listing = list_hosts if options.list_hosts else list_resources
             listing(selection, out, json_wanted=options.json)
-            return _written(out, ExitCode.IN_ORDER)
+            return written(out, ExitCode.IN_ORDER)
         code = _Run(options, selection, out, run_id).go()
-        return _written(out, code)
+        return written(out, code)
 
 
 def _refuse_silence(options: RunOptions) -> None:
@@ -57,16 +57,6 @@ def _refuse_silence(options: RunOptions) -> None:
             "there is no terminal on which to ask before changing anything",
             try_="--check to only look, or --yes to apply without asking",
         )
-
-
-def _written(out: Output, code: ExitCode) -> ExitCode:
-    out.flush()
-    if out.failure is None or isinstance(out.failure, BrokenPipeError):
-        return code
-    sink_for(sys.stderr).line(
-        f"The output could not be written: {out.failure.strerror or out.failure}", style="bold red"
-    )
-    return worst([code, ExitCode.USAGE])
 
 
 class _Run:

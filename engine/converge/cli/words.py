@@ -4,6 +4,7 @@ from __future__ import annotations
 
 COMMANDS = {
     "run": ("converge.cli.run", "Bring the hosts to the desired state, or with --check show what would change."),
+    "diagnose": ("converge.cli.diagnose", "Tell which articles' problems hosts show, and the playbook to run."),
     "lab": ("converge.cli.lab", "Serve simulated Windows hosts over WinRM on loopback, and look after them."),
     "lint": ("converge.cli.lint", "Check playbooks and inventory without contacting any host."),
     "schema": ("converge.cli.schema", "Print a JSON Schema: of playbooks, inventories or results."),
@@ -11,4 +12,4 @@ COMMANDS = {
 }
 """Each command's module, whose `command` is the click command, and its line in the help."""
 
-RESERVED = frozenset({*COMMANDS, "plan", "show", "apply", "undo", "runs", "enforce", "report", "serve", "diagnose"})
+RESERVED = frozenset({*COMMANDS, "plan", "show", "apply", "undo", "runs", "enforce", "report", "serve"})

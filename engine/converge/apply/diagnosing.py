@@ -1,0 +1,98 @@
+"""Walking one host to diagnose it: the check of its plays, then its event logs for those that apply. Reads only."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+from converge.apply.host import Rehearse, check
+from converge.apply.options import ApplyOptions
+from converge.errors import HostUnreachable
+from converge.model.answer import Found, Refused
+from converge.model.change import Change, HostResult, Problem, Status
+from converge.model.diagnosis import Diagnosis, EventEvidence
+from converge.model.facts import OperatingSystemFacts
+from converge.model.journal import History
+from converge.model.machine import Observer
+from converge.model.play import EventSymptom, Play
+from converge.model.query import OperatingSystem
+from converge.plan.diagnosis import EventLooks, applies, judge
+from converge.plan.memory import Memory, gather
+
+
+def diagnose(
+    plays: Sequence[Play],
+    *,
+    observer: Observer,
+    rehearse: Rehearse,
+    variables: Mapping[str, object],
+    history: History,
+    run: str,
+    options: ApplyOptions,
+) -> tuple[HostResult, tuple[Diagnosis, ...]]:
+    """What the check found, and what that and the event logs say of each article. Raises nothing of ConvergeError."""
+    began = options.monotonic()
+    memory = Memory(observer, run=run)
+    result = check(
+        plays, observer=memory, rehearse=rehearse, variables=variables, history=history, run=run, options=options
+    )
+    diagnoses: tuple[Diagnosis, ...] = ()
+    if result.error is None:
+        try:
+            diagnoses = _judged(_by_article(plays), result.changes, memory)
+        except HostUnreachable as error:
+            result = replace(result, status=Status.UNREACHABLE, error=Problem.of(error))
+    return replace(result, round_trips=memory.round_trips, seconds=options.monotonic() - began), diagnoses
+
+
+def _by_article(plays: Sequence[Play]) -> list[tuple[Play, ...]]:
+    """The plays of each article together, in their order; a play without one stands by itself."""
+    groups: dict[tuple[str, str], list[Play]] = {}
+    for play in plays:
+        groups.setdefault((play.file, play.article or f"play {play.name}"), []).append(play)
+    return [tuple(group) for group in groups.values()]
+
+
+def _judged(groups: Sequence[tuple[Play, ...]], changes: Sequence[Change], memory: Memory) -> tuple[Diagnosis, ...]:
+    """Raises HostUnreachable."""
+    found = {group: _changes_of(group, changes) for group in groups}
+    asked = {group: _symptoms(group) if applies(found[group]) else () for group in groups}
+    evidence = _evidence([symptom for symptoms in asked.values() for symptom in symptoms], memory)
+    diagnoses = []
+    for group in groups:
+        of_group = tuple(evidence[symptom] for symptom in asked[group])
+        certainty, reason = judge(found[group], of_group)
+        dialogs = tuple(dict.fromkeys(text for play in group for text in play.symptoms.dialogs))
+        names = tuple(play.name for play in group)
+        first = group[0]
+        diagnoses.append(
+            Diagnosis(first.article, first.file, names, certainty, reason, of_group, dialogs, found[group])
+        )
+    return tuple(diagnoses)
+
+
+def _evidence(symptoms: Sequence[EventSymptom], memory: Memory) -> Mapping[EventSymptom, EventEvidence]:
+    """What the event logs say of every symptom; where the host does not tell its clock, nothing can be asked."""
+    if not symptoms:
+        return {}
+    system = memory.ask((OperatingSystem(),))[OperatingSystem()]
+    if not isinstance(system, Found) or not isinstance(system.value, OperatingSystemFacts):
+        refused = system if isinstance(system, Refused) else Refused("no-clock", "the host does not tell its time")
+        return {symptom: EventEvidence(symptom, refused=refused) for symptom in symptoms}
+    looks = EventLooks(symptoms, system.value.now, system.value.language)
+    answers = gather((looks.queries,), memory)
+    return {symptom: looks.evidence(symptom, answers) for symptom in symptoms}
+
+
+def _symptoms(group: Sequence[Play]) -> tuple[EventSymptom, ...]:
+    return tuple(dict.fromkeys(symptom for play in group for symptom in play.symptoms.events))
+
+
+def _changes_of(group: Sequence[Play], changes: Sequence[Change]) -> tuple[Change, ...]:
+    names = {play.name for play in group}
+    file = group[0].file
+    return tuple(
+        change
+        for change in changes
+        if change.play in names and (change.position is None or change.position.file == file)
+    )
