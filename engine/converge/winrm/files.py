@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import re
 from collections.abc import Collection, Iterator, Sequence
 from typing import Final
@@ -30,14 +31,13 @@ from converge.winrm.batches import batches
 from converge.winrm.exchange import Faulted, gave_up
 from converge.winrm.services import CIMV2
 from converge.winrm.session import Reader, Session
-from converge.winrm.shell import Finished
 from converge.wsman.cim import Properties
 from converge.wsman.envelopes import Target
 from converge.wsman.namespaces import wmi_uri
 
 MAX_CONTENT: Final = 1024 * 1024
 COMMAND_SECONDS: Final = 120.0
-_PIECE: Final = 4500
+_PIECE: Final = 5100
 """Bytes of content in one command line; as base64 they stay below the 8191 characters cmd takes."""
 _FILE: Final = ("FileSize", "LastModified", "Name", "Version")
 _FOLDER: Final = ("Name",)
@@ -190,18 +190,14 @@ def _method(session: Session, class_name: str, method: str, *, path: str, target
     return Performed()
 
 
-def _commanded(session: Session, line: str, *, what: str) -> Performed:
-    finished = _run(session, line, what=what)
+def _commanded(session: Session, *lines: str, what: str) -> Performed:
+    try:
+        finished = session.run(*lines, seconds=COMMAND_SECONDS)
+    except Faulted as faulted:
+        raise action_refused(what, faulted) from faulted
     if finished.exit_code:
         raise ActionRefused(f"{what} failed: {finished.complaint or f'exit code {finished.exit_code}'}")
     return Performed()
-
-
-def _run(session: Session, line: str, *, what: str) -> Finished:
-    try:
-        return session.run(line, seconds=COMMAND_SECONDS)
-    except Faulted as faulted:
-        raise action_refused(what, faulted) from faulted
 
 
 def _written(session: Session, action: WriteFile) -> Performed:
@@ -214,11 +210,12 @@ def _written(session: Session, action: WriteFile) -> Performed:
     target = command_line((action.path,))
     if not action.content:
         return _commanded(session, f"type nul >{target}", what=what)
-    encoded_path = f"{action.path}.converge-base64"
-    for line in _encoded_lines(action.content, command_line((encoded_path,))):
-        _commanded(session, line, what=what)
-    performed = _commanded(session, command_line(("certutil.exe", "-decode", encoded_path, action.path)), what=what)
-    _method(session, "CIM_DataFile", "Delete", path=encoded_path)
+    encoded = f"{action.path}.converge-base64"
+    decode = command_line(("certutil.exe", "-decode", encoded, action.path))
+    performed = _commanded(session, *_encoded_lines(action.content, command_line((encoded,))), decode, what=what)
+    # The content is there: what stays beside it does no harm.
+    with contextlib.suppress(ActionRefused):
+        _method(session, "CIM_DataFile", "Delete", path=encoded)
     return performed
 
 

@@ -223,15 +223,34 @@ class Session(Reader):
         """Call a method that changes something. Raises Faulted where the host refused it, Interrupted, HostUnreachable."""
         return self._act(Invoke(target, method, parameters or {}), Output, seconds=seconds).properties
 
-    def run(self, line: str, *, seconds: float) -> Finished:
-        """Run a command line in a shell of its own. Raises Faulted where it was not started, Interrupted, HostUnreachable."""
+    def run(self, *lines: str, seconds: float) -> Finished:
+        """Run command lines one after the other in one shell, up to the first that ends with another exit code than 0.
+
+        Each is given `seconds`. Returns the end of the last one that ran. Raises Faulted where one was not started,
+        Interrupted, HostUnreachable.
+        """
         shell = Shell(self._exchange)
         try:
-            self._again(shell.open)
-            started = self._act(shell.command(line), CommandStarted)
-            return self._finished(shell, started.command_id, seconds=seconds)
+            for line in lines:
+                finished = self._finished(shell, self._command_started(shell, line), seconds=seconds)
+                if finished.exit_code:
+                    break
+            return finished
         finally:
             shell.close()
+
+    def _command_started(self, shell: Shell, line: str) -> str:
+        reused = shell.is_open
+        self._again(shell.open)
+        try:
+            return self._act(shell.command(line), CommandStarted).command_id
+        except Faulted:
+            if not reused:
+                raise
+        # WinRM 1.1 takes one command per shell.
+        shell.close()
+        self._again(shell.open)
+        return self._act(shell.command(line), CommandStarted).command_id
 
     def _finished(self, shell: Shell, command_id: str, *, seconds: float) -> Finished:
         """The end of a command that was started: any way not to see it leaves its effect unknown."""

@@ -61,6 +61,11 @@ class Shell:
         self._exchange = exchange
         self._target: Target | None = None
 
+    @property
+    def is_open(self) -> bool:
+        """Whether it was opened and not closed since."""
+        return self._target is not None
+
     def open(self) -> None:
         """Open it. Raises Faulted where none may be opened, and as `Exchange.once`."""
         if self._target is None:
