@@ -203,3 +203,23 @@ def test_five_thousand_entries_load_in_seconds(one_play: OnePlay) -> None:
     play = one_play(body)
     assert len(play.entries) == 5000
     assert time.monotonic() - begun < 20
+
+
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize(
+    "text",
+    [
+        "- name: x\n  hosts: a\n  resources: []\n  vars:\n"
+        + "".join(f"    v{n}: '{{{{ w{n} }}}}'\n" for n in range(20_000)),
+        "- name: x\n  hosts: a\n  resources:\n" + "  - {servce: {}, a: 1}\n" * 20_000,
+        "- {}\n" * 50_000,
+        "- name: '" + "{{ x }}" * 100_000 + "'\n",
+        "- " * 100_000,
+        "# " + "x" * 2_000_000,
+    ],
+    ids=["names", "entries", "plays", "expressions", "dashes", "comment"],
+)
+def test_a_large_file_full_of_mistakes_is_told_in_bounded_time(problems_in: Problems, text: str) -> None:
+    begun = time.monotonic()
+    assert 0 < len(problems_in(text)) <= 301
+    assert time.monotonic() - begun < 30

@@ -132,6 +132,8 @@ def read_entries(node: Node | None, reader: Reader, *, tags: frozenset[str], han
         return ()
     found = []
     for item in node.items:
+        if reader.problems.full:
+            break
         draft = _read_draft(item, reader, HandlerForm if handlers else EntryForm) if isinstance(item, Table) else None
         if draft is not None:
             _check_place(draft, reader, handler=handlers)

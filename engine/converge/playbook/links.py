@@ -22,6 +22,8 @@ def check_links(play: Table, problems: Problems) -> None:
     all_names = {name for entry in entries for name, _ in _texts(entry.items.get("name"))}
     earlier: dict[str, int] = {}
     for entry in entries:
+        if problems.full:
+            break
         for name, position in _texts(entry.items.get("notify")):
             if name not in handlers:
                 hint = did_you_mean(name, handlers) or "declare it under handlers"

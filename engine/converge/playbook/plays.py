@@ -40,6 +40,8 @@ def read_plays(root: Node, *, kinds: Kinds, known_variables: Collection[str], pr
         problems.add(root.position, "the file holds no play", expected="a list of plays")
     plays = []
     for item in root.items:
+        if problems.full:
+            break
         if isinstance(item, Table):
             play = _Play(item, kinds=kinds, known_variables=known_variables, problems=problems).read()
             plays += [play] if play is not None else []

@@ -9,7 +9,9 @@ from converge.errors import InputErrors, InputProblem
 from converge.model.change import Position
 
 MAX_PROBLEMS = 300
-"""More than anybody reads: the rest is only counted."""
+"""More than anybody reads: files so wrong are not read to their end."""
+MAX_CANDIDATES = 2000
+"""Names among which the nearest spelling is looked for; among more it takes too long."""
 
 
 class Problems:
@@ -17,17 +19,19 @@ class Problems:
 
     def __init__(self) -> None:
         self._found: dict[InputProblem, None] = {}
-        self._uncounted = 0
 
     def __len__(self) -> int:
         return len(self._found)
 
+    @property
+    def full(self) -> bool:
+        """Whether nothing more is noted, so that reading on is of no use."""
+        return len(self._found) >= MAX_PROBLEMS
+
     def add(self, position: Position, message: str, *, expected: str = "", hint: str = "") -> None:
         """Note one; the same problem at the same place counts once."""
-        if len(self._found) >= MAX_PROBLEMS:
-            self._uncounted += 1
-            return
-        self._found[problem(position, message, expected=expected, hint=hint)] = None
+        if not self.full:
+            self._found[problem(position, message, expected=expected, hint=hint)] = None
 
     def extend(self, problems: Iterable[InputProblem]) -> None:
         """Note those of an error that was raised."""
@@ -39,8 +43,8 @@ class Problems:
         if not self._found:
             return
         found = sorted(self._found, key=lambda item: (item.file, item.line, item.column))
-        if self._uncounted:
-            found.append(InputProblem(found[-1].file, 0, 0, f"and {self._uncounted} more problems"))
+        if self.full:
+            found.append(InputProblem(found[-1].file, 0, 0, f"there may be more problems than these {MAX_PROBLEMS}"))
         raise InputErrors(found)
 
 
@@ -56,6 +60,9 @@ def failure(position: Position, message: str, *, expected: str = "", hint: str =
 
 def nearest(word: str, known: Iterable[str]) -> str:
     """The known word that was probably meant, or an empty text."""
+    known = list(known)
+    if len(known) > MAX_CANDIDATES:
+        return ""
     folded = {name.lower().replace("-", "_"): name for name in known}
     found = get_close_matches(word[:100].lower().replace("-", "_"), folded, n=1, cutoff=0.72)
     return folded[found[0]] if found else ""

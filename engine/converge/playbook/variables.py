@@ -138,6 +138,8 @@ class Names:
     def check(self, value: Value, *, in_loop: bool = False) -> None:
         """Note every name in a value that nothing gives a meaning to."""
         for mention, position in value.mentions():
+            if self._problems.full:
+                return
             if mention.name == "facts":
                 self._check_fact(mention, position)
             elif mention.name == "item":
