@@ -469,6 +469,7 @@ def test_a_command_whose_end_is_not_seen_may_have_happened() -> None:
         ({"endpoint": "ftp://h/wsman"}, "no WinRM address"),
         ({"endpoint": "http://deploy:secret@h:5985/wsman"}, "no WinRM address"),
         ({"endpoint": "https://h:5986/wsman", "username": ""}, "no user name"),
+        ({"endpoint": "https://h:5986/wsman", "password": Secret("")}, "no password"),
         ({"endpoint": "https://h:5986/wsman", "login": Login.CERTIFICATE}, "certificate and its key"),
         ({"endpoint": "https://h:5986/wsman", "read_timeout": 10.0}, "shorter"),
     ],

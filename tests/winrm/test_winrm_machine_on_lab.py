@@ -566,6 +566,13 @@ def test_a_search_without_a_shell_walks_and_tells_what_it_could_not_read(connect
         assert names == {(found.key, found.name) for found in expected.values}  # type: ignore[attr-defined]  # as above
 
 
+@pytest.mark.parametrize("settings", [{}, BASIC], ids=["ntlm", "basic"])
+def test_a_password_may_hold_any_character(connect: Callable[..., Pair], settings: dict[str, object]) -> None:
+    world = make_world()
+    world.accounts[fold(USER)] = Account(name=USER, password="pä ß日本'\"%")
+    assert connect(world, password="pä ß日本'\"%", **settings).found(OperatingSystem())
+
+
 def test_a_wrong_password_is_tried_once(connect: Callable[..., Pair]) -> None:
     pair = connect(password="wrong")
     for _ in range(3):

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 import requests
+from requests.auth import HTTPBasicAuth
 from requests.exceptions import ConnectionError as LineError
 from requests.exceptions import ConnectTimeout, ReadTimeout, RequestException, SSLError
 from spnego.exceptions import SpnegoError
@@ -154,6 +155,10 @@ class Carrier:
         session.trust_env = False
         session.proxies = {}
         session.headers["Accept-Encoding"] = "identity"
+        if self._connection.login is Login.BASIC:
+            # requests would send names and passwords in Latin-1; Windows reads UTF-8.
+            secret = self._connection.password.reveal().encode()
+            session.auth = HTTPBasicAuth(self._connection.username.encode(), secret)
         adapter = WatchedAdapter(line, limit=self._connection.max_answer)
         for scheme in ("http://", "https://"):
             session.mount(scheme, adapter)

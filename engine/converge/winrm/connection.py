@@ -90,6 +90,8 @@ class Connection:
                 raise UsageError(f"{self.host}: a login by certificate needs https, a certificate and its key")
         elif not self.username and self.login is not Login.KERBEROS:
             raise UsageError(f"{self.host}: no user name", try_="set ansible_user")
+        elif not self.password and self.login is not Login.KERBEROS:
+            raise UsageError(f"{self.host}: no password", try_="set ansible_password or converge_password_command")
         if self.login in (Login.BASIC, Login.CERTIFICATE) and not self.is_https and self.sealing is not Sealing.NEVER:
             raise UsageError(
                 f"{self.host}: Basic over http would send the password readable by anyone on the way",
