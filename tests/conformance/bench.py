@@ -1,0 +1,204 @@
+"""One case on one machine: check it, apply it, read the world and the journal behind it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal, Protocol
+
+from tests.conformance.case import ACCOUNT, Case
+
+from converge.apply.host import apply, check
+from converge.apply.options import ApplyOptions
+from converge.lab.endpoint.host import Host, Policy
+from converge.lab.endpoint.request_log import RequestRecord
+from converge.lab.endpoint.server import LabServer
+from converge.lab.machine import LabMachine
+from converge.lab.rehearsal import Rehearsal
+from converge.lab.world import World
+from converge.model.change import Change, HostResult
+from converge.model.journal import Journal
+from converge.model.machine import Machine, Observer
+from converge.model.play import Play
+from converge.model.secret import Secret
+from converge.store.jsonl import JsonLinesJournal, read_history
+from converge.windows import reg_file
+from converge.winrm.connection import Connection, Login, Sealing
+from converge.winrm.machine import WinRMMachine
+from converge.winrm.observer import WinRMObserver
+
+HOST = "case"
+OPEN = Policy(basic=True, allow_unencrypted=True)
+MachineName = Literal["memory", "basic", "ntlm"]
+Wrap = Callable[[Machine], Machine]
+WrapJournal = Callable[[Journal], Journal]
+
+
+class Reach(Protocol):
+    """A way to a world."""
+
+    def observer(self) -> Any:
+        """A context with an Observer."""
+
+    def machine(self) -> Any:
+        """A context with a Machine."""
+
+    @property
+    def requests(self) -> tuple[RequestRecord, ...]:
+        """What was asked over the wire since the start; nothing where there is no wire."""
+
+
+@dataclass
+class InMemory:
+    """The world itself, as its account meets it."""
+
+    world: World
+
+    @contextmanager
+    def observer(self) -> Iterator[Observer]:
+        """A machine of which only the asking is used."""
+        yield LabMachine(self.world, self.world.account(ACCOUNT), host=HOST)
+
+    @contextmanager
+    def machine(self) -> Iterator[Machine]:
+        """A machine."""
+        yield LabMachine(self.world, self.world.account(ACCOUNT), host=HOST)
+
+    @property
+    def requests(self) -> tuple[RequestRecord, ...]:
+        """None."""
+        return ()
+
+
+@dataclass
+class OverWinRM:
+    """The same world behind an endpoint on loopback."""
+
+    host: Host
+    connection: Connection
+
+    @classmethod
+    def to(cls, world: World, *, server: LabServer, login: MachineName) -> OverWinRM:
+        """Serve a world and connect to it with Basic, or with NTLM and sealed messages."""
+        host = Host(HOST, world, policy=OPEN)
+        (endpoint,) = server.start([host])
+        account = world.account(ACCOUNT)
+        assert account is not None
+        basic = login == "basic"
+        connection = Connection(
+            HOST,
+            endpoint.url,
+            username=account.name,
+            password=Secret(account.password),
+            login=Login.BASIC if basic else Login.NEGOTIATE,
+            sealing=Sealing.NEVER if basic else Sealing.AUTO,
+        )
+        return cls(host, connection)
+
+    @contextmanager
+    def observer(self) -> Iterator[Observer]:
+        """An observer, closed at the end."""
+        observer = WinRMObserver(self.connection)
+        try:
+            yield observer
+        finally:
+            observer.close()
+
+    @contextmanager
+    def machine(self) -> Iterator[Machine]:
+        """A machine, closed at the end."""
+        machine = WinRMMachine(self.connection)
+        try:
+            yield machine
+        finally:
+            machine.close()
+
+    @property
+    def requests(self) -> tuple[RequestRecord, ...]:
+        """The endpoint's log."""
+        return self.host.log.records
+
+
+@dataclass
+class Bench:
+    """A case made ready. Time is the world's: waiting moves its clock, and nothing else does."""
+
+    case: Case
+    world: World
+    reach: Reach
+    folder: Path
+    plays: tuple[Play, ...]
+    runs: list[str] = field(default_factory=list)
+
+    def options(self, **given: Any) -> ApplyOptions:
+        """Everything allowed unless told otherwise."""
+        allowed: dict[str, Any] = {"accept_no_way_back": True, "allow_reboot": True, **given}
+        return ApplyOptions(sleep=self.world.clock.advance, monotonic=lambda: self.world.now().timestamp(), **allowed)
+
+    def next_run(self) -> str:
+        """A new run's id, later than those before it."""
+        self.runs.append(f"2026-11-20T2201{len(self.runs):02}Z-0000")
+        return self.runs[-1]
+
+    def check(self, *, run: str = "", **given: Any) -> HostResult:
+        """What apply would do."""
+        with self.reach.observer() as observer:
+            return check(
+                self.plays,
+                observer=observer,
+                rehearse=Rehearsal,
+                variables={},
+                history=read_history(self.folder, host=HOST),
+                run=run or self.next_run(),
+                options=self.options(**given),
+            )
+
+    def apply(
+        self, *, wrap: Wrap = lambda machine: machine, journal: WrapJournal = lambda journal: journal, **given: Any
+    ) -> HostResult:
+        """Bring about what the case declares."""
+        kept = JsonLinesJournal(self.folder, run=self.next_run(), host=HOST, render=reg_file.render)
+        try:
+            with self.reach.machine() as machine:
+                return apply(
+                    self.plays,
+                    machine=wrap(machine),
+                    rehearse=Rehearsal,
+                    variables={},
+                    journal=journal(kept),
+                    options=self.options(**given),
+                )
+        finally:
+            kept.close()
+
+    def journal(self, run: str = "") -> list[dict[str, Any]]:
+        """The lines of a run's journal, of the last by default."""
+        path = self.folder / "runs" / (run or self.runs[-1]) / f"{HOST}.jsonl"
+        if not path.exists():
+            return []
+        return [json.loads(line) for line in path.read_text(encoding="ascii").splitlines()]
+
+    def done(self, run: str = "") -> list[Mapping[str, Any]]:
+        """The actions that a run sent, as journaled."""
+        return [line["action"] for line in self.journal(run) if line["event"] == "ActionIntended"]
+
+    def state(self) -> Any:
+        """Everything there is in the world, save time itself."""
+        told = self.world.to_json()
+        del told["clock"]
+        return told
+
+
+def shown(change: Change) -> dict[str, Any]:
+    """What of a change must be the same in check and apply."""
+    return {
+        "address": change.address,
+        "key": dict(change.key),
+        "before": change.before,
+        "after": change.after,
+        "actions": [dict(action) for action in change.actions],
+        "steps": [shown(step) for step in change.steps],
+    }

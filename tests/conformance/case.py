@@ -1,0 +1,124 @@
+"""The cases: each a world, what a playbook declares for it, the drift expected, and facts that hold in the world afterwards.
+
+They are written in `cases/KIND.yml`, a list of mappings; see test_conformance.py for their form.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, fields
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from ruamel.yaml import YAML
+
+import converge.resources  # noqa: F401  # makes the kinds known
+from converge.lab.effects import enact
+from converge.lab.image import load_image
+from converge.lab.specs import Effects, Quirks
+from converge.lab.world import World
+from converge.model.play import Play
+from converge.model.resource import KINDS
+from converge.playbook import load
+
+FOLDER = Path(__file__).parent
+ACCOUNT = r"CASE\deploy"
+
+
+@dataclass(frozen=True)
+class Case:
+    """One case. `drift` is what check shows, one mapping per resource in order; `ends` the statuses of apply where they differ."""
+
+    title: str
+    file: str
+    drift: list[dict[str, Any]]
+    entry: dict[str, Any] | None = None
+    resources: list[dict[str, Any]] = field(default_factory=list)
+    handlers: list[dict[str, Any]] = field(default_factory=list)
+    image: str = "windows-2003"
+    world: dict[str, Any] = field(default_factory=dict)
+    quirks: dict[str, Any] = field(default_factory=dict)
+    denies: list[str] = field(default_factory=list)
+    ends: list[str] = field(default_factory=list)
+    holds: dict[str, Any] = field(default_factory=dict)
+    wrong: str = ""  # what the words of a failure must hold
+    again: str = ""  # the host's status when it is applied once more; by default as it ended, or ok for changed
+    person: str = ""  # who settles it after a crash or a broken line: `settle` for what only a person can tell
+
+    @property
+    def entries(self) -> list[dict[str, Any]]:
+        """The entries of the play."""
+        return [self.entry] if self.entry else self.resources
+
+    @property
+    def kinds(self) -> set[str]:
+        """Every kind that takes part."""
+        steps = [step for entry in self.entries for step in entry.get("procedure", {}).get("steps", ())]
+        return {key for entry in [*self.entries, *self.handlers, *steps] for key in entry if key in KINDS}
+
+    @property
+    def statuses(self) -> list[str]:
+        """The statuses after apply."""
+        return self.ends or [item["status"] for item in self.drift]
+
+    @property
+    def status_again(self) -> str:
+        """The host's status when it is applied once more."""
+        stays = [status for status in ("failed", "undecided") if status in self.statuses]
+        return self.again or (stays[0] if stays else "ok")
+
+    @property
+    def changes(self) -> bool:
+        """Whether something would be done."""
+        return any(item.get("actions") for item in self.drift)
+
+    @property
+    def ends_well(self) -> bool:
+        """Whether apply brings about everything that is declared."""
+        return set(self.statuses) <= {"ok", "changed", "skipped"}
+
+    def make_world(self) -> World:
+        """The world before anything is done; its clock stands still."""
+        world = _base(self.image)
+        enact(world, Effects.model_validate(self.world))
+        world.quirks = Quirks.model_validate(self.quirks)
+        account = world.accounts[ACCOUNT.upper()]
+        account.denies = tuple(self.denies)
+        world.clock.freeze(world.now())
+        return world
+
+    def plays(self, folder: Path) -> tuple[Play, ...]:
+        """Its plays, loaded from a playbook as users write it."""
+        entries = [{"name": f"entry {number}", **entry} for number, entry in enumerate(self.entries)]
+        play = {"name": "the case", "hosts": "all", "resources": entries, "handlers": self.handlers}
+        path = folder / "case.yml"
+        with path.open("w", encoding="utf-8") as stream:
+            YAML(typ="safe").dump([play], stream)
+        return load([path], kinds=KINDS)
+
+
+def _base(image: str) -> World:
+    """A new world of an image. Making one from the file takes longer than copying it."""
+    return World.from_json(copy.deepcopy(_kept(image)))
+
+
+@lru_cache
+def _kept(image: str) -> Mapping[str, Any]:
+    return load_image(image, folder=FOLDER / "worlds").to_json()
+
+
+@lru_cache
+def all_cases() -> tuple[Case, ...]:
+    """Every case of every file."""
+    return tuple(_read())
+
+
+def _read() -> Iterator[Case]:
+    known = {item.name for item in fields(Case)}
+    for path in sorted((FOLDER / "cases").glob("*.yml")):
+        for raw in YAML(typ="safe").load(path.read_text(encoding="utf-8")):
+            unknown = set(raw) - known
+            assert not unknown, f"{path.name}: {raw.get('title')}: unknown {unknown}"
+            yield Case(file=path.stem, **raw)
