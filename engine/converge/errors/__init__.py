@@ -4,6 +4,8 @@ ConvergeError                what went wrong, why, and what to do about it
 ├── InputErrors              what the user wrote is wrong; holds every problem found, each with its position (exit 1)
 ├── UsageError               options or arguments that make no sense together (exit 1)
 ├── JournalUnavailable       nothing can be written down, so nothing may be done
+│   └── LeaseLost            another run has taken the host over: nothing more may be done to it
+├── Held                     another run is at work on this host
 ├── HostUnreachable          no conversation with this host
 │   ├── LoginRefused         the host does not accept the account or its password
 │   ├── LoginNotTried        held back so as not to lock the account
@@ -91,6 +93,18 @@ class JournalUnavailable(ConvergeError):
     """The journal cannot be written: nothing may be done that it could not tell of."""
 
     code = "journal-unavailable"
+
+
+class LeaseLost(JournalUnavailable):
+    """The lease on a host ran out and another run took it over: nothing more may be done to the host."""
+
+    code = "lease-lost"
+
+
+class Held(ConvergeError):
+    """Another run holds the lease of this host."""
+
+    code = "held"
 
 
 class HostUnreachable(ConvergeError):

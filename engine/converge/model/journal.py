@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Literal, Protocol
 
 from converge.model.change import Json
 from converge.model.facts import KeyContents, NamedValue
 from converge.model.registry import RegistryPath
+from converge.model.secret import Secret
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +33,11 @@ class BackupKept:
 
 @dataclass(frozen=True, slots=True)
 class ChangeBegun:
-    """One resource is about to be changed. `declared` holds the kind's fields, so that the change can be taken back later."""
+    """One resource is about to be changed. `declared` holds the kind's fields, so that the change can be taken back later.
+
+    Of a sensitive change the states are digests and `declared` is empty; `confidential` then holds all three as JSON
+    (`before`, `after`, `declared`), to be kept encrypted or not at all.
+    """
 
     change: int
     address: str
@@ -44,6 +49,7 @@ class ChangeBegun:
     after: Json
     way_back: str
     declared: Mapping[str, Json]
+    confidential: Secret | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,8 +187,13 @@ JournalEvent = (
 
 
 def event_as_json(event: JournalEvent) -> dict[str, Json]:
-    """One line of the journal: the event's name and its fields."""
-    return {"event": type(event).__name__, **asdict(event)}
+    """One line of the journal: the event's name and its fields, without what is confidential."""
+    if isinstance(event, ChangeBegun):
+        line = asdict(replace(event, confidential=None))
+        line["confidential"] = event.confidential is not None
+    else:
+        line = asdict(event)
+    return {"event": type(event).__name__, **line}
 
 
 @dataclass(frozen=True, slots=True)

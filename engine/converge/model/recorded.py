@@ -1,0 +1,79 @@
+"""What is remembered of runs that are over: who ran them, what became of each host, each change with its actions."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+from converge.model.change import Json
+
+Outcome = Literal["done", "not-done", "refused", "unknown"]
+
+
+@dataclass(frozen=True, slots=True)
+class RunRecord:
+    """One run. Times are ISO 8601 in UTC; `ended` and `exit_code` are None while it goes on, and for ever if it was killed.
+
+    `hosts` counts the hosts of each status.
+    """
+
+    run: str
+    started: str
+    ended: str | None
+    mode: str
+    playbooks: tuple[str, ...]
+    user: str
+    version: str
+    exit_code: int | None
+    hosts: Mapping[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class HostRecord:
+    """What became of one host in a run: its status, its error in words, and the resources that were not in order."""
+
+    host: str
+    status: str
+    seconds: float
+    error: Mapping[str, str] | None
+    resources: tuple[Mapping[str, Json], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class RecordedAction:
+    """One action as it was written down before it was sent, and what is known of it now."""
+
+    number: int
+    action: Mapping[str, Json]
+    outcome: Outcome
+    code: str = ""
+    text: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class RecordedChange:
+    """One change of one host in a run, in the order of `number`.
+
+    `status` is None where the run was broken off during the change. `kept` says whether `before`, `after` and `declared` are
+    what was there: of a sensitive change they are digests unless it was kept encrypted and was opened.
+    """
+
+    run: str
+    host: str
+    number: int
+    address: str
+    kind: str
+    key: Mapping[str, Json]
+    name: str
+    play: str
+    way_back: str
+    before: Json = field(repr=False)
+    after: Json = field(repr=False)
+    declared: Mapping[str, Json] = field(repr=False)
+    status: str | None = None
+    found: Json = field(default=None, repr=False)
+    text: str = ""
+    actions: tuple[RecordedAction, ...] = ()
+    sensitive: bool = False
+    kept: bool = True

@@ -1,0 +1,174 @@
+"""The database behind the store: SQLite in a file of its own, or PostgreSQL. Knows transactions, durability and errors, no tables."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
+from pathlib import Path
+from urllib.parse import quote
+
+from sqlalchemy import URL, Connection, Engine, create_engine, event, func, select
+from sqlalchemy.exc import ArgumentError, SQLAlchemyError
+from sqlalchemy.pool import QueuePool
+
+from converge.errors import JournalUnavailable, UsageError
+from converge.store import durable
+
+PATIENCE = 30.0  # seconds to wait for another process that is writing
+CONNECTIONS = 5  # of one process; threads wait for one another
+_WRITES = "converge_writes"
+
+
+class Database:
+    """Transactions on one database, from many threads. Every error of it is JournalUnavailable, with what can be done."""
+
+    def __init__(self, engine: Engine, *, name: str, is_shared: bool, clock: Callable[[], float] = time.time) -> None:
+        self._engine = engine
+        self._clock = clock
+        self.name = name
+        self.is_shared = is_shared
+        # SQLite has one writer at a time: waiting in line here is fairer than polling the file's lock.
+        self._turn = nullcontext() if is_shared else threading.Lock()
+
+    @contextmanager
+    def reading(self) -> Iterator[Connection]:
+        """One consistent look. Raises JournalUnavailable."""
+        with self._told(), self._engine.connect() as connection:
+            yield connection
+
+    @contextmanager
+    def writing(self) -> Iterator[Connection]:
+        """One transaction: on the disk when this block has ended, undone when it raises. Raises JournalUnavailable."""
+        with self._told(), self._turn, self._engine.connect() as plain:
+            connection = plain.execution_options(**{_WRITES: True})
+            with connection.begin():
+                yield connection
+
+    def now(self, connection: Connection) -> float:
+        """Seconds since 1970 by the clock that everybody who shares this database goes by."""
+        if not self.is_shared:
+            return self._clock()
+        return float(connection.execute(select(func.extract("epoch", func.clock_timestamp()))).scalar_one())
+
+    def close(self) -> None:
+        """Let go of every connection."""
+        self._engine.dispose()
+
+    @contextmanager
+    def _told(self) -> Iterator[None]:
+        try:
+            yield
+        except SQLAlchemyError as error:
+            raise unavailable(self.name, _words(error)) from error
+        except (OSError, sqlite3.Error, UnicodeEncodeError) as error:
+            raise unavailable(self.name, str(error)) from error
+
+
+def open_sqlite(path: Path, *, read_only: bool = False, clock: Callable[[], float] = time.time) -> Database:
+    """The database in this file, made if it is not there and may be. Raises JournalUnavailable."""
+    try:
+        if not read_only:
+            durable.make_folder(path.parent)
+            _make_private(path)
+    except OSError as error:
+        raise unavailable(str(path), error.strerror or str(error)) from error
+    address = f"file:{quote(str(path.absolute()))}?mode={'ro' if read_only else 'rw'}"
+    if read_only and not os.access(path.parent, os.W_OK) and not path.with_name(path.name + "-wal").exists():
+        # Without a writable folder SQLite cannot share memory with writers; without a log there are none to miss.
+        address += "&immutable=1"
+
+    def connect() -> sqlite3.Connection:
+        connection = sqlite3.connect(address, uri=True, timeout=PATIENCE, isolation_level=None, check_same_thread=False)
+        try:
+            if not read_only:
+                _log_ahead(connection)
+            connection.execute("PRAGMA synchronous=FULL")
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
+    engine = create_engine(
+        "sqlite://", creator=connect, poolclass=QueuePool, pool_size=CONNECTIONS, max_overflow=0,
+        pool_timeout=4 * PATIENCE, hide_parameters=True,
+    )  # fmt: skip
+
+    @event.listens_for(engine, "begin")
+    def begin(connection: Connection) -> None:
+        writes = connection.get_execution_options().get(_WRITES, False)
+        connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+
+    return Database(engine, name=str(path), is_shared=False, clock=clock)
+
+
+def open_postgresql(url: URL) -> Database:
+    """The database at this URL. Raises JournalUnavailable and UsageError."""
+    name = url.set(drivername="postgresql").render_as_string(hide_password=True)
+    try:
+        engine = create_engine(
+            url.set(drivername="postgresql+psycopg"), pool_size=CONNECTIONS, max_overflow=0, pool_pre_ping=True,
+            pool_timeout=4 * PATIENCE, hide_parameters=True, connect_args={"connect_timeout": 10},
+        )  # fmt: skip
+    except ImportError as error:
+        raise UsageError(
+            "PostgreSQL needs psycopg, which is not installed", try_="pip install 'converge[postgres]'"
+        ) from error
+    except (ArgumentError, TypeError, ValueError) as error:
+        raise UsageError(f"the store {name} is no URL of PostgreSQL", try_="postgresql://USER@HOST/DATABASE") from error
+
+    @event.listens_for(engine, "connect")
+    def connect(connection: object, _record: object) -> None:
+        # A server may be set to answer before its disk has; what is journaled must not be lost with its power.
+        with connection.cursor() as cursor:  # type: ignore[attr-defined]  # a connection of psycopg
+            cursor.execute("SET synchronous_commit = on")
+            cursor.execute(f"SET lock_timeout = '{PATIENCE:.0f}s'")
+            cursor.execute(f"SET statement_timeout = '{4 * PATIENCE:.0f}s'")
+        connection.commit()  # type: ignore[attr-defined]
+
+    return Database(engine, name=name, is_shared=True)
+
+
+def unavailable(name: str, words: str) -> JournalUnavailable:
+    """The error for a store that does not work, with what can be done about it."""
+    if any(sign in words for sign in ("not a database", "malformed", "disk image", "no such table", "no such column")):
+        return JournalUnavailable(
+            f"the store {name} is damaged: {words}",
+            why="What earlier runs left open on the hosts cannot be told.",
+            try_="put back a copy of it; or look at the hosts, then move it away with its -wal and -shm files",
+            code="store-damaged",
+        )
+    return JournalUnavailable(
+        f"the store {name} cannot be used: {words}",
+        why="Nothing is done to a host that could not be told of afterwards.",
+        try_="make it reachable and writable for this account, with space left on its disk",
+    )
+
+
+def _make_private(path: Path) -> None:
+    try:
+        os.close(durable.create(path))
+    except FileExistsError:
+        if not path.is_file():
+            raise
+
+
+def _log_ahead(connection: sqlite3.Connection) -> None:
+    """Switch to the write-ahead log. Whoever else opens a new file at this moment is waited for: SQLite does not."""
+    deadline = time.monotonic() + PATIENCE
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode=WAL")
+            return
+        except sqlite3.OperationalError as error:
+            if "locked" not in str(error) or time.monotonic() >= deadline:
+                raise
+            time.sleep(0.05)
+
+
+def _words(error: SQLAlchemyError) -> str:
+    cause = getattr(error, "orig", None) or error.__cause__ or error
+    return " ".join(str(cause).split())

@@ -1,0 +1,110 @@
+"""The runs that are remembered: writing a new one down, listing them, showing one, forgetting old ones."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from datetime import datetime
+
+from sqlalchemy import Row as DatabaseRow
+from sqlalchemy import func, select
+
+from converge.model.recorded import HostRecord, RecordedChange, RunRecord
+from converge.store import recording, retention
+from converge.store.changes import Opener, changes_of
+from converge.store.database import Database
+from converge.store.journal import rows_of
+from converge.store.tables import HOST_RESULTS, HOST_STATE, JOURNAL, RUNS
+
+PAGE = 200
+
+
+class Runs:
+    """Run records. Every method may raise JournalUnavailable."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def begin(self, run: str, *, mode: str, playbooks: Sequence[str], user: str, version: str) -> recording.Recording:
+        """Write down that a run begins; what becomes of it is told to the recording."""
+        return recording.begin(self._database, run=run, mode=mode, playbooks=playbooks, user=user, version=version)
+
+    def newest_first(self, *, limit: int | None = None) -> Iterator[RunRecord]:
+        """Every run, or the newest `limit`."""
+        before: str | None = None
+        left = limit
+        while left is None or left > 0:
+            size = PAGE if left is None else min(PAGE, left)
+            wanted = select(RUNS).order_by(RUNS.c.run.desc()).limit(size)
+            if before is not None:
+                wanted = wanted.where(RUNS.c.run < before)
+            with self._database.reading() as connection:
+                rows = connection.execute(wanted).all()
+            yield from (_run_record(row) for row in rows)
+            if len(rows) < size:
+                return
+            before = rows[-1].run
+            left = None if left is None else left - size
+
+    def get(self, run: str) -> RunRecord | None:
+        """One run by its id."""
+        with self._database.reading() as connection:
+            row = connection.execute(select(RUNS).where(RUNS.c.run == run)).first()
+        return None if row is None else _run_record(row)
+
+    def hosts(self, run: str) -> Iterator[HostRecord]:
+        """The hosts of a run in the order of their names: those with something to tell, and those last seen in order by it."""
+        after = ""
+        while True:
+            wanted = select(HOST_RESULTS).where((HOST_RESULTS.c.run == run) & (HOST_RESULTS.c.host > after))
+            with self._database.reading() as connection:
+                rows = connection.execute(wanted.order_by(HOST_RESULTS.c.host).limit(PAGE)).all()
+            yield from (_host_record(row) for row in rows)
+            if len(rows) < PAGE:
+                return
+            after = rows[-1].host
+
+    def hosts_unchanged(self, run: str) -> int:
+        """How many hosts this run was the last to see, and found as they were before."""
+        told = select(HOST_RESULTS.c.host).where(HOST_RESULTS.c.run == run)
+        unchanged = (HOST_STATE.c.run == run) & HOST_STATE.c.host.not_in(told)
+        with self._database.reading() as connection:
+            return connection.execute(select(func.count()).select_from(HOST_STATE).where(unchanged)).scalar_one()
+
+    def journaled_hosts(self, run: str) -> tuple[str, ...]:
+        """The hosts that a run may have changed, by name."""
+        wanted = select(JOURNAL.c.host).where(JOURNAL.c.run == run).distinct().order_by(JOURNAL.c.host)
+        with self._database.reading() as connection:
+            return tuple(connection.execute(wanted).scalars())
+
+    def changes(self, run: str, host: str, *, opener: Opener | None = None) -> tuple[RecordedChange, ...]:
+        """The changes of a host in a run, oldest first, with what is known of each action by now.
+
+        With an `opener` (`Store.sealing`) sensitive states are opened; else they are the digests that may be shown.
+        """
+        first = select(func.min(JOURNAL.c.number)).where((JOURNAL.c.run == run) & (JOURNAL.c.host == host))
+        with self._database.reading() as connection:
+            number = connection.execute(first).scalar()
+            if number is None:
+                return ()
+            return changes_of(run, host, rows=rows_of(connection, host, after=number - 1), opener=opener)
+
+    def prune_older_than(self, moment: datetime) -> int:
+        """Forget runs begun before a moment (aware); how many. A run with open ends is kept."""
+        return retention.prune(self._database, older_than=moment)
+
+    def keep_newest(self, count: int) -> int:
+        """Forget all but the newest runs; how many. A run with open ends is kept."""
+        return retention.prune(self._database, keep=count)
+
+
+def _run_record(row: DatabaseRow[tuple[object, ...]]) -> RunRecord:
+    return RunRecord(
+        row.run, row.started, row.ended, row.mode, tuple(json.loads(row.playbooks)), row.username, row.version,
+        row.exit_code, json.loads(row.hosts),
+    )  # fmt: skip
+
+
+def _host_record(row: DatabaseRow[tuple[object, ...]]) -> HostRecord:
+    error = json.loads(row.error) if row.error else None
+    return HostRecord(row.host, row.status, row.seconds, error, tuple(json.loads(row.resources)))

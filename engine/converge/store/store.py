@@ -1,0 +1,171 @@
+"""The store: everything that is remembered between runs, in one database. What the other rooms are given."""
+
+from __future__ import annotations
+
+import getpass
+import os
+import secrets
+import socket
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from sqlalchemy import make_url, select, text
+from sqlalchemy.exc import ArgumentError
+
+from converge.errors import UsageError
+from converge.model.journal import History, RegistrySnapshot
+from converge.model.secret import Secret
+from converge.store import migrations
+from converge.store.database import Database, open_postgresql, open_sqlite
+from converge.store.journal import Keeping, StoredJournal, hosts_left_open, read_history, verify_chain
+from converge.store.leases import TERM, Lease, Leases
+from converge.store.places import StoredPlaces
+from converge.store.plans import AppliedPlans
+from converge.store.runs import Runs
+from converge.store.sealing import Sealing
+from converge.store.tables import SETTINGS
+
+FILE_NAME = "converge.db"
+_NEW_SETTING = text("INSERT INTO settings (name, value) VALUES (:name, :value) ON CONFLICT (name) DO NOTHING")
+
+
+@dataclass(frozen=True, slots=True)
+class Where:
+    """Where a store is: `url` of PostgreSQL, or empty for a file in the state folder; `folder` also holds the .reg files.
+
+    `key` is the text of CONVERGE_JOURNAL_KEY; `term` the seconds of a lease.
+    """
+
+    folder: Path
+    url: str = ""
+    key: Secret | None = None
+    read_only: bool = False
+    term: float = TERM
+
+
+class Store:
+    """An open store. Close it, or use it in a `with`."""
+
+    def __init__(self, database: Database, where: Where) -> None:
+        self._database = database
+        self._where = where
+        self.runs = Runs(database)
+        self.plans = AppliedPlans(database)
+        self.places = StoredPlaces(database)
+        self.leases = Leases(
+            database, owner=_owner(), beacons=None if database.is_shared else where.folder / "leases", term=where.term
+        )
+
+    @classmethod
+    def open(cls, where: Where) -> Self:
+        """Open it, make it where there is none, bring its schema up to date. Raises JournalUnavailable and UsageError."""
+        database = _database(where)
+        try:
+            if where.read_only:
+                migrations.require_present(database)
+            else:
+                migrations.migrate(database)
+        except BaseException:
+            database.close()
+            raise
+        return cls(database, where)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Let go of it."""
+        self.leases.close()
+        self._database.close()
+
+    @property
+    def name(self) -> str:
+        """The store as people are told of it: a path, or a URL without its password."""
+        return self._database.name
+
+    @property
+    def is_shared(self) -> bool:
+        """Whether leases bind every machine that uses it; those of a file bind one state folder."""
+        return self._database.is_shared
+
+    @property
+    def keeps_secrets(self) -> bool:
+        """Whether sensitive values are kept, encrypted."""
+        return self._where.key is not None
+
+    def journal(self, lease: Lease, *, render: Callable[[RegistrySnapshot], bytes]) -> StoredJournal:
+        """The journal of the leased host; `render` makes the text of a .reg file."""
+        return StoredJournal(self._database, lease, keeping=Keeping(self._where.folder, render, self.sealing))
+
+    def history(self, host: str) -> History:
+        """What is open on a host. Raises JournalUnavailable."""
+        return read_history(self._database, host)
+
+    def left_open(self) -> dict[str, History]:
+        """Every host on which something is open, and what. Raises JournalUnavailable."""
+        return hosts_left_open(self._database)
+
+    def verify(self, host: str) -> int:
+        """Look through the whole journal of a host; how many rows it has. Raises JournalUnavailable where one does not fit."""
+        return verify_chain(self._database, host)
+
+    @cached_property
+    def sealing(self) -> Sealing | None:
+        """Seals and opens sensitive values; None without a key."""
+        if self._where.key is None:
+            return None
+        return Sealing(self._where.key, salt=self._setting("journal key salt"))
+
+    @cached_property
+    def signing_key(self) -> bytes:
+        """32 random bytes, made once for this store: what saved plans are signed with. Raises JournalUnavailable."""
+        return self._setting("signing key")
+
+    def _setting(self, name: str) -> bytes:
+        wanted = select(SETTINGS.c.value).where(SETTINGS.c.name == name)
+        with self._database.reading() as connection:
+            value = connection.execute(wanted).scalar()
+        if value is None:
+            with self._database.writing() as connection:
+                connection.execute(_NEW_SETTING, {"name": name, "value": secrets.token_hex(32)})
+                value = connection.execute(wanted).scalar_one()
+        return bytes.fromhex(value)
+
+
+def _database(where: Where) -> Database:
+    if not where.url:
+        return open_sqlite(where.folder / FILE_NAME, read_only=where.read_only)
+    try:
+        url = make_url(where.url)
+    except ArgumentError:
+        raise _not_understood() from None  # the URL may hold a password: it is not quoted
+    kind = url.get_backend_name() if url.drivername else ""
+    if kind == "sqlite" and url.database:
+        return open_sqlite(Path(url.database), read_only=where.read_only)
+    if url.drivername in ("postgresql", "postgres", "postgresql+psycopg"):
+        return open_postgresql(url)
+    raise _not_understood()
+
+
+def _not_understood() -> UsageError:
+    return UsageError(
+        "--store is no store: it must be a URL of PostgreSQL or of a SQLite file",
+        try_="--store postgresql://USER@HOST/DATABASE, or --store sqlite:///FILE, or none for .converge/converge.db",
+    )
+
+
+def _owner() -> str:
+    try:
+        user = getpass.getuser()
+    except (KeyError, OSError):
+        user = f"uid {os.getuid()}"
+    return f"{user}@{socket.gethostname()} pid {os.getpid()}"
