@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
@@ -20,12 +21,15 @@ from converge.errors import (
     Unforetold,
 )
 from converge.model.answer import Answers
-from converge.model.change import Change, Problem, Status, WayBack
+from converge.model.change import Change, Json, Problem, Status, WayBack
 from converge.model.journal import ActionSettled, ChangeBegun, ChangeEnded, OpenAction
 from converge.model.query import AnyQuery
 from converge.model.resource import Resource, State
+from converge.model.secret import Secret
 from converge.plan.decision import Decision, Label, decide, shown, with_outcome
 from converge.plan.memory import gather
+
+_NOT_KEPT = "its values are sensitive, and without CONVERGE_JOURNAL_KEY they are not kept"
 
 
 @runtime_checkable
@@ -84,7 +88,7 @@ class Carrier:
             answers = self.look(resource)
         except ResourceError as error:
             return shown(resource, Decision(Status.FAILED, reason=error.what, error=Problem.of(error)), label)
-        decision = decide(resource, answers)
+        decision = self._as_kept(decide(resource, answers), label)
         change = shown(resource, decision, label)
         self._settle_earlier(resource, decision)
         if decision.status is not Status.CHANGED:
@@ -101,6 +105,12 @@ class Carrier:
                 return settled
         return self._perform(resource, decision, change, label, answers)
 
+    def _as_kept(self, decision: Decision, label: Label) -> Decision:
+        """A sensitive change that cannot be written down can be taken back by nobody, and the plan says so."""
+        if not label.sensitive or decision.status is not Status.CHANGED or self.performer.options.keeps_secrets:
+            return decision
+        return replace(decision, way_back=WayBack("none", _NOT_KEPT, must_accept=decision.before is not None))
+
     def _perform(
         self, resource: Resource, decision: Decision, change: Change, label: Label, answers: Answers
     ) -> Change:
@@ -114,21 +124,27 @@ class Carrier:
             for action in decision.actions:
                 performer.perform(action, change=number, address=change.address, sensitive=label.sensitive)
             if not performer.rehearsing:
-                self._await_reached(resource)
+                self._await_reached(resource, label)
         except Interrupted as error:
-            return self._after_interruption(resource, change, error, number)
+            return self._after_interruption(resource, change, error, number, label)
         except StoppedError:
             self._end(number, Status.UNKNOWN, None, "stopped between two actions")
             raise
         except (ActionRefused, ResourceError, Undecided) as error:
             problem = self._explained(resource, error, since)
+            if label.sensitive:
+                problem = replace(problem, why="")  # the output of a program may quote what it was given
             self._end(number, Status.FAILED, None, problem.what)
             return with_outcome(change, Status.FAILED, error=problem)
         self._end(number, Status.CHANGED, change.after)
         return self._with_gaps(resource, change, answers)
 
     def _begin(self, number: int, resource: Resource, decision: Decision, change: Change, label: Label) -> None:
-        declared = {} if label.sensitive else resource.model_dump(mode="json")
+        declared = resource.model_dump(mode="json")
+        confidential = None
+        if label.sensitive:
+            states = {"before": _json(decision.before), "after": _json(decision.after), "declared": declared}
+            declared, confidential = {}, Secret(json.dumps(states))
         self.performer.journal.write(
             ChangeBegun(
                 number,
@@ -141,26 +157,27 @@ class Carrier:
                 change.after,
                 str(decision.way_back),
                 declared,
+                confidential,
             )
         )
 
     def _end(self, number: int, status: Status, found: object, text: str = "") -> None:
         self.performer.journal.write(ChangeEnded(number, status.value, found, text))
 
-    def _await_reached(self, resource: Resource) -> None:
+    def _await_reached(self, resource: Resource, label: Label) -> None:
         """Look again until it is reached and has lasted. Raises NotConverged, ResourceError, Undecided."""
         options = self.performer.options
         deadline = options.monotonic() + resource.settles_within.total_seconds()
         while not resource.is_reached(self._fresh(resource)):
             if options.monotonic() >= deadline:
-                raise NotConverged(self._difference(resource))
+                raise NotConverged(self._difference(resource, label))
             options.sleep(POLL)
         lasts = resource.lasts.total_seconds() if isinstance(resource, Lasting) else 0.0
         if lasts > 0:
             options.sleep(lasts)
             if not resource.is_reached(self._fresh(resource)):
                 raise NotConverged(
-                    f"it was reached, and {lasts:g} s later no longer held: {self._difference(resource)}"
+                    f"it was reached, and {lasts:g} s later no longer held: {self._difference(resource, label)}"
                 )
 
     def _fresh(self, resource: Resource) -> Answers:
@@ -168,12 +185,16 @@ class Carrier:
         memory.forget_these(resource.queries(memory.answers))
         return self.look(resource)
 
-    def _difference(self, resource: Resource) -> str:
+    def _difference(self, resource: Resource, label: Label) -> str:
+        if label.sensitive:
+            return "looking again shows another state"
         answers = self.performer.memory.answers
         actual = resource.actual_state(answers)
         return f"looking again shows {_words(actual)}, not {_words(resource.desired_state(actual, answers))}"
 
-    def _after_interruption(self, resource: Resource, change: Change, error: Interrupted, number: int) -> Change:
+    def _after_interruption(
+        self, resource: Resource, change: Change, error: Interrupted, number: int, label: Label
+    ) -> Change:
         """The line broke during an action: ask the host again what became of it. Nothing is sent twice."""
         try:
             reached = resource.is_reached(self._fresh(resource))
@@ -190,7 +211,7 @@ class Carrier:
             reason = "the line broke during an action; looking again shows it was done"
             self._end(number, Status.CHANGED, change.after, reason)
             return with_outcome(change, Status.CHANGED, reason=reason)
-        why = f"It was not, or not fully, done, and was not sent a second time: {self._difference(resource)}."
+        why = f"It was not, or not fully, done, and was not sent a second time: {self._difference(resource, label)}."
         self._end(number, Status.FAILED, None, why)
         return with_outcome(
             change, Status.FAILED, error=Problem(error.code, error.what, why, "run converge again to finish it")
@@ -266,3 +287,7 @@ def _not_accepted(way_back: WayBack) -> Problem:
 
 def _words(state: State | None) -> str:
     return "nothing there" if state is None else str(state.as_json())
+
+
+def _json(state: State | None) -> Json:
+    return state.as_json() if state is not None else None

@@ -92,7 +92,8 @@ class Handlers:
                 "reboot-not-allowed", "the computer must be restarted", "", "--allow-reboot, or restart it yourself"
             )
             return self._shown(entry, Status.FAILED, error=problem)
-        label = Label(declared.name, self.play.name, entry.position, entry.sensitive, address=f"handler:{entry.name}")
+        sensitive = entry.sensitive or declared.sensitive
+        label = Label(declared.name, self.play.name, entry.position, sensitive, address=f"handler:{entry.name}")
         self.carrier.before_change = lambda: self._note_stopping(entry, resource)
         try:
             change = self.carrier.carry_out(resource, label)

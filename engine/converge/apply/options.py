@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import Literal
+
+POLL = 0.5  # seconds between the first two looks at something that is changing
+LONGEST_POLL = 10.0  # and between later ones, so that half an hour is not thousands of requests
 
 
 @dataclass(frozen=True, slots=True)
@@ -13,7 +17,8 @@ class ApplyOptions:
     """What was allowed aloud for this run.
 
     `settle` holds what a person said of commands whose outcome nobody knows, by host. `sleep` and `monotonic` (both in
-    seconds) are the clock; `stop` says whether the run is to end at the next boundary between two actions.
+    seconds) are the clock; `stop` says whether the run is to end at the next boundary between two actions. `keeps_secrets`
+    says whether the journal keeps sensitive values, encrypted: else changes of them have no way back.
     """
 
     accept_no_way_back: bool = False
@@ -22,6 +27,21 @@ class ApplyOptions:
     sleep: Callable[[float], None] = time.sleep
     monotonic: Callable[[], float] = time.monotonic
     stop: Callable[[], bool] = lambda: False
+
+    def looks(self, within: timedelta) -> Iterator[None]:
+        """Once at once, then again after pauses that grow, the last time when `within` is over. Raises StoppedError."""
+        deadline = self.monotonic() + within.total_seconds()
+        pause = POLL
+        while True:
+            yield
+            left = deadline - self.monotonic()
+            if left <= 0:
+                return
+            if self.stop():
+                raise StoppedError
+            self.sleep(max(min(pause, left), 0.001))
+            pause = min(pause * 1.5, LONGEST_POLL)
+    keeps_secrets: bool = False
 
 
 class StoppedError(Exception):

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 
 from converge.apply.backup import keep, touched_keys
 from converge.apply.options import ApplyOptions, StoppedError
-from converge.errors import ActionRefused, Interrupted, ResourceError
+from converge.errors import ActionRefused, HostUnreachable, Interrupted, ResourceError
 from converge.model.action import (
     AnyAction,
     Performed,
@@ -26,7 +26,6 @@ from converge.model.registry import RegistryPath
 from converge.plan.memory import ActingMemory
 
 SERVICE_PATIENCE = timedelta(seconds=120)  # how long a service may be pending before its start or stop is a failure
-POLL = 0.5  # seconds between two looks at something that is changing
 
 
 @dataclass(slots=True)
@@ -46,7 +45,7 @@ class Performer:
     def perform(self, action: AnyAction, *, change: int, address: str, sensitive: bool = False) -> Performed:
         """Do one thing and wait until its service, if it has one, is no longer pending.
 
-        Raises ActionRefused, Interrupted, JournalUnavailable (then it was not sent) and StoppedError.
+        Raises ActionRefused, Interrupted, HostUnreachable, JournalUnavailable (then it was not sent) and StoppedError.
         """
         if self.options.stop():
             raise StoppedError
@@ -65,7 +64,7 @@ class Performer:
         except ActionRefused as error:
             self.journal.write(ActionEnded(number, "refused", error.code, error.what))
             raise
-        except Interrupted as error:
+        except (Interrupted, HostUnreachable) as error:
             self.journal.write(ActionEnded(number, "unknown", error.code, error.what))
             raise
         self.journal.write(ActionEnded(number, "done", str(result.code), result.output[:2000] if not sensitive else ""))
@@ -96,12 +95,8 @@ class Performer:
     def _await_service(self, name: str) -> None:
         """Look until the service manager is done with a service, at most SERVICE_PATIENCE. What came of it is judged elsewhere."""
         query = Service(name)
-        deadline = self.options.monotonic() + SERVICE_PATIENCE.total_seconds()
-        while True:
+        for _ in self.options.looks(SERVICE_PATIENCE):
             service: ServiceFacts | None = self.memory.ask((query,)).known(query)
             if service is None or not (service.state.pending or service.state is ServiceState.UNKNOWN):
                 return
-            if self.options.monotonic() >= deadline:
-                return
-            self.options.sleep(POLL)
             self.memory.forget_these((query,))

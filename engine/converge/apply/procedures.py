@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from converge.apply.carrying import Carrier
-from converge.apply.performing import POLL
 from converge.errors import NotConverged, ResourceError, Undecided, Unforetold
 from converge.model.change import Change, Problem, Status, WayBack
 from converge.model.journal import History, OpenProcedure, ProcedureBegun, ProcedureEnded, StepBegun, StepEnded
@@ -118,16 +117,13 @@ class _Procedure:
         return self._shown(Status.CHANGED, steps=done)
 
     def _await_proof(self) -> None:
-        options, memory = self.carrier.performer.options, self.carrier.performer.memory
+        performer = self.carrier.performer
         proof = self.procedure.proof
-        deadline = options.monotonic() + self.procedure.settles_within.total_seconds()
-        while True:
-            memory.forget_these(proof.queries(memory.answers))
+        for _ in performer.options.looks(self.procedure.settles_within):
+            performer.memory.forget_these(proof.queries(performer.memory.answers))
             if self._holds(proof):
                 return
-            if options.monotonic() >= deadline:
-                raise NotConverged(f"every step was done, and still this does not hold: {proof.describe()}")
-            options.sleep(POLL)
+        raise NotConverged(f"every step was done, and still this does not hold: {proof.describe()}")
 
     def _holds(self, condition: Condition) -> bool:
         return condition.holds(gather((condition.queries,), self.carrier.performer.memory))

@@ -224,7 +224,7 @@ class _PlayRun:
 
     def _one(self, entry: Entry, declared: Declared, handlers: Handlers) -> Change:
         resource = declared.resource
-        label = Label(declared.name, self.play.name, entry.position, entry.sensitive)
+        label = Label(declared.name, self.play.name, entry.position, entry.sensitive or declared.sensitive)
         if self.blocked_by:
             return self._unbound(entry, Status.SKIPPED, reason=f"{self.blocked_by} comes first")
         twin = self.seen.get(resource.identity)
