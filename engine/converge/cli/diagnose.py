@@ -31,6 +31,10 @@ from converge.cli.run import Paths, Whole
     help="How results are written.",
 )  # fmt: skip
 @click.option("-o", "--output", metavar="FILE", envvar="CONVERGE_OUTPUT", help="Write results there.")
+@click.option(
+    "--store", metavar="URL", default="", envvar="CONVERGE_STORE",
+    help="Where runs are remembered. Default: .converge/converge.db",
+)  # fmt: skip
 def command(
     hosts: tuple[str, ...],
     inventory: tuple[str, ...],
@@ -41,6 +45,7 @@ def command(
     verbose: int,
     output_format: str,
     output: str | None,
+    store: str,
 ) -> int:
     """Look at hosts (all of the inventory, or these patterns) and tell of each playbook's article whether its problem is there.
 
@@ -57,4 +62,6 @@ def command(
     sources = Sources(
         playbooks=playbooks, inventories=inventory, limit=",".join(hosts) if hosts else None, extra_vars=extra_vars
     )
-    return run(DiagnoseOptions(sources, forks=forks, verbose=verbose, json=output_format == "json", output=output))
+    return run(
+        DiagnoseOptions(sources, forks=forks, verbose=verbose, json=output_format == "json", output=output, store=store)
+    )

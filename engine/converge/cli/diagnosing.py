@@ -16,6 +16,7 @@ from converge.cli.exit_codes import ExitCode, code_of, worst
 from converge.cli.options import STATE_FOLDER, Sources
 from converge.cli.output import Output, opened, written
 from converge.cli.refusals import problems_of, tell
+from converge.cli.remembering import Memory, open_for_looking
 from converge.cli.selection import Selection, select
 from converge.cli.signals import stopping
 from converge.cli.wiring import Hosts
@@ -29,7 +30,6 @@ from converge.report.diagnosis import DiagnosisText, diagnosed_as_json
 from converge.report.document import JsonDocument
 from converge.report.progress import progress_on
 from converge.report.sink import sink_for
-from converge.store.jsonl import read_history
 from converge.store.names import new_run_id
 
 
@@ -42,6 +42,7 @@ class DiagnoseOptions:
     verbose: int = 0
     json: bool = False
     output: str | None = None
+    store: str = ""
 
 
 class Teller(Protocol):
@@ -73,13 +74,16 @@ def run(options: DiagnoseOptions) -> ExitCode:
     with opened(options.output) as out:
         try:
             selection = select(options.sources)
+            memory = Memory(open_for_looking(options.store))
         except ConvergeError as error:
             _refuse(error, options, out, run_id)
             return ExitCode.USAGE
         for warning in selection.warnings:
             for number, line in enumerate(warning.splitlines()):
                 sink_for(sys.stderr).line(line if number else f"warning: {line}", style="yellow")
-        code = _Diagnosis(options, selection, _teller(options, out, run_id, selection.playbooks)).go(run_id)
+        teller = _teller(options, out, run_id, selection.playbooks)
+        with memory:
+            code = _Diagnosis(options, selection, teller, memory=memory).go(run_id)
         return written(out, code)
 
 
@@ -103,8 +107,9 @@ def _teller(options: DiagnoseOptions, out: Output, run_id: str, playbooks: Seque
 class _Diagnosis:
     """The state of one diagnosis over the fleet."""
 
-    def __init__(self, options: DiagnoseOptions, selection: Selection, teller: Teller) -> None:
+    def __init__(self, options: DiagnoseOptions, selection: Selection, teller: Teller, *, memory: Memory) -> None:
         self.options = options
+        self.memory = memory
         self.selection = selection
         self.teller = teller
         self.stop = StopToken()
@@ -145,9 +150,9 @@ class _Diagnosis:
                 observer=observer,
                 rehearse=Rehearsal,
                 variables=self.selection.variables(host),
-                history=read_history(STATE_FOLDER, host=host),
+                history=self.memory.history(host),
                 run=run_id,
-                options=ApplyOptions(stop=stop.is_set),
+                options=ApplyOptions(stop=stop.is_set, keeps_secrets=self.memory.keeps_secrets),
             )
         return result
 

@@ -41,6 +41,8 @@ class RunOptions:
     allow_reboot: bool = False
     exit_zero_on_drift: bool = False
     settle: Mapping[str, Literal["done", "not-done"]] = field(default_factory=dict)
+    store: str = ""
+    lease_timeout: float = 0.0
 
     @property
     def mode(self) -> str:

@@ -100,6 +100,14 @@ def _settled(_context: click.Context, _parameter: click.Parameter, words: tuple[
     "--settle", multiple=True, metavar="HOST=done|not-done", type=Whole(), envvar="CONVERGE_SETTLE",
     callback=_settled, help="What became of a command whose line was cut.",
 )  # fmt: skip
+@click.option(
+    "--lease-timeout", type=click.FloatRange(0, 86400), default=0.0, metavar="SECONDS", envvar="CONVERGE_LEASE_TIMEOUT",
+    help="How long to wait for another run that holds a host. Default: not at all.",
+)  # fmt: skip
+@click.option(
+    "--store", metavar="URL", default="", envvar="CONVERGE_STORE",
+    help="Where runs are remembered. Default: .converge/converge.db",
+)  # fmt: skip
 def command(**given: Any) -> int:
     """Bring the hosts to the desired state: plan, show, ask, apply, look again.
 
@@ -135,6 +143,8 @@ def command(**given: Any) -> int:
         allow_reboot=given["allow_reboot"],
         exit_zero_on_drift=given["exit_zero_on_drift"],
         settle=given["settle"],
+        store=given["store"],
+        lease_timeout=given["lease_timeout"],
     )
     return run(options)
 

@@ -15,19 +15,21 @@ from converge.cli.exit_codes import ExitCode, code_of, worst
 from converge.cli.listing import list_hosts, list_resources
 from converge.cli.options import STATE_FOLDER, RunOptions
 from converge.cli.output import Output, opened, written
+from converge.cli.remembering import Memory, open_for_looking, where
 from converge.cli.reporters import Reporter, reporter_for
 from converge.cli.selection import Selection, select
 from converge.cli.signals import stopping
 from converge.cli.wiring import Hosts
-from converge.errors import ConvergeError, UsageError
+from converge.errors import ConvergeError, LeaseLost, UsageError
+from converge.fleet.fencing import FencedMachine
 from converge.fleet.parallel import Fleet, Work
 from converge.fleet.stop import StopToken
 from converge.lab.rehearsal import Rehearsal
 from converge.model.change import HostResult, Problem, Status
 from converge.report.progress import progress_on
 from converge.report.sink import sink_for
-from converge.store.jsonl import JsonLinesJournal, read_history
 from converge.store.names import new_run_id
+from converge.store.store import Store
 from converge.windows import reg_file
 
 
@@ -45,8 +47,17 @@ def run(options: RunOptions) -> ExitCode:
             listing = list_hosts if options.list_hosts else list_resources
             listing(selection, out, json_wanted=options.json)
             return written(out, ExitCode.IN_ORDER)
-        code = _Run(options, selection, out, run_id).go()
-        return written(out, code)
+        try:
+            memory = Memory(open_for_looking(options.store) if options.check else Store.open(where(options.store)))
+            memory.begin(run_id, mode=options.mode, playbooks=selection.playbooks)
+        except ConvergeError as error:
+            reporter_for(out, options, run=run_id, warnings={}).refuse(error)
+            return ExitCode.USAGE
+        with memory:
+            code = _Run(options, selection, out, memory=memory, run_id=run_id).go()
+            code = written(out, code)
+            memory.end(code)
+        return code
 
 
 def _refuse_silence(options: RunOptions) -> None:
@@ -62,8 +73,9 @@ def _refuse_silence(options: RunOptions) -> None:
 class _Run:
     """The state of one run: what is left to apply, and the codes that hold so far."""
 
-    def __init__(self, options: RunOptions, selection: Selection, out: Output, run_id: str) -> None:
+    def __init__(self, options: RunOptions, selection: Selection, out: Output, *, memory: Memory, run_id: str) -> None:
         self.options = options
+        self.memory = memory
         self.selection = selection
         self.id = run_id
         self.stop = StopToken()
@@ -104,7 +116,7 @@ class _Run:
                     observer=observer,
                     rehearse=Rehearsal,
                     variables=self.selection.variables(host),
-                    history=read_history(STATE_FOLDER, host=host),
+                    history=self.memory.history(host),
                     run=self.id,
                     options=self._apply_options(stop),
                 )
@@ -118,38 +130,41 @@ class _Run:
             self.reporter.planned(result)
         else:
             self.codes.add(code_of(result, checking=True))
-            self.reporter.ended(result)
+            self._ended(result)
 
     def _apply_if_wanted(self, hosts: Hosts) -> None:
         self.reporter.show_plan()
         if not self.stop.is_set() and not self._wanted():
             declined = Problem("declined", "these changes were not wanted: nothing was changed")
             for host in self.to_apply:
-                self.reporter.ended(HostResult(host, Status.SKIPPED, error=declined))
+                self._ended(HostResult(host, Status.SKIPPED, error=declined))
             self.codes.add(ExitCode.DRIFT)
             return
 
         def bring(host: str, stop: StopToken) -> HostResult:
-            journal = JsonLinesJournal(STATE_FOLDER, run=self.id, host=host, render=reg_file.render)
-            try:
+            store = self.memory.store
+            wait = self.options.lease_timeout
+            with store.leases.acquire(host, run=self.id, wait=wait, stop=stop.is_set) as lease:
                 with hosts.machine(host) as machine:
                     return apply(
                         self.selection.targets[host].plays,
-                        machine=machine,
+                        machine=FencedMachine(machine, confirm=lease.confirm),
                         rehearse=Rehearsal,
                         variables=self.selection.variables(host),
-                        journal=journal,
+                        journal=store.journal(lease, render=reg_file.render),
                         options=self._apply_options(stop),
                     )
-            finally:
-                journal.close()
 
         self._over(tuple(self.to_apply), bring, title="applying", take=self._applied)
 
     def _applied(self, result: HostResult) -> None:
-        if result.error is not None and result.error.code == "held":
+        if result.error is not None and result.error.code == LeaseLost.code:
             result = replace(result, status=Status.HELD)
         self.codes.add(code_of(result, checking=False))
+        self._ended(result)
+
+    def _ended(self, result: HostResult) -> None:
+        self.memory.host(result)
         self.reporter.ended(result)
 
     def _wanted(self) -> bool:
@@ -184,4 +199,5 @@ class _Run:
             allow_reboot=self.options.allow_reboot,
             settle=self.options.settle,
             stop=stop.is_set,
+            keeps_secrets=self.memory.keeps_secrets,
         )

@@ -73,7 +73,7 @@ class Recording:
             digest = state_digest(result)
             same = known.get(result.host) == digest
             status = result.status.value
-            if result.status is not Status.HELD:  # of such a host nothing was learnt
+            if _was_seen(result):
                 states.append({"host": result.host, "digest": digest, "status": status, "run": self._run, "seen": seen})
             if not same or result.status not in IN_ORDER:
                 unusual.append(self._row(result))
@@ -90,6 +90,12 @@ class Recording:
             "error": canonical(result.error.as_json()) if result.error else None,
             "resources": json.dumps(differing(result)),
         }
+
+
+def _was_seen(result: HostResult) -> bool:
+    """Whether anything was learnt of the host: not if it was held, out of reach, or left out."""
+    left_out = result.status is Status.SKIPPED and result.error is not None
+    return not left_out and result.status not in (Status.HELD, Status.UNREACHABLE)
 
 
 def begin(database: Database, *, run: str, mode: str, playbooks: Sequence[str], user: str, version: str) -> Recording:

@@ -57,7 +57,7 @@ class Store:
         self.plans = AppliedPlans(database)
         self.places = StoredPlaces(database)
         self.leases = Leases(
-            database, owner=_owner(), beacons=None if database.is_shared else where.folder / "leases", term=where.term
+            database, owner=owner(), beacons=None if database.is_shared else where.folder / "leases", term=where.term
         )
 
     @classmethod
@@ -96,6 +96,11 @@ class Store:
     def is_shared(self) -> bool:
         """Whether leases bind every machine that uses it; those of a file bind one state folder."""
         return self._database.is_shared
+
+    @property
+    def read_only(self) -> bool:
+        """Whether it was opened to be read only."""
+        return self._where.read_only
 
     @property
     def keeps_secrets(self) -> bool:
@@ -163,7 +168,8 @@ def _not_understood() -> UsageError:
     )
 
 
-def _owner() -> str:
+def owner() -> str:
+    """Who this process is to others: `user@machine pid 123`."""
     try:
         user = getpass.getuser()
     except (KeyError, OSError):

@@ -1,0 +1,118 @@
+"""The store as a command uses it: opened where it is asked for, and what a check does where it cannot be written."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from converge import __version__
+from converge.cli.exit_codes import ExitCode
+from converge.cli.options import STATE_FOLDER
+from converge.errors import JournalUnavailable
+from converge.model.change import HostResult
+from converge.model.journal import History
+from converge.model.secret import Secret
+from converge.report.sink import sink_for
+from converge.store.recording import Recording
+from converge.store.store import FILE_NAME, Store, Where, owner
+
+KEY = "CONVERGE_JOURNAL_KEY"
+
+
+def where(url: str = "", *, folder: Path = STATE_FOLDER) -> Where:
+    """The store of this command: `url`, or the file in the state folder; the journal's key from the environment."""
+    key = os.environ.get(KEY)
+    return Where(folder, url=url, key=Secret(key) if key else None)
+
+
+def open_for_looking(url: str = "") -> Store | None:
+    """A store to read the past from; None where there is none and none can be made. Raises JournalUnavailable, UsageError.
+
+    A check needs no right to write on this side either: where it has none, it says that it is not recorded.
+    """
+    place = where(url)
+    try:
+        return Store.open(place)
+    except JournalUnavailable as error:
+        if error.code != JournalUnavailable.code:
+            raise
+        if not url and not os.path.lexists(place.folder / FILE_NAME):
+            _warn(f"this check is not recorded: {error.what}")
+            return None
+        try:
+            store = Store.open(replace(place, read_only=True))
+        except JournalUnavailable:
+            raise error from None
+        _warn(f"this check is not recorded: {error.what}")
+        return store
+
+
+class Memory:
+    """What a run remembers of earlier ones, and writes down of itself. Without a writable store it writes nothing."""
+
+    def __init__(self, store: Store | None) -> None:
+        self._store = store
+        self._recording: Recording | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._store is not None:
+            self._store.close()
+
+    @property
+    def store(self) -> Store:
+        """The store, where there is one to be written to."""
+        assert self._store is not None
+        return self._store
+
+    @property
+    def keeps_secrets(self) -> bool:
+        """Whether sensitive values would be kept."""
+        return bool(os.environ.get(KEY))
+
+    def history(self, host: str) -> History:
+        """What earlier runs left open on a host. Raises JournalUnavailable."""
+        return self._store.history(host) if self._store is not None else History()
+
+    def begin(self, run: str, *, mode: str, playbooks: Sequence[str]) -> None:
+        """Write down that a run begins. Raises JournalUnavailable."""
+        if self._store is not None and not self._store.read_only:
+            self._recording = self._store.runs.begin(
+                run, mode=mode, playbooks=playbooks, user=owner().partition(" ")[0], version=__version__
+            )
+
+    def host(self, result: HostResult) -> None:
+        """Write down what became of a host."""
+        if self._recording is None:
+            return
+        try:
+            self._recording.host(result)
+        except JournalUnavailable as error:
+            self._give_up(error)
+
+    def end(self, code: ExitCode) -> None:
+        """Write down that the run is over."""
+        if self._recording is None:
+            return
+        try:
+            self._recording.end(int(code))
+        except JournalUnavailable as error:
+            self._give_up(error)
+
+    def _give_up(self, error: JournalUnavailable) -> None:
+        # What was done to hosts is in their journals; only the record of the run as a whole is incomplete.
+        self._recording = None
+        _warn(f"the rest of this run is not recorded: {error.what}")
+
+
+def _warn(words: str) -> None:
+    sink_for(sys.stderr).line(f"warning: {words}", style="yellow")
