@@ -6,6 +6,7 @@
 #define WIN32_LEAN_AND_MEAN
 #include <windows.h>
 #include <wincrypt.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <wchar.h>
@@ -25,10 +26,26 @@ static BYTE *content(const wchar_t *path, DWORD *size)
     return data;
 }
 
+/* A line in the code page of the console, or of the system where there is none. */
+static void print(const wchar_t *format, ...)
+{
+    wchar_t line[1024];
+    char bytes[4096];
+    va_list arguments;
+    va_start(arguments, format);
+    _vsnwprintf(line, 1023, format, arguments);
+    va_end(arguments);
+    line[1023] = 0;
+    UINT page = GetConsoleOutputCP();
+    int length = WideCharToMultiByte(page ? page : GetOEMCP(), 0, line, -1, bytes, sizeof bytes, NULL, NULL);
+    DWORD written;
+    WriteFile(GetStdHandle(STD_OUTPUT_HANDLE), bytes, length ? length - 1 : 0, &written, NULL);
+}
+
 static int failed(const wchar_t *verb)
 {
     DWORD code = HRESULT_FROM_WIN32(GetLastError());
-    wprintf(L"CertUtil: -%ls command FAILED: 0x%08lx (WIN32: %lu)\r\n", verb, code, GetLastError());
+    print(L"CertUtil: -%ls command FAILED: 0x%08lx (WIN32: %lu)\r\n", verb, code, GetLastError());
     return (int)code;
 }
 
@@ -45,10 +62,10 @@ static int hash_file(const wchar_t *path, const wchar_t *algorithm)
         !CryptCreateHash(provider, id, 0, 0, &hash) || !CryptHashData(hash, data, size, 0) ||
         !CryptGetHashParam(hash, HP_HASHVAL, digest, &length, 0))
         return failed(L"hashfile");
-    wprintf(L"%ls hash of %ls:\r\n", algorithm, path);
+    print(L"%ls hash of %ls:\r\n", algorithm, path);
     for (DWORD i = 0; i < length; i++)
-        wprintf(L"%02x", digest[i]);
-    wprintf(L"\r\nCertUtil: -hashfile command completed successfully.\r\n");
+        print(L"%02x", digest[i]);
+    print(L"\r\nCertUtil: -hashfile command completed successfully.\r\n");
     return 0;
 }
 
@@ -66,7 +83,7 @@ static int decode(const wchar_t *source, const wchar_t *target)
     if (file == INVALID_HANDLE_VALUE || !WriteFile(file, decoded, length, &written, NULL))
         return failed(L"decode");
     CloseHandle(file);
-    wprintf(L"Input Length = %lu\r\nOutput Length = %lu\r\nCertUtil: -decode command completed successfully.\r\n", size,
+    print(L"Input Length = %lu\r\nOutput Length = %lu\r\nCertUtil: -decode command completed successfully.\r\n", size,
             length);
     return 0;
 }
@@ -77,6 +94,6 @@ int wmain(int count, wchar_t **arguments)
         return hash_file(arguments[2], count > 3 ? arguments[3] : L"SHA1");
     if (count == 4 && !_wcsicmp(arguments[1], L"-decode"))
         return decode(arguments[2], arguments[3]);
-    wprintf(L"CertUtil: Unknown command\r\n");
+    print(L"CertUtil: Unknown command\r\n");
     return (int)0x80070057;
 }

@@ -127,8 +127,9 @@ class _Search:
             return
         printed, whole = self._printed(root)
         for key, nominations in printed.nominated.items():
-            if not self._confirmed(key, nominations):
-                self._read_key(key, printed=True)
+            if not self._confirmed(key, nominations) and not self._read_key(key):
+                # Its name was not printed as it is: the shell's code page lacks a character of it.
+                self._walk(self._nearest(key, root), printed.shown)
         if not whole:
             self._walk(root, printed.shown)
             return
@@ -202,18 +203,27 @@ class _Search:
             self._found[key, fold(name)] = NamedValue(key, name, data)
         return True
 
-    def _read_key(self, key: RegistryPath, *, printed: bool = False) -> None:
-        """Read all texts of a key. One that was printed and is not there was not printed under its own name."""
+    def _nearest(self, key: RegistryPath, root: RegistryPath) -> RegistryPath:
+        """The nearest key above one that is not there; the root at the last."""
+        above = key.parent
+        while above is not None and above != root and isinstance(self._asked(self._registry.subkeys, above), Absent):
+            above = above.parent
+        return above or root
+
+    def _read_key(self, key: RegistryPath) -> bool:
+        """Read all texts of a key. Whether it is there."""
         values = self._asked(self._registry.values, key)
-        if isinstance(values, Absent) and printed:
-            self._unreadable[key] = None
         if not isinstance(values, Found):
-            return
+            return not isinstance(values, Absent)
+        if not values.value:
+            # Where the default value is the only one, EnumValues tells none.
+            self._read(key, "")
         for name, kind in values.value.values():
             if kind not in _TEXTS:
                 continue
             if self._mentions(self._asked(partial(self._registry.shown_text, name=name, kind=kind), key)):
                 self._read(key, name)
+        return True
 
     def _mentions(self, answer: Answer[str]) -> bool:
         return isinstance(answer, Found) and any(file in fold(answer.value) for file in self._wanted)
