@@ -6,10 +6,10 @@ import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
-from typing import Protocol, runtime_checkable
+from typing import Literal, Protocol, runtime_checkable
 
 from converge.apply.options import StoppedError
-from converge.apply.performing import POLL, Performer
+from converge.apply.performing import Performer
 from converge.errors import (
     ActionRefused,
     ConvergeError,
@@ -18,7 +18,6 @@ from converge.errors import (
     NotConverged,
     ResourceError,
     Undecided,
-    Unforetold,
 )
 from converge.model.answer import Answers
 from converge.model.change import Change, Json, Problem, Status, WayBack
@@ -90,19 +89,19 @@ class Carrier:
             return shown(resource, Decision(Status.FAILED, reason=error.what, error=Problem.of(error)), label)
         decision = self._as_kept(decide(resource, answers), label)
         change = shown(resource, decision, label)
-        self._settle_earlier(resource, decision)
+        if decision.status in (Status.OK, Status.CHANGED) and not _is_unguarded(resource):
+            self.settle_earlier(change.address, done=decision.status is Status.OK)
         if decision.status is not Status.CHANGED:
             return self._with_gaps(resource, change, answers)
         if resource.needs_person:
             return self._ask_person(change)
         if not decision.actions and (self.performer.rehearsing or decision.after is None):
             return change  # decided after a command that only ran in memory, or on its way by itself
-        if not self.performer.rehearsing:
-            accepted = label.accepted or self.performer.options.accept_no_way_back
-            if decision.way_back.must_accept and not accepted:
-                return with_outcome(change, Status.FAILED, error=_not_accepted(decision.way_back))
-            if settled := self._settled_by_person(resource, change):
-                return settled
+        if settled := self._settled_by_person(resource, change):
+            return settled
+        accepted = label.accepted or self.performer.options.accept_no_way_back or self.performer.rehearsing
+        if decision.way_back.must_accept and not accepted:
+            return with_outcome(change, Status.FAILED, error=_not_accepted(decision.way_back))
         return self._perform(resource, decision, change, label, answers)
 
     def _as_kept(self, decision: Decision, label: Label) -> Decision:
@@ -125,7 +124,9 @@ class Carrier:
                 performer.perform(action, change=number, address=change.address, sensitive=label.sensitive)
             if not performer.rehearsing:
                 self._await_reached(resource, label)
-        except Interrupted as error:
+        except (Interrupted, HostUnreachable) as error:
+            if performer.rehearsing:
+                raise
             return self._after_interruption(resource, change, error, number, label)
         except StoppedError:
             self._end(number, Status.UNKNOWN, None, "stopped between two actions")
@@ -167,11 +168,11 @@ class Carrier:
     def _await_reached(self, resource: Resource, label: Label) -> None:
         """Look again until it is reached and has lasted. Raises NotConverged, ResourceError, Undecided."""
         options = self.performer.options
-        deadline = options.monotonic() + resource.settles_within.total_seconds()
-        while not resource.is_reached(self._fresh(resource)):
-            if options.monotonic() >= deadline:
-                raise NotConverged(self._difference(resource, label))
-            options.sleep(POLL)
+        for _ in options.looks(resource.settles_within):
+            if resource.is_reached(self._fresh(resource)):
+                break
+        else:
+            raise NotConverged(self._difference(resource, label))
         lasts = resource.lasts.total_seconds() if isinstance(resource, Lasting) else 0.0
         if lasts > 0:
             options.sleep(lasts)
@@ -193,29 +194,36 @@ class Carrier:
         return f"looking again shows {_words(actual)}, not {_words(resource.desired_state(actual, answers))}"
 
     def _after_interruption(
-        self, resource: Resource, change: Change, error: Interrupted, number: int, label: Label
+        self, resource: Resource, change: Change, error: Interrupted | HostUnreachable, number: int, label: Label
     ) -> Change:
-        """The line broke during an action: ask the host again what became of it. Nothing is sent twice."""
+        """The line broke during an action, or before it was looked at: ask the host again. Nothing is sent twice."""
+        if _is_unguarded(resource):
+            problem = _needs_settling(self.performer.memory.host, f"{error.what}: nobody knows whether it was done")
+            return self._ended(change, number, Status.UNKNOWN, problem)
         try:
-            reached = resource.is_reached(self._fresh(resource))
-        except (HostUnreachable, Undecided, Unforetold) as silence:
-            problem = Problem(
-                error.code, error.what, f"Looking again was not possible: {silence.what}", "run converge again"
-            )
-            self._end(number, Status.UNKNOWN, None, problem.what)
-            return with_outcome(change, Status.UNKNOWN, error=problem)
+            found = decide(resource, self._fresh(resource))
         except ResourceError as wrong:
-            self._end(number, Status.FAILED, None, wrong.what)
-            return with_outcome(change, Status.FAILED, error=Problem.of(wrong))
-        if reached:
+            found = Decision(Status.FAILED, error=Problem.of(wrong))
+        except HostUnreachable as silence:
+            found = Decision(Status.UNDECIDED, error=Problem.of(silence))
+        if found.status is Status.OK:
             reason = "the line broke during an action; looking again shows it was done"
+            self.performer.settle_last()
             self._end(number, Status.CHANGED, change.after, reason)
             return with_outcome(change, Status.CHANGED, reason=reason)
+        if found.status is Status.UNDECIDED and found.error is not None:
+            why = f"Looking again was not possible: {found.error.what}"
+            problem = Problem(error.code, error.what, why, "run converge again")
+            return self._ended(change, number, Status.UNKNOWN, problem)
+        if found.error is not None:
+            return self._ended(change, number, Status.FAILED, found.error)
         why = f"It was not, or not fully, done, and was not sent a second time: {self._difference(resource, label)}."
-        self._end(number, Status.FAILED, None, why)
-        return with_outcome(
-            change, Status.FAILED, error=Problem(error.code, error.what, why, "run converge again to finish it")
-        )
+        problem = Problem(error.code, error.what, why, "run converge again to finish it")
+        return self._ended(change, number, Status.FAILED, problem)
+
+    def _ended(self, change: Change, number: int, status: Status, problem: Problem) -> Change:
+        self._end(number, status, None, problem.what)
+        return with_outcome(change, status, error=problem)
 
     def _explained(self, resource: Resource, error: ConvergeError, since: datetime | None) -> Problem:
         problem = Problem.of(error)
@@ -231,33 +239,27 @@ class Carrier:
 
     def _settled_by_person(self, resource: Resource, change: Change) -> Change | None:
         """What a person says of a command that an earlier run began and whose guard, if it has one, cannot tell."""
-        begun = self.open_actions.get(resource.address, [])
-        if not begun or not isinstance(resource, Unguarded) or resource.has_guard:
+        begun = self.open_actions.get(change.address, [])
+        if not begun or not _is_unguarded(resource):
             return None
         host = self.performer.memory.host
         said = self.performer.options.settle.get(host)
         if said is None:
             what = f"this command was begun in run {begun[-1].run} and the line broke: nobody knows whether it was done"
-            try_ = f"look on the host, then --settle {host}=done or --settle {host}=not-done"
-            problem = Problem("needs-settling", what, "It has no guard that could tell, and is never sent twice.", try_)
-            return with_outcome(change, Status.UNKNOWN, error=problem)
+            return with_outcome(change, Status.UNKNOWN, error=_needs_settling(host, what))
         for earlier in begun:
             self.performer.journal.write(ActionSettled(earlier.run, earlier.action_number, said, "person"))
         if said == "not-done":
             return None
+        if self.performer.rehearsing:
+            return replace(change, actions=(), reason="a person said that it was done: that will be written down")
         return with_outcome(change, Status.OK, reason="a person said that it was done")
 
-    def _settle_earlier(self, resource: Resource, decision: Decision) -> None:
-        """Write down what looking again says of an action whose outcome an earlier run did not learn."""
-        if self.performer.rehearsing or decision.status not in (Status.OK, Status.CHANGED):
-            return
-        if isinstance(resource, Unguarded) and not resource.has_guard:
-            return
-        for earlier in self.open_actions.get(resource.address, ()):
-            done = decision.status is Status.OK
-            self.performer.journal.write(
-                ActionSettled(earlier.run, earlier.action_number, "done" if done else "not-done")
-            )
+    def settle_earlier(self, address: str, *, done: bool) -> None:
+        """Write down what looking again says of actions whose outcome an earlier run did not learn."""
+        for earlier in self.open_actions.get(address, ()):
+            said: Literal["done", "not-done"] = "done" if done else "not-done"
+            self.performer.journal.write(ActionSettled(earlier.run, earlier.action_number, said))
 
     def _ask_person(self, change: Change) -> Change:
         if self.performer.rehearsing:
@@ -278,6 +280,15 @@ class Carrier:
             return change
         problem = Problem("undecided", gaps, "What was found was repaired all the same." if change.actions else "")
         return with_outcome(change, Status.UNDECIDED, error=problem)
+
+
+def _is_unguarded(resource: Resource) -> bool:
+    return isinstance(resource, Unguarded) and not resource.has_guard
+
+
+def _needs_settling(host: str, what: str) -> Problem:
+    try_ = f"look on the host, then --settle {host}=done or --settle {host}=not-done"
+    return Problem("needs-settling", what, "It has no guard that could tell, and is never sent twice.", try_)
 
 
 def _not_accepted(way_back: WayBack) -> Problem:

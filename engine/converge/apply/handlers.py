@@ -13,7 +13,6 @@ from datetime import datetime
 from converge.apply.carrying import Carrier
 from converge.errors import InputErrors
 from converge.model.action import StartService, StopService
-from converge.model.answer import Answers
 from converge.model.change import Change, Problem, Status
 from converge.model.journal import HandlerOwed, HandlerPaid, History, ServicesStarted, ServicesStopped
 from converge.model.names import fold, same
@@ -21,9 +20,9 @@ from converge.model.play import Declared, Entry, Play, Scope
 from converge.model.query import OperatingSystem, ServiceStartTime
 from converge.model.resource import Resource
 from converge.plan.decision import Label
-from converge.plan.memory import gather
 
 RESTARTS_COMPUTER = "restart_computer"
+RESTARTS = ("restart_service", RESTARTS_COMPUTER)
 
 
 @dataclass(slots=True)
@@ -85,6 +84,7 @@ class Handlers:
         resource = declared.resource
         if self._is_met(entry, resource, since):
             self._paid(entry)
+            self.carrier.settle_earlier(f"handler:{entry.name}", done=True)
             return self._shown(entry, Status.OK, reason="started since the last change that asks for it")
         performer = self.carrier.performer
         if resource.kind == RESTARTS_COMPUTER and not performer.options.allow_reboot and not performer.rehearsing:
@@ -119,18 +119,22 @@ class Handlers:
 
     def _is_met(self, entry: Entry, resource: Resource, since: str) -> bool:
         """Whether the service was started after the last change that notified the handler."""
-        service = getattr(resource, "name", None)
-        if not isinstance(service, str) or resource.kind == RESTARTS_COMPUTER:
-            return False
+        service = getattr(resource, "name", "")
         notified = self.notified.get(entry.name)
         if notified is not None:
             return self.carrier.performer.service_starts.get(fold(service), 0) > notified
-        if not since:
+        if not since or resource.kind not in RESTARTS:
             return False
-        query = ServiceStartTime(service)
-        answers: Answers = gather((lambda _: (query, OperatingSystem()),), self.carrier.performer.memory)
-        started = answers.known(query)
+        started = self._started(resource.kind, service)
         return started is not None and started > datetime.fromisoformat(since)
+
+    def _started(self, kind: str, service: str) -> datetime | None:
+        """When the service, or Windows, was started last, as far as the host tells it."""
+        memory = self.carrier.performer.memory
+        if kind == RESTARTS_COMPUTER:
+            system = memory.ask((OperatingSystem(),)).known(OperatingSystem())
+            return system.started if system else None
+        return memory.ask((ServiceStartTime(service),)).known(ServiceStartTime(service))
 
     def _paid(self, entry: Entry) -> None:
         self.carrier.performer.journal.write(HandlerPaid(self.play.name, entry.name))

@@ -27,6 +27,7 @@ class ApplyOptions:
     sleep: Callable[[float], None] = time.sleep
     monotonic: Callable[[], float] = time.monotonic
     stop: Callable[[], bool] = lambda: False
+    keeps_secrets: bool = False
 
     def looks(self, within: timedelta) -> Iterator[None]:
         """Once at once, then again after pauses that grow, the last time when `within` is over. Raises StoppedError."""
@@ -41,7 +42,6 @@ class ApplyOptions:
                 raise StoppedError
             self.sleep(max(min(pause, left), 0.001))
             pause = min(pause * 1.5, LONGEST_POLL)
-    keeps_secrets: bool = False
 
 
 class StoppedError(Exception):

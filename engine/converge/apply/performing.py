@@ -19,7 +19,7 @@ from converge.model.action import (
 )
 from converge.model.change import Json
 from converge.model.facts import ServiceFacts, ServiceState
-from converge.model.journal import ActionEnded, ActionIntended, Journal
+from converge.model.journal import ActionEnded, ActionIntended, ActionSettled, Journal
 from converge.model.names import fold
 from converge.model.query import OperatingSystem, Service
 from converge.model.registry import RegistryPath
@@ -74,6 +74,10 @@ class Performer:
         if service and not self.rehearsing:
             self._await_service(service)
         return result
+
+    def settle_last(self) -> None:
+        """Write down that the last action, whose outcome its line did not bring, was done: looking again has shown it."""
+        self.journal.write(ActionSettled(self.journal.run, self.count, "done"))
 
     def back_up(self, keys: Iterable[RegistryPath]) -> None:
         """Keep registry keys before they are touched for the first time. Raises JournalUnavailable: then nothing may be touched."""

@@ -29,6 +29,7 @@ def finish_restart(restart: OpenRestart, carrier: Carrier) -> list[Change]:
     except (ActionRefused, Interrupted, Undecided) as error:
         status = Status.UNDECIDED if isinstance(error, Undecided) else Status.FAILED
         return [_shown(restart, address, status=status, actions=actions, error=Problem.of(error))]
+    carrier.settle_earlier(address, done=True)
     performer.journal.write(ServicesStarted(restart.handler, restart.service))
     return [_shown(restart, address, status=Status.CHANGED, actions=actions)] if actions else []
 
