@@ -20,6 +20,7 @@ from converge.plan.decision import Decision, decide
 from converge.plan.memory import ActingMemory, Memory, gather
 
 RUN = "2026-11-20T220107Z-1f3a"
+UNDO = "2026-11-20T230000Z-2e4b"
 SYSTEM = OperatingSystemFacts(
     caption="Microsoft Windows 2000 Server",
     version="5.0.2195",
@@ -60,6 +61,7 @@ class Outcome:
     resource: Resource
     answers: Answers
     decision: Decision
+    given: Mapping[AnyQuery, Answer[Any]]
 
     @property
     def before(self) -> Any:
@@ -86,13 +88,18 @@ class Outcome:
         """What went wrong, in words."""
         return f"{self.decision.error.what} {self.decision.error.why}" if self.decision.error else ""
 
-    def taken_back(self) -> tuple[AnyAction, ...]:
-        """What would take the change back, the recorded states having been through the journal's JSON."""
+    def taken_back(self, *, after: int | None = None) -> tuple[AnyAction, ...]:
+        """What would take the change back after its first `after` actions, the recorded states having been through JSON."""
         kind, states = type(self.resource), []
         for state in (self.after, self.before):
             states.append(kind.state_type.model_validate(state) if state is not None else None)
-        again = kind.model_validate(self.resource.model_dump(mode="json"))
-        return tuple(again.actions(states[0], states[1], self.answers))
+        again = kind.model_validate(self.resource.as_declared())
+        memory = ActingMemory(Rehearsal(Table(self.given)), run=RUN)
+        for action in self.actions[:after]:
+            memory.perform(action)
+        answers = gather((again.queries, again.queries_to_undo), memory)
+        now = states[0] if after is None else again.actual_state(answers)
+        return tuple(again.actions(now, states[1], Answers(answers, run=RUN, by=UNDO)))
 
 
 Decide = Callable[[Mapping[str, object], Mapping[AnyQuery, Answer[Any]]], Outcome]
@@ -106,7 +113,7 @@ def decided() -> Decide:
         ((kind, body),) = written.items()
         resource = KINDS[kind].model_validate(body)
         answers = gather((resource.queries,), Memory(Table(given), run=RUN))
-        return Outcome(resource, answers, decide(resource, answers))
+        return Outcome(resource, answers, decide(resource, answers), given)
 
     return run
 
@@ -129,6 +136,6 @@ def rehearsed() -> Decide:
         for action in decide(resource, gather((resource.queries,), memory)).actions:
             memory.perform(action)
         answers = gather((resource.queries,), memory)
-        return Outcome(resource, answers, decide(resource, answers))
+        return Outcome(resource, answers, decide(resource, answers), given)
 
     return run

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
+from converge.errors import ResourceError
 from converge.model.action import (
     AnyAction,
     CopyFile,
@@ -17,7 +18,6 @@ from converge.model.action import (
     MoveFile,
     NewDirectory,
     RemoveDirectory,
-    RemoveFile,
     WriteFile,
 )
 from converge.model.answer import Answer, Found, Refused
@@ -27,8 +27,10 @@ from converge.model.resource import KINDS
 
 Decide = Callable[..., Any]
 RUN = "2026-11-20T220107Z-1f3a"
+UNDO = "2026-11-20T230000Z-2e4b"
 TARGET, SOURCE = r"D:\Inetsrv\Seo.dll", r"C:\WINNT\System32\Inetsrv\Seo.dll"
 ASIDE = f"{TARGET}.converge-{RUN}"
+TAKEN = f"{TARGET}.converge-{UNDO}"
 FOLDER: dict[AnyQuery, Answer[Any]] = {Directory(r"D:\Inetsrv"): Found(DirectoryFacts(r"D:\Inetsrv"))}
 COPY: list[AnyAction] = [CopyFile(SOURCE, TARGET)]
 REPLACE: list[AnyAction] = [MoveFile(TARGET, ASIDE), CopyFile(SOURCE, TARGET)]
@@ -91,16 +93,13 @@ def test_copying(
 
 def test_what_was_replaced_comes_back_without_a_moment_of_loss(decided: Decide) -> None:
     replaced = decided(written(), table((11, "1.0.0.0"), (10, "1.0.0.1")))
-    moves = (MoveFile(TARGET, f"{ASIDE}-taken-back"), MoveFile(ASIDE, TARGET), RemoveFile(f"{ASIDE}-taken-back"))
-    assert replaced.taken_back() == moves
-    assert decided(written(), table(None, (10, None))).taken_back() == (RemoveFile(TARGET),)
+    assert replaced.taken_back() == (MoveFile(TARGET, TAKEN), MoveFile(ASIDE, TARGET))
+    assert decided(written(), table(None, (10, None))).taken_back() == (MoveFile(TARGET, TAKEN),)
 
 
 def test_a_change_broken_off_after_the_first_move_can_be_taken_back(decided: Decide) -> None:
     replaced = decided(written(), table((11, "1.0.0.0"), (10, "1.0.0.1")))
-    assert list(replaced.resource.actions(None, replaced.decision.before, replaced.answers)) == [
-        MoveFile(ASIDE, TARGET)
-    ]
+    assert replaced.taken_back(after=1) == (MoveFile(ASIDE, TARGET),)
 
 
 def test_a_missing_folder_is_found_in_check(decided: Decide) -> None:
@@ -136,8 +135,9 @@ def test_contents_are_compared_by_hash(found: bytes | None, status: str, decided
     if status == "changed":
         kept = [MoveFile(TARGET, ASIDE)] if found is not None else []
         assert list(outcome.actions) == [*kept, WriteFile(TARGET, b"hello")]
-        assert outcome.taken_back()[-1] == RemoveFile(TARGET if found is None else f"{ASIDE}-taken-back")
-    assert "hello" not in str(outcome.resource.model_dump(mode="json"))
+        back = [MoveFile(ASIDE, TARGET)] if found is not None else []
+        assert list(outcome.taken_back()) == [MoveFile(TARGET, TAKEN), *back]
+    assert "hello" not in str(outcome.resource.as_declared())
 
 
 def test_a_hash_that_the_host_does_not_tell_is_undecided(decided: Decide) -> None:
@@ -213,10 +213,23 @@ def test_a_directory_is_made_and_removed(decided: Decide) -> None:
 
 def test_a_full_directory_is_renamed_aside(decided: Decide) -> None:
     body = {"path": DIRECTORY, "ensure": "absent", "recursive": True}
-    outcome = decided({"directory": body}, folder("a"))
+    outcome = decided({"directory": body}, folder("a") | folder("a", listing=False))
     aside = f"{DIRECTORY}.converge-{RUN}"
     assert outcome.actions == (MoveDirectory(DIRECTORY, aside),)
     assert outcome.taken_back() == (MoveDirectory(aside, DIRECTORY),)
+
+
+def test_a_folder_that_holds_only_kept_files_goes_with_them(decided: Decide) -> None:
+    made = decided({"directory": {"path": DIRECTORY}}, folder(f"a.converge-{UNDO}"))
+    assert made.taken_back() == (MoveDirectory(DIRECTORY, f"{DIRECTORY}.converge-{UNDO}"),)
+    with pytest.raises(ResourceError, match="1 other things lie in"):
+        decided({"directory": {"path": DIRECTORY}}, folder("a")).taken_back()
+
+
+def test_what_was_kept_aside_and_is_gone_or_another_is_told(decided: Decide) -> None:
+    gone = decided({"file": {"path": TARGET, "ensure": "absent"}}, table((10, None), None))
+    with pytest.raises(ResourceError, match="where it was kept, is not there"):
+        gone.taken_back(after=0)
 
 
 def test_what_must_not_go_stays(decided: Decide) -> None:

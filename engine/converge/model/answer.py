@@ -45,13 +45,22 @@ Answer = Found[T] | Absent | Refused | NotForetold
 
 
 class Answers(Mapping[AnyQuery, "Answer[object]"]):
-    """The answers to some queries, and the run they were given in (it names what is kept aside)."""
+    """The answers to some queries, and the run they were given in (it names what is kept aside).
 
-    __slots__ = ("_answers", "run")
+    While a run is taken back, `run` is that run and `by` the one that takes it back; else they are the same.
+    """
 
-    def __init__(self, answers: Mapping[AnyQuery, Answer[object]], *, run: str = "") -> None:
+    __slots__ = ("_answers", "by", "run")
+
+    def __init__(self, answers: Mapping[AnyQuery, Answer[object]], *, run: str = "", by: str = "") -> None:
         self._answers = answers
         self.run = run
+        self.by = by or run
+
+    @property
+    def taking_back(self) -> bool:
+        """Whether what `run` did is being taken back."""
+        return self.by != self.run
 
     def __getitem__(self, query: AnyQuery) -> Answer[object]:
         return self._answers[query]

@@ -25,6 +25,12 @@ class RegistryPath:
     hive: Hive
     subkey: str
 
+    @classmethod
+    def from_text(cls, text: str) -> RegistryPath:
+        """The key whose text this is. Raises ValueError for a text that no key has."""
+        hive, _, subkey = text.partition("\\")
+        return cls(Hive(hive), subkey)
+
     def __str__(self) -> str:
         return f"{self.hive.value}\\{self.subkey}" if self.subkey else self.hive.value
 

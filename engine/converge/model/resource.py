@@ -99,6 +99,20 @@ class Resource(BaseModel):
         actual = self.actual_state(answers)
         return actual == self.desired_state(actual, answers)
 
+    def agree(self, left: State | None, right: State | None, answers: Answers) -> bool:
+        """Whether two states are the same as far as a host can tell: what was recorded, and what is seen later."""
+        del answers
+        return left == right
+
+    def queries_to_undo(self, known: Answers) -> Collection[AnyQuery]:
+        """What taking a change back asks beyond `queries`: whether what was kept aside is still there."""
+        del known
+        return ()
+
+    def as_declared(self) -> dict[str, Json]:
+        """The fields as they are written down, so that the change can be taken back later; `model_validate` reads them."""
+        return self.model_dump(mode="json")
+
     def way_back(self, before: State | None, after: State | None) -> WayBack:
         """Whether the change from before to after could be taken back."""
         del before, after

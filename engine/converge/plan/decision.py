@@ -43,6 +43,9 @@ class Label:
     sensitive: bool = False
     address: str = ""  # in place of the resource's own: handlers are shown as handler:NAME
     accepted: bool = False  # a loss without way back was accepted for the whole of which this is a part
+    notify: tuple[str, ...] = ()  # handlers that the change asks for
+    part_of: str = ""  # the address of the procedure of which this is a step
+    way_back: WayBack | None = None  # of the whole, where that decides whether a part can be taken back
 
 
 def decide(resource: Resource, answers: Answers) -> Decision:

@@ -88,8 +88,36 @@ class DirectoryResource(Resource):
     def actions(self, before: State | None, after: State | None, answers: Answers) -> Sequence[AnyAction]:
         """Make it, rename it aside, remove it when empty, or bring back what was renamed in this run."""
         path = environment.resolve(self.path, answers)
-        aside = f"{path}.converge-{answers.run}"
+        aside = f"{path}.converge-{answers.by}"
+        if answers.taking_back:
+            return self._taking_back(path, after, answers)
         if isinstance(after, DirectoryState):
-            return [MoveDirectory(aside, path) if after.entries else NewDirectory(path)]
+            return [NewDirectory(path)]
         full = isinstance(before, DirectoryState) and before.entries
         return [MoveDirectory(path, aside) if full else RemoveDirectory(path)]
+
+    def _taking_back(self, path: str, after: State | None, answers: Answers) -> list[AnyAction]:
+        """Bring back what was renamed, make it again, or take away what holds nothing, or nothing but kept files."""
+        if isinstance(after, DirectoryState):
+            kept = Directory(f"{path}.converge-{answers.run}")
+            if answers.value(kept) is not None:
+                return [MoveDirectory(kept.path, path)]
+            if after.entries:
+                raise ResourceError(f"the folder cannot be brought back: {kept.path}, where it was kept, is not there")
+            return [NewDirectory(path)]
+        facts = answers.value(Directory(path, True))
+        if facts is None or not (facts.files or facts.directories):
+            return [RemoveDirectory(path)]
+        kept_names = (f".converge-{answers.run}", f".converge-{answers.by}")
+        names = [*(file.path for file in facts.files), *facts.directories]
+        others = [name for name in names if not name.endswith(kept_names)]
+        if others:
+            raise ResourceError(
+                f"{len(others)} other things lie in {path} by now", try_="look at them; remove them first"
+            )
+        return [MoveDirectory(path, f"{path}.converge-{answers.by}")]
+
+    def queries_to_undo(self, known: Answers) -> Collection[AnyQuery]:
+        """What lies in it, and what was kept aside."""
+        path = environment.resolve_known(self.path, known)
+        return [Directory(path, True), Directory(f"{path}.converge-{known.run}")] if path else []

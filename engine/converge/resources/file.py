@@ -10,7 +10,7 @@ from typing import ClassVar, Literal
 from pydantic import Field, PrivateAttr, ValidationInfo, field_serializer, model_validator
 
 from converge.errors import ResourceError, Undecided
-from converge.model.action import AnyAction, CopyFile, MoveFile, RemoveFile, WriteFile
+from converge.model.action import AnyAction, CopyFile, MoveFile, WriteFile
 from converge.model.answer import Absent, Answers
 from converge.model.facts import FileFacts
 from converge.model.query import AnyQuery, Directory, File
@@ -80,6 +80,11 @@ class FileResource(Resource):
     @field_serializer("content", "source", when_used="json")
     def _not_written_down(self, _value: str | None) -> None:
         """Contents stay out of journals; taking the change back does not need them."""
+
+    @field_serializer("sha256", when_used="json")
+    def _hash_of_contents(self, value: str | None) -> str | None:
+        """In place of contents their hash is written down."""
+        return _digest(self._bytes) if value is None and self._bytes is not None else value
 
     @property
     def _hashed(self) -> bool:
@@ -182,18 +187,40 @@ class FileResource(Resource):
             return False
 
     def actions(self, before: State | None, after: State | None, answers: Answers) -> Sequence[AnyAction]:
-        """Keep aside what is there, then copy or write; or bring back what was kept aside in this run."""
+        """Keep aside what is there, then copy or write; or bring back what the run that is taken back kept aside."""
         path = environment.resolve(self.path, answers)
-        aside = f"{path}.converge-{answers.run}"
+        clearing = [MoveFile(path, f"{path}.converge-{answers.by}")] if before is not None else []
         if not isinstance(after, FileState):
-            return [MoveFile(path, aside) if self.ensure == "absent" else RemoveFile(path)]
+            return clearing
+        kept = File(f"{path}.converge-{answers.run}", self._hashed)
+        if answers.taking_back and (facts := answers.value(kept)) is not None:
+            if not self.agree(self._state(facts), after, answers):
+                raise ResourceError(f"{kept.path} is not the file that was kept aside: it has {facts.size} bytes")
+            return [*clearing, MoveFile(kept.path, path)]
+        return [*clearing, self._making(path, after, answers)]
+
+    def _making(self, path: str, after: FileState, answers: Answers) -> AnyAction:
         if self._bytes is not None and after.sha256 == _digest(self._bytes):
-            making: AnyAction = WriteFile(path, self._bytes)
-        elif self.copy_from is not None and self._is_offered(after, answers):
-            making = CopyFile(environment.resolve(self.copy_from, answers), path)
-        else:
-            return _bring_back(path, aside, replacing=before is not None)
-        return [*([MoveFile(path, aside)] if before is not None else []), making]
+            return WriteFile(path, self._bytes)
+        if self.copy_from is not None and self._is_offered(after, answers):
+            return CopyFile(environment.resolve(self.copy_from, answers), path)
+        raise ResourceError(
+            f"the file cannot be brought back: {path}.converge-{answers.run}, where it was kept, is not there"
+        )
+
+    def queries_to_undo(self, known: Answers) -> Collection[AnyQuery]:
+        """What was kept aside."""
+        path = environment.resolve_known(self.path, known)
+        return [File(f"{path}.converge-{known.run}", self._hashed)] if path else []
+
+    def agree(self, left: State | None, right: State | None, answers: Answers) -> bool:
+        """By the hashes where both are known, else by size and version."""
+        del answers
+        if not isinstance(left, FileState) or not isinstance(right, FileState):
+            return left == right
+        if left.sha256 and right.sha256:
+            return left.sha256 == right.sha256
+        return left.size == right.size and versions.same_version(left.version, right.version)
 
     def _is_offered(self, after: FileState, answers: Answers) -> bool:
         source = environment.resolve(self.copy_from or "", answers)
@@ -213,13 +240,6 @@ class FileResource(Resource):
         if offered is not None and self._differs(found, offered) and self._is_newer(found, offered):
             return (f"version {found.version} is later than the source's {offered.version}: left alone",)
         return ()
-
-
-def _bring_back(path: str, aside: str, *, replacing: bool) -> list[AnyAction]:
-    """Put back what was kept aside. What lies there now goes only when that has succeeded."""
-    if not replacing:
-        return [MoveFile(aside, path)]
-    return [MoveFile(path, f"{aside}-taken-back"), MoveFile(aside, path), RemoveFile(f"{aside}-taken-back")]
 
 
 def _read(path: Path) -> bytes:

@@ -12,6 +12,7 @@ from converge.model.action import AnyAction, NewRegistryKey, RemoveRegistryKey, 
 from converge.model.answer import Answers
 from converge.model.change import Json, WayBack
 from converge.model.facts import KeyContents
+from converge.model.names import fold
 from converge.model.query import AnyQuery, RegistryKey, RegistryValue
 from converge.model.registry import RegistryPath
 from converge.model.resource import Resource, State
@@ -126,6 +127,13 @@ class RegistryKeyResource(Resource):
             return [RemoveRegistryKey(path)]
         return [RemoveRegistryKey(_below(path, record.below)) for record in reversed(contents)]
 
+    def agree(self, left: State | None, right: State | None, answers: Answers) -> bool:
+        """The order in which a host lists what lies in a key does not matter."""
+        del answers
+        if not isinstance(left, RegistryKeyState) or not isinstance(right, RegistryKeyState):
+            return left == right
+        return _unordered(left) == _unordered(right)
+
     def way_back(self, before: State | None, after: State | None) -> WayBack:
         """A key that was removed comes back with its values, though not with its permissions."""
         if not isinstance(before, RegistryKeyState) or after is not None:
@@ -133,6 +141,10 @@ class RegistryKeyResource(Resource):
         if any(not item.value.restorable for record in before.contents for item in record.values):
             return WayBack("none", "it holds values that cannot be written again", must_accept=True)
         return WayBack("partial", "the key's permissions are not brought back")
+
+
+def _unordered(state: RegistryKeyState) -> object:
+    return {fold(record.below): {fold(item.name): item.value for item in record.values} for record in state.contents}
 
 
 def _below(path: RegistryPath, below: str) -> RegistryPath:

@@ -18,7 +18,7 @@ from converge.model.names import fold
 from converge.model.query import AnyQuery, File, OperatingSystem, RegistrySearch, RegistryValue
 from converge.model.registry import RegistryPath, RegistryType
 from converge.model.resource import Resource, State
-from converge.resources.registry_value import ValueState
+from converge.resources.registry_value import ValueState, same_value
 from converge.windows import environment, paths, registry
 from converge.windows.fields import HostPath, KeyName
 
@@ -215,6 +215,12 @@ class RegistryReferences(Resource):
             for item in wanted
             if held.get(item.place) != item
         ]
+
+    def agree(self, left: State | None, right: State | None, answers: Answers) -> bool:
+        """By the values that `right` names; others that name the files by now do not matter."""
+        seen = {item.place: item for item in left.values} if isinstance(left, ReferencesState) else {}
+        named = right.values if isinstance(right, ReferencesState) else ()
+        return all(same_value(seen.get(item.place), item, answers) for item in named)
 
     def way_back(self, before: State | None, after: State | None) -> WayBack:
         """Full, unless a text that is overwritten could not be read as it is stored."""

@@ -12,7 +12,7 @@ from converge.model.action import AnyAction, NewRegistryKey, RemoveRegistryValue
 from converge.model.answer import Absent, Answers
 from converge.model.change import Json, WayBack
 from converge.model.names import fold, same
-from converge.model.query import AnyQuery, RegistryKey, RegistryValue
+from converge.model.query import AnyQuery, OperatingSystem, RegistryKey, RegistryValue
 from converge.model.registry import RegistryData, RegistryPath, RegistryType
 from converge.model.resource import Resource, State
 from converge.windows import environment, paths, registry, views
@@ -260,6 +260,15 @@ class RegistryValueResource(Resource):
         first: list[AnyAction] = [NewRegistryKey(path)] if before is None and missing else []
         return [*first, SetRegistryValue(path, self.name, after.as_data())]
 
+    def queries_to_undo(self, known: Answers) -> Collection[AnyQuery]:
+        """The host's variables: by them a raw text is compared with one that is seen expanded."""
+        del known
+        return (OperatingSystem(),)
+
+    def agree(self, left: State | None, right: State | None, answers: Answers) -> bool:
+        """By the data; where one of two raw texts is unknown, by what they expand to."""
+        return same_value(left, right, answers)
+
     def way_back(self, before: State | None, after: State | None) -> WayBack:
         """Full, unless what is overwritten could not be read as it is stored."""
         del after
@@ -277,6 +286,17 @@ class RegistryValueResource(Resource):
         if self.name and any(same(name, self.name) for name in _subkeys(path, answers)):
             told.append(f"a key, not a value, of the name {self.name} lies in {path}; it is left alone")
         return told
+
+
+def same_value(left: State | None, right: State | None, answers: Answers) -> bool:
+    """Whether two states of a value are the same as far as a host tells its raw text. Raises Undecided, Unforetold."""
+    if not isinstance(left, ValueState) or not isinstance(right, ValueState):
+        return left == right
+    if left.type != right.type or (left.data is None) == (right.data is None):
+        return left == right
+    if left.text is None or right.text is None:
+        return False
+    return environment.expanded(left.text, answers) == environment.expanded(right.text, answers)
 
 
 _TEXTS = (RegistryType.STRING, RegistryType.EXPAND_STRING)

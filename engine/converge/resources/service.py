@@ -21,7 +21,7 @@ from converge.model.answer import Answers
 from converge.model.change import WayBack
 from converge.model.facts import EventRecord, ServiceFacts, ServiceState, StartMode
 from converge.model.names import fold, same
-from converge.model.query import AnyQuery, Events, Service
+from converge.model.query import AnyQuery, Events, OperatingSystem, Service
 from converge.model.resource import Resource, State
 from converge.windows import environment, paths, services
 from converge.windows.fields import Duration, ServiceName
@@ -129,10 +129,11 @@ class ServiceResource(Resource):
 
     def actions(self, before: State | None, after: State | None, answers: Answers) -> Sequence[AnyAction]:
         """Command line, start mode before a start, start or stop, start mode after a stop."""
-        del answers
         if not isinstance(before, ServiceCondition) or not isinstance(after, ServiceCondition):
             raise ResourceError(f"the service {self.name} cannot be made or removed")
         moves = list(self._moves(before.state, after.state))
+        if answers.taking_back and any(isinstance(move, StopService) for move in moves):
+            self._check_nobody_needs_it(answers)
         modes: list[AnyAction] = []
         if before.start_mode is not after.start_mode:
             modes.append(SetServiceStartMode(self.name, after.start_mode))
@@ -153,6 +154,23 @@ class ServiceResource(Resource):
                 yield StartService(self.name)
         elif now not in (ServiceState.STOPPED, ServiceState.STOP_PENDING):
             yield StopService(self.name)
+
+    def queries_to_undo(self, known: Answers) -> Collection[AnyQuery]:
+        """Those that need it: it may have to be stopped."""
+        facts = known.known(Service(self.name))
+        return [OperatingSystem(), *(Service(name) for name in (facts.dependents if facts else ()))]
+
+    def agree(self, left: State | None, right: State | None, answers: Answers) -> bool:
+        """Running, starting and paused are one: none of them is told apart once time has passed."""
+        if not isinstance(left, ServiceCondition) or not isinstance(right, ServiceCondition):
+            return left == right
+        up = (*_UP, *_HELD)
+        texts = [environment.expanded(state.image_path or "", answers) for state in (left, right)]
+        return (
+            left.start_mode is right.start_mode
+            and (left.state in up) == (right.state in up)
+            and paths.same_path(texts[0], texts[1], {})
+        )
 
     def way_back(self, before: State | None, after: State | None) -> WayBack:
         """Full, but for a pause and for the raw text of a command line, which the service manager does not tell."""
