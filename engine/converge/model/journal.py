@@ -36,7 +36,8 @@ class ChangeBegun:
     """One resource is about to be changed. `declared` holds the kind's fields, so that the change can be taken back later.
 
     Of a sensitive change the states are digests and `declared` is empty; `confidential` then holds all three as JSON
-    (`before`, `after`, `declared`), to be kept encrypted or not at all.
+    (`before`, `after`, `declared`), to be kept encrypted or not at all. `notify` are the handlers it asks for, `part_of` is the
+    address of the procedure of which it is a step.
     """
 
     change: int
@@ -50,6 +51,8 @@ class ChangeBegun:
     way_back: str
     declared: Mapping[str, Json]
     confidential: Secret | None = None
+    notify: tuple[str, ...] = ()
+    part_of: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,6 +162,20 @@ class ProcedureEnded:
 
 
 @dataclass(frozen=True, slots=True)
+class ProcedureTakenBack:
+    """Steps of a procedure are being taken back: if it was begun and not ended, it is begun no more."""
+
+    address: str
+
+
+@dataclass(frozen=True, slots=True)
+class TakingBack:
+    """What an earlier run did to this host is being taken back."""
+
+    run: str
+
+
+@dataclass(frozen=True, slots=True)
 class RunEnded:
     """The last line of a host's journal."""
 
@@ -182,6 +199,8 @@ JournalEvent = (
     | StepBegun
     | StepEnded
     | ProcedureEnded
+    | ProcedureTakenBack
+    | TakingBack
     | RunEnded
 )
 

@@ -77,3 +77,5 @@ class RecordedChange:
     actions: tuple[RecordedAction, ...] = ()
     sensitive: bool = False
     kept: bool = True
+    notify: tuple[str, ...] = ()
+    part_of: str = ""

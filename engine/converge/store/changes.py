@@ -76,6 +76,7 @@ def _begun(event: Mapping[str, Json], *, run: str, host: str, opener: Opener | N
     return RecordedChange(
         run, host, event["change"], event["address"], event["kind"], event["key"], event["name"], event["play"],
         event["way_back"], states["before"], states["after"], states["declared"], sensitive=sensitive, kept=kept,
+        notify=tuple(event.get("notify", ())), part_of=event.get("part_of", ""),
     )  # fmt: skip
 
 
