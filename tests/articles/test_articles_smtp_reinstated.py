@@ -38,6 +38,17 @@ def test_method_1_is_a_persons_and_removes_nothing(lab_host: LabHostMaker) -> No
     assert skip_reason(host.check(), CLUSTERED).startswith("the SMTP component is installed")
 
 
+def test_method_1_names_the_backups_from_before_the_removal_and_none_without_a_day(lab_host: LabHostMaker) -> None:
+    host = lab_host("exchange2000-node-smtp-removed", ARTICLE, smtp_removed_on="2002-02-04")
+    told = the(host.check(), "operator_step:restore-metabase").notes[0]
+    assert "before-maintenance.MD0 (2002-01-28)" in told
+    assert "after-the-accident" not in told
+    undated = lab_host("exchange2000-node-smtp-removed", ARTICLE)
+    told = the(undated.check(), "operator_step:restore-metabase").notes[0]
+    assert "before-maintenance" not in told
+    assert "none that is known to be from before" in told
+
+
 def test_without_a_backup_nothing_destructive_is_done_before_a_person_says_so(lab_host: LabHostMaker) -> None:
     host = lab_host("exchange2000-node-no-backup", ARTICLE, smtp_removed_on="2002-02-04")
     result = host.apply()

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Collection, Mapping
+from datetime import UTC, date, datetime, time
+from fnmatch import fnmatchcase
 from typing import Literal
 
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, field_validator
 
 from converge.errors import InputErrors, ResourceError, Undecided
 from converge.model.answer import Answers
+from converge.model.names import fold
 from converge.model.play import Discovery, Finder, Scope
 from converge.model.query import AnyQuery, Directory, File, OperatingSystem, RegistryValue, Service
 from converge.playbook.checking import problems_of
@@ -21,6 +24,8 @@ from converge.playbook.templates import Constant, read_value
 from converge.playbook.variables import Names, Variables
 from converge.windows import environment, paths, registry
 from converge.windows.fields import HostPath, KeyName, ServiceName, ValueName
+
+MAX_NAMED = 20  # files that a text names; more would not be read
 
 _NT_PREFIX = re.compile(r"^\\\?\?\\")
 _SYSTEM_ROOT = re.compile(r"^\\SystemRoot\\", re.IGNORECASE)
@@ -155,6 +160,56 @@ class FolderOfFile(Form):
         return f"no file {self.file}"
 
 
+class OldFiles(Form):
+    """Which files of a folder, by name and age."""
+
+    directory: HostPath = Field(description="The folder they lie in.")
+    matching: str = Field("*", min_length=1, max_length=255, description="Their names, with * and ?, in any case.")
+    modified_before: str = Field(
+        pattern=r"^(\d{4}-\d{2}-\d{2})?$",
+        description="The day, YYYY-MM-DD in UTC, before which they were last written. Empty: no file is known to be from before.",
+    )
+
+    @field_validator("modified_before")
+    @classmethod
+    def _is_a_day(cls, value: str) -> str:
+        if value:
+            date.fromisoformat(value)
+        return value
+
+
+class FilesFromBefore(Form):
+    """The names of files last written before a day, newest first, as one text."""
+
+    files: OldFiles = Field(description="Files of a folder from before a day: {directory, matching, modified_before}.")
+
+    def queries(self, known: Answers) -> Collection[AnyQuery]:
+        """What lies in the folder; nothing without a day."""
+        if not self.files.modified_before:
+            return ()
+        path = environment.resolve_known(self.files.directory, known)
+        return (*environment.questions(self.files.directory), *((Directory(path, listing=True),) if path else ()))
+
+    def find(self, answers: Answers) -> str | None:
+        """`NAME (YYYY-MM-DD), ...`, or None where there is none. Raises Undecided, Unforetold."""
+        if not self.files.modified_before:
+            return None
+        folder = answers.value(Directory(_resolved(self.files.directory, answers), listing=True))
+        day = datetime.combine(date.fromisoformat(self.files.modified_before), time.min, tzinfo=UTC)
+        pattern = fold(self.files.matching)
+        found = [
+            (file.modified, paths.name(file.path))
+            for file in (folder.files if folder else ())
+            if file.modified is not None and file.modified < day and fnmatchcase(fold(paths.name(file.path)), pattern)
+        ]
+        return ", ".join(f"{name} ({moment:%Y-%m-%d})" for moment, name in sorted(found, reverse=True)[:MAX_NAMED]) or None
+
+    def describe(self) -> str:
+        """In words."""
+        wanted = self.files
+        return f"no {wanted.matching} in {wanted.directory} from before {wanted.modified_before or 'a day that was named'}"
+
+
 class ThisText(Form):
     """A text, whatever the host holds: what is taken in the end."""
 
@@ -174,12 +229,13 @@ class ThisText(Form):
         return f"not {self.value}"
 
 
-Candidate = ServiceDirectory | RegistryText | ThisDirectory | FolderOfFile | ThisText
+Candidate = ServiceDirectory | RegistryText | ThisDirectory | FolderOfFile | FilesFromBefore | ThisText
 CANDIDATES: Mapping[str, type[Candidate]] = {
     "service_directory": ServiceDirectory,
     "registry_value": RegistryText,
     "directory": ThisDirectory,
     "file": FolderOfFile,
+    "files": FilesFromBefore,
     "value": ThisText,
 }
 
