@@ -17,9 +17,10 @@ from converge.lab.world import World
 from converge.model.change import Change, HostResult, Status
 from converge.model.diagnosis import Diagnosis
 from converge.model.facts import ServiceState
+from converge.model.journal import History
 from converge.model.machine import Observer
 from converge.model.play import Play
-from converge.store.jsonl import JsonLinesJournal, read_history
+from converge.store.store import Store, Where
 from converge.windows import reg_file
 from converge.windows.registry import parse_path
 
@@ -53,14 +54,14 @@ class LabHost:
         """What apply would do."""
         return check(
             self.plays, observer=self.machine, rehearse=Rehearsal, variables=self.variables,
-            history=read_history(self.folder, host="host"), run="check", options=self._options,
+            history=self.history(), run="check", options=self._options,
         )  # fmt: skip
 
     def diagnose(self, *, observer: Observer | None = None) -> dict[str, Diagnosis]:
         """What it shows of each article, by article; `observer` in place of the machine itself."""
         result, diagnoses = diagnose(
             self.plays, observer=observer or self.machine, rehearse=Rehearsal, variables=self.variables,
-            history=read_history(self.folder, host="host"), run="diagnose", options=self._options,
+            history=self.history(), run="diagnose", options=self._options,
         )  # fmt: skip
         assert result.error is None
         return {item.article: item for item in diagnoses}
@@ -68,14 +69,19 @@ class LabHost:
     def apply(self) -> HostResult:
         """Bring it to its desired state, with a real journal."""
         self.runs += 1
-        journal = JsonLinesJournal(self.folder, run=f"run-{self.runs}", host="host", render=reg_file.render)
-        try:
+        with self._store() as store, store.leases.acquire("host", run=f"run-{self.runs}") as lease:
             return apply(
                 self.plays, machine=self.machine, rehearse=Rehearsal, variables=self.variables,
-                journal=journal, options=self._options,
+                journal=store.journal(lease, render=reg_file.render), options=self._options,
             )  # fmt: skip
-        finally:
-            journal.close()
+
+    def history(self) -> History:
+        """What earlier runs left open."""
+        with self._store() as store:
+            return store.history("host")
+
+    def _store(self) -> Store:
+        return Store.open(Where(self.folder))
 
     def operator(self, step: str) -> None:
         """What the person of an operator step does."""

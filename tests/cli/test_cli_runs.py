@@ -9,19 +9,21 @@ import pty
 import select
 import signal
 import socket
+import sqlite3
 import stat
 import subprocess
 import termios
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 from tests.cli.cli_program import BOUND, Ended, Program, interrupt
 
 from converge.report.result_schema import Result
+from converge.store.store import Store, Where
 
 
 class TestCheckApplyCheck:
@@ -47,18 +49,21 @@ class TestCheckApplyCheck:
         assert sorted(worlds) == ["mail01.json", "mail02.json", "mail03.json"]
         fleet("--check")
         assert {path.name: path.read_bytes() for path in (fleet.folder / ".converge/lab").glob("*.json")} == worlds
+        with closing(sqlite3.connect(fleet.folder / ".converge/converge.db")) as file:
+            assert file.execute("SELECT count(*) FROM journal").fetchone() == (0,)
         assert not (fleet.folder / ".converge/runs").exists()
 
     def test_a_run_leaves_a_journal_of_every_host_it_changed(self, fleet: Program) -> None:
         document = fleet("--yes", "--format", "json").document()
-        (run,) = (fleet.folder / ".converge/runs").iterdir()
-        assert run.name == document["run"]
-        assert sorted(path.name for path in run.glob("*.jsonl")) == ["mail01.jsonl", "mail02.jsonl"]
-        events = [json.loads(line)["event"] for line in (run / "mail01.jsonl").read_text().splitlines()]
+        path = fleet.folder / ".converge/converge.db"
+        with closing(sqlite3.connect(path)) as file:
+            rows = file.execute("SELECT host, run, body FROM journal ORDER BY host, number").fetchall()
+        assert {(host, run) for host, run, _ in rows} == {(host, document["run"]) for host in ("mail01", "mail02")}
+        events = [json.loads(body)["event"]["event"] for host, _, body in rows if host == "mail01"]
         assert events[0] == "RunBegun"
         assert events[-1] == "RunEnded"
         assert events.index("ActionIntended") < events.index("ActionEnded")
-        assert stat.S_IMODE((run / "mail01.jsonl").stat().st_mode) == 0o600
+        assert stat.S_IMODE(path.stat().st_mode) == 0o600
 
     def test_drift_may_exit_0(self, fleet: Program) -> None:
         assert fleet("--check", "--exit-zero-on-drift").code == 0
@@ -291,25 +296,33 @@ class TestTrouble:
         assert "would lock deploy" in ended.out
         assert "wrong-password" not in ended.out + ended.err
 
-    def test_a_journal_that_cannot_be_written_changes_nothing(self, fleet: Program) -> None:
-        fleet("--check")
-        fleet.write(".converge/runs", "a file where the folder should be")
+    def test_a_store_that_cannot_be_made_stops_before_any_host_is_touched(self, fleet: Program) -> None:
+        fleet.write(".converge", "a file where the folder should be")
         ended = fleet("--yes", "--format", "json")
-        assert ended.code == 3
-        assert ended.document()["hosts"]["mail01"]["error"]["code"] == "journal-unavailable"
-        (fleet.folder / ".converge/runs").unlink()
-        assert fleet("--check").code == 2
+        assert ended.code == 1
+        assert not ended.document()["hosts"]
+        assert ".converge" in ended.document()["errors"][0]["message"]
 
     def test_a_host_that_another_run_holds_is_7(self, fleet: Program) -> None:
-        held = fleet.folder / ".converge/open/mail01"
-        held.mkdir(parents=True)
-        with (held / ".lock").open("w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
+        with Store.open(Where(fleet.folder / ".converge")) as store, store.leases.acquire("mail01", run="other"):
             ended = fleet("--yes", "--format", "json")
-        assert ended.code == 7
-        hosts = ended.document()["hosts"]
-        assert hosts["mail01"]["status"] == "held"
-        assert hosts["mail02"]["status"] == "changed"
+            assert ended.code == 7
+            hosts = ended.document()["hosts"]
+            assert hosts["mail01"]["status"] == "held"
+            assert f"pid {os.getpid()} since " in hosts["mail01"]["error"]["what"]
+            assert hosts["mail02"]["status"] == "changed"
+            assert fleet("--check").code == 2, "looking needs no lease"
+        assert fleet("--yes").code == 0
+
+    def test_a_held_host_is_waited_for_as_long_as_told(self, fleet: Program) -> None:
+        with Store.open(Where(fleet.folder / ".converge")) as store:
+            lease = store.leases.acquire("mail01", run="other")
+            process = fleet.started("--yes", "--lease-timeout", "40")
+            time.sleep(3)
+            assert process.poll() is None
+            lease.release()
+            process.communicate(timeout=BOUND)
+        assert process.returncode == 0
 
     BUG = (
         "import converge.cli.running as running, converge.cli.main as main\n"

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+import sqlite3
+from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, Protocol
@@ -19,18 +20,22 @@ from converge.lab.endpoint.server import LabServer
 from converge.lab.machine import LabMachine
 from converge.lab.rehearsal import Rehearsal
 from converge.lab.world import World
+from converge.model.action import AnyAction, Performed
+from converge.model.answer import Answers
 from converge.model.change import Change, HostResult
-from converge.model.journal import Journal
+from converge.model.journal import History, Journal
 from converge.model.machine import Machine, Observer
 from converge.model.play import Play
+from converge.model.query import AnyQuery
 from converge.model.secret import Secret
-from converge.store.jsonl import JsonLinesJournal, read_history
+from converge.store.store import Store, Where
 from converge.windows import reg_file
 from converge.winrm.connection import Connection, Login, Sealing
 from converge.winrm.machine import WinRMMachine
 from converge.winrm.observer import WinRMObserver
 
 HOST = "case"
+SECONDS_OF_AN_ACTION = 1.0
 OPEN = Policy(basic=True, allow_unencrypted=True)
 MachineName = Literal["memory", "basic", "ntlm"]
 Wrap = Callable[[Machine], Machine]
@@ -52,6 +57,34 @@ class Reach(Protocol):
 
 
 @dataclass
+class TakingTime:
+    """A machine of which every action takes a moment by the host's clock."""
+
+    machine: LabMachine
+
+    @property
+    def host(self) -> str:
+        """The host's name."""
+        return self.machine.host
+
+    @property
+    def round_trips(self) -> int:
+        """As the machine counts."""
+        return self.machine.round_trips
+
+    def ask(self, queries: Collection[AnyQuery]) -> Answers:
+        """As the machine answers."""
+        return self.machine.ask(queries)
+
+    def perform(self, action: AnyAction) -> Performed:
+        """Do it, and let the moment pass."""
+        try:
+            return self.machine.perform(action)
+        finally:
+            self.machine.world.clock.advance(SECONDS_OF_AN_ACTION)
+
+
+@dataclass
 class InMemory:
     """The world itself, as its account meets it."""
 
@@ -65,7 +98,7 @@ class InMemory:
     @contextmanager
     def machine(self) -> Iterator[Machine]:
         """A machine."""
-        yield LabMachine(self.world, self.world.account(ACCOUNT), host=HOST)
+        yield TakingTime(LabMachine(self.world, self.world.account(ACCOUNT), host=HOST))
 
     @property
     def requests(self) -> tuple[RequestRecord, ...]:
@@ -83,7 +116,7 @@ class OverWinRM:
     @classmethod
     def to(cls, world: World, *, server: LabServer, login: MachineName) -> OverWinRM:
         """Serve a world and connect to it with Basic, or with NTLM and sealed messages."""
-        host = Host(HOST, world, policy=OPEN)
+        host = Host(HOST, world, policy=OPEN, on_change=lambda: world.clock.advance(SECONDS_OF_AN_ACTION))
         (endpoint,) = server.start([host])
         account = world.account(ACCOUNT)
         assert account is not None
@@ -151,7 +184,7 @@ class Bench:
                 observer=observer,
                 rehearse=Rehearsal,
                 variables={},
-                history=read_history(self.folder, host=HOST),
+                history=self.history(),
                 run=run or self.next_run(),
                 options=self.options(**given),
             )
@@ -160,8 +193,8 @@ class Bench:
         self, *, wrap: Wrap = lambda machine: machine, journal: WrapJournal = lambda journal: journal, **given: Any
     ) -> HostResult:
         """Bring about what the case declares."""
-        kept = JsonLinesJournal(self.folder, run=self.next_run(), host=HOST, render=reg_file.render)
-        try:
+        with self.store() as store, store.leases.acquire(HOST, run=self.next_run()) as lease:
+            kept = store.journal(lease, render=reg_file.render)
             with self.reach.machine() as machine:
                 return apply(
                     self.plays,
@@ -171,15 +204,23 @@ class Bench:
                     journal=journal(kept),
                     options=self.options(**given),
                 )
-        finally:
-            kept.close()
+
+    def store(self) -> Store:
+        """What is remembered of the runs so far."""
+        return Store.open(Where(self.folder))
+
+    def history(self) -> History:
+        """What the runs so far left open."""
+        with self.store() as store:
+            return store.history(HOST)
 
     def journal(self, run: str = "") -> list[dict[str, Any]]:
-        """The lines of a run's journal, of the last by default."""
-        path = self.folder / "runs" / (run or self.runs[-1]) / f"{HOST}.jsonl"
-        if not path.exists():
-            return []
-        return [json.loads(line) for line in path.read_text(encoding="ascii").splitlines()]
+        """The events of a run's journal, of the last by default, as the file itself holds them."""
+        with closing(sqlite3.connect(self.folder / "converge.db")) as file:
+            rows = file.execute(
+                "SELECT body FROM journal WHERE run = ? ORDER BY number", (run or self.runs[-1],)
+            ).fetchall()
+        return [json.loads(body)["event"] for (body,) in rows]
 
     def done(self, run: str = "") -> list[Mapping[str, Any]]:
         """The actions that a run sent, as journaled."""

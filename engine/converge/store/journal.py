@@ -153,7 +153,7 @@ def rows_of(connection: Connection, host: str, *, after: int, run: str | None = 
     if run is not None:
         wanted = wanted.where(JOURNAL.c.run == run)
     while True:
-        page = [Row(*row) for row in connection.execute(wanted.where(JOURNAL.c.number > after)).tuples()]
+        page = [Row(*row) for row in connection.execute(wanted.where(JOURNAL.c.number > after))]
         yield from page
         if len(page) < PAGE:
             return

@@ -197,7 +197,7 @@ class Leases:
             deadline = self.database.now(connection) + self.term
             mine = LEASES.c.holder == self.holder
             connection.execute(update(LEASES).where(mine).values(deadline=deadline))
-            tokens = dict(connection.execute(select(LEASES.c.host, LEASES.c.token).where(mine)).tuples().all())
+            tokens = dict(connection.execute(select(LEASES.c.host, LEASES.c.token).where(mine)).all())
         for host, lease in held.items():
             if tokens.get(host) == lease.token:
                 lease.renewed(began)

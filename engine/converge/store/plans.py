@@ -33,4 +33,4 @@ class AppliedPlans:
         """The hosts to which a plan was applied, each with its run. Raises JournalUnavailable."""
         with self._database.reading() as connection:
             wanted = select(PLANS.c.host, PLANS.c.run).where(PLANS.c.plan == plan)
-            return dict(connection.execute(wanted).tuples().all())
+            return dict(connection.execute(wanted).all())

@@ -65,7 +65,7 @@ class Recording:
     def _write(self, connection: Connection, results: Sequence[HostResult]) -> None:
         hosts = [result.host for result in results]
         wanted = select(HOST_STATE.c.host, HOST_STATE.c.digest).where(HOST_STATE.c.host.in_(hosts))
-        known = dict(connection.execute(wanted).tuples().all())
+        known = dict(connection.execute(wanted).all())
         seen = now_text()
         states, unusual = [], []
         for result in results:
