@@ -23,6 +23,7 @@ from converge.model.facts import (
     OperatingSystemFacts,
     SearchFinds,
     ServiceFacts,
+    Withheld,
 )
 from converge.model.names import fold, same
 from converge.model.query import (
@@ -40,6 +41,8 @@ from converge.model.query import (
 )
 from converge.model.registry import RegistryData, RegistryPath, RegistryType
 from converge.windows import paths
+
+_DEPENDENTS = "the right to read Win32_DependentService"
 
 
 def _denied(right: str) -> Refused:
@@ -107,6 +110,7 @@ class Answering:
         record = self._record(query.name)
         if not isinstance(record, ServiceRecord):
             return record
+        told = self._permits(Right.CLASS, "Win32_DependentService")
         return Found(
             ServiceFacts(
                 name=record.name,
@@ -117,7 +121,8 @@ class Answering:
                 exit_code=record.exit_code,
                 specific_exit_code=record.specific_exit_code,
                 process_id=record.process_id,
-                dependents=tuple(item.name for item in self._world.dependents(record.name)),
+                dependents=tuple(item.name for item in self._world.dependents(record.name)) if told else (),
+                withheld=None if told else Withheld("access-denied", "Access is denied.", _DEPENDENTS),
             )
         )
 

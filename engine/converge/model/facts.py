@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 
+from converge.errors import Undecided
 from converge.model.registry import RegistryData, RegistryPath, RegistryType
 
 
@@ -63,8 +64,17 @@ class StartMode(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class Withheld:
+    """Why a host told a thing but not this part of it: its code, its text, and the right that is missing if that is known."""
+
+    code: str
+    text: str
+    missing_right: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class ServiceFacts:
-    """One service. `dependents` are the names of the services that need it, directly."""
+    """One service. `dependents` are the names of the services that need it, directly; none where `withheld` says why not."""
 
     name: str
     display_name: str
@@ -75,6 +85,18 @@ class ServiceFacts:
     specific_exit_code: int = 0
     process_id: int = 0
     dependents: tuple[str, ...] = ()
+    withheld: Withheld | None = None
+
+    def needed_by(self) -> tuple[str, ...]:
+        """The names of the services that need it, for who acts upon them. Raises Undecided where the host would not tell."""
+        if self.withheld is None:
+            return self.dependents
+        raise Undecided(
+            f"the host refused to tell which services need {self.name}: {self.withheld.text or self.withheld.code}",
+            why=f"code {self.withheld.code}" if self.withheld.text else "",
+            try_=f"grant the account {self.withheld.missing_right}" if self.withheld.missing_right else "",
+            refusal=self.withheld.code,
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -78,7 +78,7 @@ class RestartService(Resource):
 
         def visit(name: str) -> None:
             facts = answers.value(Service(name))
-            for dependent in facts.dependents if facts else ():
+            for dependent in facts.needed_by() if facts else ():
                 if fold(dependent) not in seen:
                     seen.add(fold(dependent))
                     visit(dependent)

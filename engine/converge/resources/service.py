@@ -121,7 +121,7 @@ class ServiceResource(Resource):
 
     def _check_nobody_needs_it(self, answers: Answers) -> None:
         facts = answers.value(Service(self.name))
-        for name in facts.dependents if facts else ():
+        for name in facts.needed_by() if facts else ():
             dependent = answers.value(Service(name))
             if dependent is not None and dependent.state is not ServiceState.STOPPED:
                 what = f"the service {self.name} cannot be stopped while {name}, which needs it, runs"

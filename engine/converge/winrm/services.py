@@ -17,7 +17,7 @@ from converge.model.action import (
     StopService,
 )
 from converge.model.answer import Absent, Answer, Found, Refused
-from converge.model.facts import ServiceFacts, ServiceState, StartMode
+from converge.model.facts import ServiceFacts, ServiceState, StartMode, Withheld
 from converge.model.names import fold
 from converge.model.query import Service, ServiceStartTime
 from converge.windows import wql
@@ -71,25 +71,30 @@ class Dependents:
     """Which services need which, asked once; they change only when services are installed or set up anew."""
 
     def __init__(self) -> None:
-        self._known: Mapping[str, tuple[str, ...]] | None = None
+        self._known: Mapping[str, tuple[str, ...]] | Withheld | None = None
 
     def forget(self) -> None:
         """Ask anew next time."""
         self._known = None
 
-    def of(self, reader: Reader, service: str) -> tuple[str, ...]:
-        """The names of the services that need this one directly. Raises Faulted."""
+    def of(self, reader: Reader, service: str) -> tuple[str, ...] | Withheld:
+        """The names of the services that need this one directly, or why the host does not tell."""
         if self._known is None:
             try:
                 self._known = _all_dependents(reader)
-            except Faulted as faulted:
-                if faulted.fault.access_denied:
-                    raise
-                return _associated(reader, service)
-        return self._known.get(fold(service), ())
+            except (Faulted, RemoteProtocolError) as error:
+                if isinstance(error, Faulted) and not error.fault.access_denied:
+                    return _associated(reader, service)
+                self._known = _withheld(error)
+        return self._known if isinstance(self._known, Withheld) else self._known.get(fold(service), ())
 
 
-def _associated(reader: Reader, service: str) -> tuple[str, ...]:
+def _withheld(error: Faulted | RemoteProtocolError) -> Withheld:
+    told = refused(error)
+    return Withheld(told.code, told.text, told.missing_right)
+
+
+def _associated(reader: Reader, service: str) -> tuple[str, ...] | Withheld:
     """The dependents of one service, for hosts that list associations only from one of their ends."""
     text = wql.associators(
         "Win32_Service",
@@ -99,7 +104,10 @@ def _associated(reader: Reader, service: str) -> tuple[str, ...]:
         role="Antecedent",
         result_role="Dependent",
     )
-    return tuple(row.properties.text("Name") or "" for row in reader.query(CIMV2, text))
+    try:
+        return tuple(row.properties.text("Name") or "" for row in reader.query(CIMV2, text))
+    except (Faulted, RemoteProtocolError) as error:
+        return _withheld(error)
 
 
 def _all_dependents(reader: Reader) -> Mapping[str, tuple[str, ...]]:
@@ -132,14 +140,11 @@ def _service_answer(reader: Reader, row: Properties | Refused | None, dependents
         return row
     try:
         return Found(_facts(row, dependents.of(reader, row.text("Name") or "")))
-    except Faulted as faulted:
-        told = refused(faulted)
-        return Refused(told.code, f"which services depend on it cannot be read: {told.text}", told.missing_right)
     except RemoteProtocolError as error:
         return refused(error)
 
 
-def _facts(row: Properties, dependents: tuple[str, ...]) -> ServiceFacts:
+def _facts(row: Properties, dependents: tuple[str, ...] | Withheld) -> ServiceFacts:
     mode = _START_MODES.get((row.text("StartMode") or "").lower())
     if mode is None:
         raise RemoteProtocolError(f"a service with the start mode {row.text('StartMode')!r}")
@@ -152,7 +157,8 @@ def _facts(row: Properties, dependents: tuple[str, ...]) -> ServiceFacts:
         exit_code=row.integer("ExitCode") or 0,
         specific_exit_code=row.integer("ServiceSpecificExitCode") or 0,
         process_id=row.integer("ProcessId") or 0,
-        dependents=dependents,
+        dependents=() if isinstance(dependents, Withheld) else dependents,
+        withheld=dependents if isinstance(dependents, Withheld) else None,
     )
 
 
