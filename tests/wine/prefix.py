@@ -16,6 +16,8 @@ from tests.wine.agent import HKCU, REG_SZ, Agent, Value, sz
 PACKAGES = ("wine", "wine64", "gcc-mingw-w64-x86-64")
 INSTALL_SECONDS, BOOT_SECONDS = 300, 90
 HERE = Path(__file__).parent
+# Wine would rather run its own certutil.exe, which does nothing.
+_OURS = {"WINEDLLOVERRIDES": "certutil.exe=n", "LANG": "C.UTF-8"}
 _COMPILER, _RESOURCES = "x86_64-w64-mingw32-gcc", "x86_64-w64-mingw32-windres"
 _SOURCES = {"agent": ("-lversion",), "service": ("-mwindows",), "certutil": ("-lcrypt32", "-ladvapi32")}
 
@@ -100,7 +102,7 @@ class Prefix:
     def environment(self) -> dict[str, str]:
         """What its programs are run with."""
         kept = {name: os.environ[name] for name in ("PATH", "HOME", "LANG", "LC_ALL") if name in os.environ}
-        return {**kept, "WINEPREFIX": str(self.folder), "WINEARCH": "win64", "WINEDEBUG": "-all", "LANG": "C.UTF-8"}
+        return {**kept, "WINEPREFIX": str(self.folder), "WINEARCH": "win64", "WINEDEBUG": "-all", **_OURS}
 
     def new_agent(self) -> Agent:
         """Another agent in it."""
