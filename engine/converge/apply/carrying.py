@@ -76,6 +76,7 @@ class Carrier:
     open_actions: dict[str, list[OpenAction]] = field(default_factory=dict)
     changes: int = 0
     before_change: Callable[[], None] = lambda: None  # written before the first action: what the change will owe
+    approves: Callable[[Change, Label], bool] = lambda *_: True  # asked before the first action of each change
 
     def look(self, resource: Resource) -> Answers:
         """Everything the resource wants to know, asked where it is not known. Raises HostUnreachable."""
@@ -86,9 +87,10 @@ class Carrier:
         try:
             answers = self.look(resource)
         except ResourceError as error:
-            return shown(resource, Decision(Status.FAILED, reason=error.what, error=Problem.of(error)), label)
+            failed = Decision(Status.FAILED, reason=error.what, error=Problem.of(error))
+            return shown(resource, failed, label)
         decision = self._as_kept(decide(resource, answers), label)
-        change = shown(resource, decision, label)
+        change = shown(resource, decision, label, digest_key=self.performer.options.digest_key)
         if decision.status in (Status.OK, Status.CHANGED) and not _is_unguarded(resource):
             self.settle_earlier(change.address, done=decision.status is Status.OK)
         if decision.status is not Status.CHANGED:
@@ -102,6 +104,8 @@ class Carrier:
         accepted = label.accepted or self.performer.options.accept_no_way_back or self.performer.rehearsing
         if decision.way_back.must_accept and not accepted:
             return with_outcome(change, Status.FAILED, error=_not_accepted(decision.way_back))
+        if not self.performer.rehearsing and not self.approves(change, label):
+            return with_outcome(change, Status.FAILED, error=_NOT_PLANNED)
         return self._perform(resource, decision, change, label, answers)
 
     def _as_kept(self, decision: Decision, label: Label) -> Decision:
@@ -141,7 +145,8 @@ class Carrier:
         return self._with_gaps(resource, change, answers)
 
     def _begin(self, number: int, resource: Resource, decision: Decision, change: Change, label: Label) -> None:
-        declared = resource.model_dump(mode="json")
+        declared = resource.as_declared()
+        way_back = label.way_back if label.way_back and label.way_back.kind == "none" else decision.way_back
         confidential = None
         if label.sensitive:
             states = {"before": _json(decision.before), "after": _json(decision.after), "declared": declared}
@@ -150,15 +155,17 @@ class Carrier:
             ChangeBegun(
                 number,
                 change.address,
-                resource.kind,
+                str(resource.key["kind"]),
                 dict(resource.key),
                 label.name,
                 label.play,
                 change.before,
                 change.after,
-                str(decision.way_back),
+                str(way_back),
                 declared,
                 confidential,
+                label.notify,
+                label.part_of,
             )
         )
 
@@ -280,6 +287,14 @@ class Carrier:
             return change
         problem = Problem("undecided", gaps, "What was found was repaired all the same." if change.actions else "")
         return with_outcome(change, Status.UNDECIDED, error=problem)
+
+
+_NOT_PLANNED = Problem(
+    "not-planned",
+    "by now this change would be another than the planned one",
+    "The host became another than foretold while the plan was carried out. This change was not made.",
+    "make a new plan",
+)
 
 
 def _is_unguarded(resource: Resource) -> bool:

@@ -11,11 +11,11 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from converge.apply.carrying import Carrier
+from converge.apply.restarts import note_stopping
 from converge.errors import InputErrors
-from converge.model.action import StartService, StopService
 from converge.model.change import Change, Problem, Status
-from converge.model.journal import HandlerOwed, HandlerPaid, History, ServicesStarted, ServicesStopped
-from converge.model.names import fold, same
+from converge.model.journal import HandlerOwed, HandlerPaid, History, ServicesStarted
+from converge.model.names import fold
 from converge.model.play import Declared, Entry, Play, Scope
 from converge.model.query import OperatingSystem, ServiceStartTime
 from converge.model.resource import Resource
@@ -94,7 +94,7 @@ class Handlers:
             return self._shown(entry, Status.FAILED, error=problem)
         sensitive = entry.sensitive or declared.sensitive
         label = Label(declared.name, self.play.name, entry.position, sensitive, address=f"handler:{entry.name}")
-        self.carrier.before_change = lambda: self._note_stopping(entry, resource)
+        self.carrier.before_change = lambda: note_stopping(self.carrier, entry.name, resource)
         try:
             change = self.carrier.carry_out(resource, label)
         finally:
@@ -104,18 +104,6 @@ class Handlers:
             service = getattr(resource, "name", "")
             performer.journal.write(ServicesStarted(entry.name, service))
         return change
-
-    def _note_stopping(self, entry: Entry, resource: Resource) -> None:
-        """Write down which services a restart will stop, in the order in which they must be started again."""
-        answers = self.carrier.performer.memory.answers
-        actual = resource.actual_state(answers)
-        actions = resource.actions(actual, resource.desired_state(actual, answers), answers)
-        service = getattr(resource, "name", "")
-        stopped = {fold(action.name) for action in actions if isinstance(action, StopService)}
-        started = tuple(action.name for action in actions if isinstance(action, StartService))
-        if stopped:
-            dependents = tuple(name for name in started if not same(name, service))
-            self.carrier.performer.journal.write(ServicesStopped(entry.name, service, dependents))
 
     def _is_met(self, entry: Entry, resource: Resource, since: str) -> bool:
         """Whether the service was started after the last change that notified the handler."""

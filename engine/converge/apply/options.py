@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Literal
 
+from converge.plan.decision import DIGEST_KEY
+
 POLL = 0.5  # seconds between the first two looks at something that is changing
 LONGEST_POLL = 10.0  # and between later ones, so that half an hour is not thousands of requests
 
@@ -18,7 +20,8 @@ class ApplyOptions:
 
     `settle` holds what a person said of commands whose outcome nobody knows, by host. `sleep` and `monotonic` (both in
     seconds) are the clock; `stop` says whether the run is to end at the next boundary between two actions. `keeps_secrets`
-    says whether the journal keeps sensitive values, encrypted: else changes of them have no way back.
+    says whether the journal keeps sensitive values, encrypted: else changes of them have no way back. By `digest_key`
+    sensitive values are told apart where they are shown.
     """
 
     accept_no_way_back: bool = False
@@ -28,6 +31,7 @@ class ApplyOptions:
     monotonic: Callable[[], float] = time.monotonic
     stop: Callable[[], bool] = lambda: False
     keeps_secrets: bool = False
+    digest_key: bytes = field(default=DIGEST_KEY, repr=False)
 
     def looks(self, within: timedelta) -> Iterator[None]:
         """Once at once, then again after pauses that grow, the last time when `within` is over. Raises StoppedError."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
@@ -11,18 +11,22 @@ from converge.apply.options import ApplyOptions, StoppedError
 from converge.errors import ActionRefused, HostUnreachable, Interrupted, ResourceError
 from converge.model.action import (
     AnyAction,
+    NewDirectory,
+    NewRegistryKey,
     Performed,
     ResumeService,
     StartService,
     StopService,
     action_as_json,
 )
+from converge.model.answer import Absent
 from converge.model.change import Json
 from converge.model.facts import ServiceFacts, ServiceState
 from converge.model.journal import ActionEnded, ActionIntended, ActionSettled, Journal
 from converge.model.names import fold
-from converge.model.query import OperatingSystem, Service
+from converge.model.query import AnyQuery, Directory, OperatingSystem, RegistryKey, Service
 from converge.model.registry import RegistryPath
+from converge.plan.effects import folder_of
 from converge.plan.memory import ActingMemory
 
 SERVICE_PATIENCE = timedelta(seconds=120)  # how long a service may be pending before its start or stop is a failure
@@ -47,6 +51,28 @@ class Performer:
 
         Raises ActionRefused, Interrupted, HostUnreachable, JournalUnavailable (then it was not sent) and StoppedError.
         """
+        for missing in () if self.rehearsing else self._missing_above(action):
+            self._perform(missing, change=change, address=address, sensitive=sensitive)
+        return self._perform(action, change=change, address=address, sensitive=sensitive)
+
+    def _missing_above(self, action: AnyAction) -> Sequence[AnyAction]:
+        """The keys or folders that would be made with this one. Made each by itself, they are known to whoever takes it back."""
+        if isinstance(action, NewRegistryKey):
+            keys = [action.key]
+            while (key := keys[-1].parent) is not None and key.subkey and self._is_absent(RegistryKey(key)):
+                keys.append(key)
+            return [NewRegistryKey(key) for key in reversed(keys[1:])]
+        if isinstance(action, NewDirectory):
+            paths = [action.path]
+            while (path := folder_of(paths[-1])) not in ("", paths[-1]) and self._is_absent(Directory(path)):
+                paths.append(path)
+            return [NewDirectory(path) for path in reversed(paths[1:])]
+        return ()
+
+    def _is_absent(self, query: AnyQuery) -> bool:
+        return isinstance(self.memory.ask((query,))[query], Absent)
+
+    def _perform(self, action: AnyAction, *, change: int, address: str, sensitive: bool) -> Performed:
         if self.options.stop():
             raise StoppedError
         self.back_up(touched_keys((action,)))

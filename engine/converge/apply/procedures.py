@@ -81,7 +81,10 @@ class _Procedure:
         return self._ended(tuple(done))
 
     def _step(self, step: Step) -> Change:
-        label = Label(step.name, self.label.play, self.label.position, self.label.sensitive, accepted=True)
+        label = replace(
+            self.label, name=step.name, accepted=True, part_of=self.procedure.address,
+            way_back=self.procedure.way_back(None, None),
+        )  # fmt: skip
         change = self.carrier.carry_out(step.resource, label)
         if step.resource.needs_person and self.carrier.performer.rehearsing:
             return replace(change, reason="needs a person")

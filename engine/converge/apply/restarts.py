@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from converge.apply.carrying import Carrier
 from converge.errors import ActionRefused, Interrupted, Undecided
-from converge.model.action import StartService, action_as_json
+from converge.model.action import StartService, StopService, action_as_json
 from converge.model.change import Change, Problem, Status
 from converge.model.facts import ServiceState
-from converge.model.journal import OpenRestart, ServicesStarted
+from converge.model.journal import OpenRestart, ServicesStarted, ServicesStopped
+from converge.model.names import same
 from converge.model.query import Service
+from converge.model.resource import Resource
 
 
 def finish_restart(restart: OpenRestart, carrier: Carrier) -> list[Change]:
@@ -32,6 +34,18 @@ def finish_restart(restart: OpenRestart, carrier: Carrier) -> list[Change]:
     carrier.settle_earlier(address, done=True)
     performer.journal.write(ServicesStarted(restart.handler, restart.service))
     return [_shown(restart, address, status=Status.CHANGED, actions=actions)] if actions else []
+
+
+def note_stopping(carrier: Carrier, handler: str, resource: Resource) -> None:
+    """Write down which services a restart will stop, in the order in which they must be started again."""
+    answers = carrier.performer.memory.answers
+    actual = resource.actual_state(answers)
+    actions = resource.actions(actual, resource.desired_state(actual, answers), answers)
+    service = getattr(resource, "name", "")
+    started = tuple(action.name for action in actions if isinstance(action, StartService))
+    if any(isinstance(action, StopService) for action in actions):
+        dependents = tuple(name for name in started if not same(name, service))
+        carrier.performer.journal.write(ServicesStopped(handler, service, dependents))
 
 
 def _shown(

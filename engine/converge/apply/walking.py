@@ -224,7 +224,8 @@ class _PlayRun:
 
     def _one(self, entry: Entry, declared: Declared, handlers: Handlers) -> Change:
         resource = declared.resource
-        label = Label(declared.name, self.play.name, entry.position, entry.sensitive or declared.sensitive)
+        sensitive = entry.sensitive or declared.sensitive
+        label = Label(declared.name, self.play.name, entry.position, sensitive, notify=entry.notify)
         if self.blocked_by:
             return self._unbound(entry, Status.SKIPPED, reason=f"{self.blocked_by} comes first")
         twin = self.seen.get(resource.identity)

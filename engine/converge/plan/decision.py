@@ -15,7 +15,8 @@ from converge.model.answer import Answers
 from converge.model.change import Change, Json, Position, Problem, Status, WayBack
 from converge.model.resource import Resource, State
 
-_DIGEST_KEY = secrets.token_bytes(32)  # digests of sensitive values can be compared within a run and guessed by nobody
+DIGEST_KEY = secrets.token_bytes(32)
+"""Digests of sensitive values can be compared within a run, and guessed by nobody. A saved plan brings a key of its own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,13 +69,13 @@ def decide(resource: Resource, answers: Answers) -> Decision:
         return Decision(Status.FAILED, reason=error.what, error=Problem.of(error))
 
 
-def shown(resource: Resource, decision: Decision, label: Label) -> Change:
+def shown(resource: Resource, decision: Decision, label: Label, *, digest_key: bytes = DIGEST_KEY) -> Change:
     """The decision as people and pipelines read it; sensitive states as digests."""
     before = decision.before.as_json() if decision.before is not None else decision.before_json
     after = decision.after.as_json() if decision.after is not None else None
     actions: tuple[Mapping[str, Json], ...] = tuple(action_as_json(action) for action in decision.actions)
     if label.sensitive:
-        before, after = digest(before), digest(after)
+        before, after = digest(before, digest_key), digest(after, digest_key)
         actions = tuple({"action": action["action"]} for action in actions)
     return Change(
         address=label.address or resource.address,
@@ -93,12 +94,12 @@ def shown(resource: Resource, decision: Decision, label: Label) -> Change:
     )
 
 
-def digest(value: Json) -> Json:
-    """What is shown in place of a sensitive value: equal values of one run have equal digests."""
+def digest(value: Json, key: bytes = DIGEST_KEY) -> Json:
+    """What is shown in place of a sensitive value: equal values have equal digests under one key."""
     if value is None or (isinstance(value, dict) and "refused" in value):
         return value
     text = json.dumps(value, sort_keys=True).encode()
-    return {"sensitive": hmac.new(_DIGEST_KEY, text, hashlib.sha256).hexdigest()[:16]}
+    return {"sensitive": hmac.new(key, text, hashlib.sha256).hexdigest()[:16]}
 
 
 def with_outcome(change: Change, status: Status, *, reason: str | None = None, error: Problem | None = None) -> Change:
