@@ -37,7 +37,7 @@ def check(
     began = options.monotonic()
     walk = _rehearsed(rehearse(observer), run=run, variables=variables, history=history, options=options)
     error = _through(walk, plays)
-    return _result(observer, walk.changes, error=error, seconds=options.monotonic() - began)
+    return result_of(observer, walk.changes, error=error, seconds=options.monotonic() - began)
 
 
 def apply(
@@ -59,7 +59,7 @@ def apply(
     try:
         history = journal.history()
         files = tuple(dict.fromkeys(play.file for play in plays))
-        journal.write(RunBegun(journal.run, machine.host, _now(), __version__, files))
+        journal.write(RunBegun(journal.run, machine.host, now_text(), __version__, files))
         memory = ActingMemory(machine, run=journal.run)
         rehearsed = _rehearsed(rehearse(memory), run=journal.run, variables=variables, history=history, options=options)
         rehearsed.through(plays)
@@ -68,13 +68,13 @@ def apply(
         walk = Walk(Carrier(performer, _by_address(history)), variables, history)
         changes = walk.changes
         error = _through(walk, plays)
-        status = _result(machine, changes, error=error, seconds=0.0).status
-        journal.write(RunEnded(status.value, _now()))
+        status = result_of(machine, changes, error=error, seconds=0.0).status
+        journal.write(RunEnded(status.value, now_text()))
     except StoppedError:
         error = _STOPPED
     except ConvergeError as failure:
         error = Problem.of(failure)
-    return _result(machine, changes, error=error, seconds=options.monotonic() - began)
+    return result_of(machine, changes, error=error, seconds=options.monotonic() - began)
 
 
 def _rehearsed(
@@ -100,7 +100,8 @@ def _through(walk: Walk, plays: Sequence[Play]) -> Problem | None:
     return None
 
 
-def _result(observer: Observer, changes: Sequence[Change], *, error: Problem | None, seconds: float) -> HostResult:
+def result_of(observer: Observer, changes: Sequence[Change], *, error: Problem | None, seconds: float) -> HostResult:
+    """What became of a host: the worst of its changes, or what ended its run early."""
     status = host_status(tuple(changes))
     if error is not None and status is not Status.UNKNOWN:
         status = (
@@ -116,5 +117,6 @@ def _by_address(history: History) -> dict[str, list[OpenAction]]:
     return found
 
 
-def _now() -> str:
+def now_text() -> str:
+    """The present moment, ISO 8601 in UTC."""
     return datetime.now(UTC).isoformat(timespec="milliseconds")

@@ -1,0 +1,268 @@
+"""Taking back what a run did to one host: each recorded before is restored from wherever the host is now, newest first."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from converge import __version__
+from converge.apply.backup import touched_keys
+from converge.apply.carrying import Carrier
+from converge.apply.host import Rehearse, now_text, result_of
+from converge.apply.options import ApplyOptions, StoppedError
+from converge.apply.performing import Performer
+from converge.apply.restarts import note_stopping
+from converge.apply.restoring import Restored
+from converge.errors import ConvergeError, ResourceError, Undecided
+from converge.model.change import Change, HostResult, Json, Problem, Status, WayBack
+from converge.model.journal import (
+    HandlerOwed,
+    HandlerPaid,
+    Journal,
+    NoJournal,
+    ProcedureTakenBack,
+    RunBegun,
+    RunEnded,
+    ServicesStarted,
+    TakingBack,
+)
+from converge.model.machine import Machine, Observer
+from converge.model.recorded import RecordedChange
+from converge.model.resource import KINDS, Resource, State
+from converge.plan.decision import Decision, Label, shown
+from converge.plan.memory import ActingMemory, gather
+
+_NEVER_DONE = ("refused", "not-done")
+_WITHOUT_TRACE = ("RunCommand", "InvokeCimMethod")  # a program that was refused by its exit code has run all the same
+_LONGEST_STATE = 300  # characters of a state in an error
+
+
+def check_undo(
+    recorded: Sequence[RecordedChange],
+    *,
+    observer: Observer,
+    rehearse: Rehearse,
+    run: str,
+    options: ApplyOptions,
+) -> HostResult:
+    """What undo would do to this host, by doing it in memory. Sends only reads. Raises nothing of ConvergeError."""
+    began = options.monotonic()
+    performer = Performer(ActingMemory(rehearse(observer), run=run), NoJournal(run), options, rehearsing=True)
+    undoing = _Undoing(Carrier(performer), recorded)
+    error = undoing.through() or undoing.refusal()
+    return result_of(observer, undoing.changes, error=error, seconds=options.monotonic() - began)
+
+
+def undo(
+    recorded: Sequence[RecordedChange],
+    *,
+    machine: Machine,
+    rehearse: Rehearse,
+    journal: Journal,
+    options: ApplyOptions,
+) -> HostResult:
+    """Take these changes, of one run on this host, back. Nothing is begun where one has no way back and that was not accepted.
+
+    Raises nothing of ConvergeError: what went wrong is in the result.
+    """
+    began = options.monotonic()
+    undoing: _Undoing | None = None
+    try:
+        memory = ActingMemory(machine, run=journal.run)
+        journal.write(RunBegun(journal.run, machine.host, now_text(), __version__, ()))
+        journal.write(TakingBack(recorded[0].run if recorded else ""))
+        rehearsal = Performer(
+            ActingMemory(rehearse(memory), run=journal.run), NoJournal(journal.run), options, rehearsing=True
+        )
+        rehearsed = _Undoing(Carrier(rehearsal), recorded)
+        error = rehearsed.through() or rehearsed.refusal()
+        undoing = rehearsed
+        if error is None:
+            performer = Performer(memory, journal, options, rehearsing=False)
+            performer.back_up(touched_keys(rehearsal.performed))
+            undoing = _Undoing(Carrier(performer), recorded)
+            error = undoing.through()
+        changes = undoing.changes
+        status = result_of(machine, changes, error=error, seconds=0.0).status
+        journal.write(RunEnded(status.value, now_text()))
+    except ConvergeError as failure:
+        error, changes = Problem.of(failure), undoing.changes if undoing else []
+    return result_of(machine, changes, error=error, seconds=options.monotonic() - began)
+
+
+@dataclass(slots=True)
+class _Undoing:
+    """One pass through the changes of a run on one host, on the machine or on a rehearsal."""
+
+    carrier: Carrier
+    recorded: Sequence[RecordedChange]
+    changes: list[Change] = field(default_factory=list)
+    undone: list[RecordedChange] = field(default_factory=list)
+
+    def through(self) -> Problem | None:
+        """Newest change first, then the services that the run's handlers restarted. What ends it early is returned."""
+        memory = self.carrier.performer.memory
+        try:
+            ready = [(change, *self._rebuilt(change)) for change in reversed(self.recorded) if _left_traces(change)]
+            gather([restored.queries for _, restored, _ in ready if restored is not None], memory)
+            for change, restored, problem in ready:
+                self.changes.append(self._one(change, restored, problem))
+            self.changes += [self._restart(change) for change in self.recorded if self._must_restart(change)]
+        except StoppedError:
+            return Problem("stopped", "the undo was told to stop", "Nothing was left half-done.", "run it again")
+        except ConvergeError as error:
+            return Problem.of(error)
+        return None
+
+    def refusal(self) -> Problem | None:
+        """Why nothing is begun on this host, if so."""
+        lost = [change for change in self.recorded if _left_traces(change) and _no_way_back(change)]
+        if not lost or self.carrier.performer.options.accept_no_way_back:
+            return None
+        named = "; ".join(f"{change.address}: {_no_way_back(change)}" for change in lost)
+        many = "1 change has" if len(lost) == 1 else f"{len(lost)} changes have"
+        try_ = "--accept-no-way-back takes back the others and leaves these as they are"
+        return Problem("no-way-back", f"{many} no way back: {named}", "Nothing was taken back on this host.", try_)
+
+    def _rebuilt(self, change: RecordedChange) -> tuple[Restored | None, Problem | None]:
+        if reason := _no_way_back(change):
+            return None, Problem("no-way-back", f"no way back: {reason}")
+        try:
+            return restored(change, by=self.carrier.performer.memory.run), None
+        except ValueError:
+            what = "its record cannot be read: it was written by a converge that knew this kind otherwise"
+            return None, Problem("unreadable-record", what, try_="take it back with that version, or by hand")
+
+    def _one(self, change: RecordedChange, restored: Restored | None, problem: Problem | None) -> Change:
+        label = Label(change.name, change.play, None, change.sensitive, notify=change.notify, part_of=change.part_of)
+        if restored is None:
+            return self._left_alone(change, problem)
+        try:
+            answers = self.carrier.look(restored)
+            foreign = self._changed_since(change, restored, restored.actual_state(answers))
+        except (Undecided, ResourceError):
+            foreign = None  # told in the same words where it is decided
+        if foreign is not None:
+            return shown(restored, Decision(Status.FAILED, reason=foreign.what, error=foreign), label)
+        self.carrier.before_change = lambda: self._owe(change)
+        try:
+            done = self.carrier.carry_out(restored, label)
+        finally:
+            self.carrier.before_change = lambda: None
+        if done.status is Status.CHANGED:
+            self.undone.append(change)
+        return done
+
+    def _left_alone(self, change: RecordedChange, problem: Problem | None) -> Change:
+        lost = problem is not None and problem.code == "no-way-back"
+        return Change(
+            change.address,
+            change.key,
+            name=change.name,
+            play=change.play,
+            status=Status.SKIPPED if lost else Status.FAILED,
+            reason=problem.what if problem else None,
+            way_back=WayBack("none", _no_way_back(change)) if lost else WayBack(),
+            before=change.after,
+            after=change.before,
+            error=None if lost else problem,
+        )
+
+    def _changed_since(self, change: RecordedChange, restored: Restored, actual: State | None) -> Problem | None:
+        """Why the resource is not touched: it is neither as the run left it nor as it was before, so somebody changed it."""
+        if restored.half_done or actual in (restored.was, restored.became):
+            return None
+        states = (("before the run", change.before), ("after it", change.after), ("now", _json(actual)))
+        told = "" if change.sensitive else "; ".join(f"{when}: {_short(state)}" for when, state in states)
+        return Problem(
+            "changed-since", f"it was changed after run {change.run}", told, "look who needs it so; change it by hand"
+        )
+
+    def _owe(self, change: RecordedChange) -> None:
+        """What must be restarted for this change is owed from before it begins."""
+        performer = self.carrier.performer
+        since = "" if performer.rehearsing else performer.now().isoformat()
+        for name in change.notify:
+            if any(_is_restart(other) and _names(other, change, name) for other in self.recorded):
+                performer.journal.write(HandlerOwed(change.play, name, since))
+        if change.part_of:
+            performer.journal.write(ProcedureTakenBack(change.part_of))
+
+    def _must_restart(self, handler: RecordedChange) -> bool:
+        asked = any(_names(handler, change, name) for change in self.undone for name in change.notify)
+        return asked and _is_restart(handler) and handler.status == Status.CHANGED.value
+
+    def _restart(self, handler: RecordedChange) -> Change:
+        resource = KINDS[handler.kind].model_validate(handler.declared)
+        performer = self.carrier.performer
+        name = handler.address.removeprefix("handler:")
+        label = Label(handler.name, handler.play, None, address=handler.address)
+        if handler.kind == "restart_computer" and not performer.rehearsing and not performer.options.allow_reboot:
+            problem = Problem(
+                "reboot-not-allowed", "the computer must be restarted", "", "--allow-reboot, or restart it yourself"
+            )
+            return shown(resource, Decision(Status.FAILED, reason=problem.what, error=problem), label)
+        self.carrier.before_change = lambda: note_stopping(self.carrier, name, resource)
+        try:
+            change = self.carrier.carry_out(resource, label)
+        finally:
+            self.carrier.before_change = lambda: None
+        if change.status in (Status.OK, Status.CHANGED):
+            performer.journal.write(HandlerPaid(handler.play, name))
+            performer.journal.write(ServicesStarted(name, getattr(resource, "name", "")))
+        return change
+
+
+def restored(change: RecordedChange, *, by: str) -> Restored:
+    """The resource of a recorded change, wanted as it was before. Raises ValueError where the record cannot be read."""
+    kind = KINDS[change.kind]
+    was, became = (
+        kind.state_type.model_validate(state) if state is not None else None for state in (change.before, change.after)
+    )
+    made = [action.action for action in change.actions if action.outcome not in _NEVER_DONE]
+    return Restored.of(
+        kind.model_validate(change.declared), was=was, became=became, made=made,
+        half_done=change.status != Status.CHANGED.value, run=change.run, by=by,
+    )  # fmt: skip
+
+
+def _left_traces(change: RecordedChange) -> bool:
+    """Whether there may be something to take back. Restarts leave nothing; they are done again where that is needed."""
+    resource: type[Resource] | None = KINDS.get(change.kind)
+    if not change.kind or (resource is not None and resource.handler_only):
+        return False
+    return any(
+        action.outcome not in _NEVER_DONE
+        or (action.outcome == "refused" and action.action.get("action") in _WITHOUT_TRACE)
+        for action in change.actions
+    )
+
+
+def _no_way_back(change: RecordedChange) -> str:
+    """Why a change cannot be taken back; an empty text where it can."""
+    if change.kind not in KINDS:
+        return f"this converge knows no kind {change.kind}"
+    if change.way_back.startswith("none"):
+        return change.way_back.removeprefix("none").strip(" ()") or "nothing says how"
+    if change.sensitive and not change.kept:
+        return "its values are sensitive and were not kept, or CONVERGE_JOURNAL_KEY is not set"
+    return ""
+
+
+def _is_restart(change: RecordedChange) -> bool:
+    kind = KINDS.get(change.kind)
+    return kind is not None and kind.handler_only
+
+
+def _names(handler: RecordedChange, change: RecordedChange, name: str) -> bool:
+    return handler.play == change.play and handler.address == f"handler:{name}"
+
+
+def _json(state: State | None) -> Json:
+    return state.as_json() if state is not None else None
+
+
+def _short(state: Json) -> str:
+    text = json.dumps(state, ensure_ascii=False) if state is not None else "nothing there"
+    return text if len(text) <= _LONGEST_STATE else text[:_LONGEST_STATE] + "..."
