@@ -272,6 +272,14 @@ def test_a_limit_that_matches_nothing_says_what_may_have_been_meant(read: Loader
         inventory.limit("")
 
 
+@pytest.mark.parametrize("pattern", ["web01,wbe02", "webservers:!wbe02", "web01,nope*", "web01,web0[1:2]"])
+def test_a_part_of_a_limit_that_names_nothing_is_refused_like_the_whole(read: Loader, pattern: str) -> None:
+    inventory = read({"h.ini": "[webservers]\nweb01\nweb02\n[none_yet]\n"})
+    with pytest.raises(UsageError, match="matches no host"):
+        inventory.limit(pattern)
+    assert inventory.limit("web01,none_yet,!old*") == ("web01",)
+
+
 def test_a_limit_may_stand_in_a_file(read: Loader) -> None:
     inventory = read({"h.ini": "a\nb\nc\n", "limit.txt": "\ufeffa\r\n\nb\n", "bytes": b"\xff"})
     assert inventory.limit("@limit.txt") == ("a", "b")

@@ -121,12 +121,18 @@ class Inventory:
         return self._selected[pattern]
 
     def limit(self, pattern: str) -> tuple[str, ...]:
-        """The hosts that a limit chooses; `@FILE` is a file of patterns. Raises UsageError when it chooses none."""
+        """The hosts that a limit chooses; `@FILE` is a file of patterns.
+
+        Raises UsageError when it chooses none, and when a part of it names nothing: it was meant to, and a mistyped
+        exclusion would let a host in.
+        """
         parts = patterns.read_limit(pattern)
         chosen = self._selector.select(parts) if parts else ()
-        if not chosen:
+        stray = self._selector.stray(parts)
+        if not chosen or stray:
+            what = f"{stray} in --limit {pattern[:200]}" if stray and chosen else f"--limit {pattern[:200]}"
             raise UsageError(
-                f"--limit {pattern[:200]} matches no host",
+                f"{what} matches no host",
                 why=f"the inventory has {len(self.hosts)} hosts",
                 try_=self._selector.advice(parts) or "see `--list-hosts` without a limit",
             )

@@ -107,6 +107,15 @@ class Selector:
             found.update(dict.fromkeys(_matching(pattern, self._hosts)))
         return list(found)
 
+    def stray(self, parts: Sequence[str]) -> str:
+        """The first part that names nothing there is. An empty group is there; a wildcard may exclude nothing."""
+        for part in parts:
+            name = part.lstrip("&!")
+            excludes_by_pattern = part.startswith("!") and any(mark in name for mark in "~?*[")
+            if name and name not in self._groups and not excludes_by_pattern and not self.match(name):
+                return part
+        return ""
+
     def advice(self, parts: Sequence[str]) -> str:
         """What may have been meant by parts that name nothing."""
         for part in parts:
