@@ -99,6 +99,8 @@ class Carrier:
             return self._ask_person(change)
         if not decision.actions and (self.performer.rehearsing or decision.after is None):
             return change  # decided after a command that only ran in memory, or on its way by itself
+        if not label.part_of and (left := self.performer.options.leaves(change.address)):
+            return with_outcome(change, Status.SKIPPED, reason=left)
         if settled := self._settled_by_person(resource, change):
             return settled
         accepted = label.accepted or self.performer.options.accept_no_way_back or self.performer.rehearsing

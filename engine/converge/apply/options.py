@@ -21,7 +21,8 @@ class ApplyOptions:
     `settle` holds what a person said of commands whose outcome nobody knows, by host. `sleep` and `monotonic` (both in
     seconds) are the clock; `stop` says whether the run is to end at the next boundary between two actions. `keeps_secrets`
     says whether the journal keeps sensitive values, encrypted: else changes of them have no way back. By `digest_key`
-    sensitive values are told apart where they are shown.
+    sensitive values are told apart where they are shown. `leaves` says why a change of this address is not to be begun
+    now, in words, and nothing where it may be: what it leaves is skipped, and the rest goes on.
     """
 
     accept_no_way_back: bool = False
@@ -32,6 +33,7 @@ class ApplyOptions:
     stop: Callable[[], bool] = lambda: False
     keeps_secrets: bool = False
     digest_key: bytes = field(default=DIGEST_KEY, repr=False)
+    leaves: Callable[[str], str] = lambda _address: ""
 
     def looks(self, within: timedelta) -> Iterator[None]:
         """Once at once, then again after pauses that grow, the last time when `within` is over. Raises StoppedError."""

@@ -54,6 +54,8 @@ class _Procedure:
 
     def _steps(self) -> Change:
         performer = self.carrier.performer
+        if left := performer.options.leaves(self.procedure.address):
+            return self._shown(Status.SKIPPED, reason=left)
         destructive = self.procedure.way_back(None, None)
         allowed = performer.rehearsing or self.begun is not None or performer.options.accept_no_way_back
         if destructive.must_accept and not allowed:

@@ -169,6 +169,13 @@ class ProcedureTakenBack:
 
 
 @dataclass(frozen=True, slots=True)
+class WindowOverridden:
+    """A person had this host changed outside its change window: in their words, why."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class TakingBack:
     """What an earlier run did to this host is being taken back."""
 
@@ -201,6 +208,7 @@ JournalEvent = (
     | ProcedureEnded
     | ProcedureTakenBack
     | TakingBack
+    | WindowOverridden
     | RunEnded
 )
 
