@@ -5,6 +5,7 @@ from __future__ import annotations
 COMMANDS = {
     "run": ("converge.cli.run", "Bring the hosts to the desired state, or with --check show what would change."),
     "diagnose": ("converge.cli.diagnose", "Tell which articles' problems hosts show, and the playbook to run."),
+    "runs": ("converge.cli.runs", "List past runs, show one, or forget old ones."),
     "lab": ("converge.cli.lab", "Serve simulated Windows hosts over WinRM on loopback, and look after them."),
     "lint": ("converge.cli.lint", "Check playbooks and inventory without contacting any host."),
     "schema": ("converge.cli.schema", "Print a JSON Schema: of playbooks, inventories or results."),
@@ -12,4 +13,4 @@ COMMANDS = {
 }
 """Each command's module, whose `command` is the click command, and its line in the help."""
 
-RESERVED = frozenset({*COMMANDS, "plan", "show", "apply", "undo", "runs", "enforce", "report", "serve"})
+RESERVED = frozenset({*COMMANDS, "plan", "show", "apply", "undo", "enforce", "report", "serve"})

@@ -1,0 +1,83 @@
+"""What `runs` does: lists runs, shows one, forgets old ones."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+from converge import __version__
+from converge.cli.exit_codes import ExitCode
+from converge.cli.output import opened, written
+from converge.cli.remembering import where
+from converge.errors import UsageError
+from converge.model.journal import History
+from converge.report import runs as report
+from converge.report.sink import sink_for
+from converge.store.store import FILE_NAME, Store
+
+
+def list_runs(url: str, *, newest: int | None, json: bool, output: str | None) -> ExitCode:
+    """List runs. Raises JournalUnavailable, UsageError."""
+    with opened(output) as out, _reading(url) as store:
+        runs = store.runs.newest_first(limit=newest)
+        if json:
+            report.list_as_json(runs, out, version=__version__)
+        else:
+            report.list_as_text(runs, sink_for(out))
+        return written(out, ExitCode.IN_ORDER)
+
+
+def show(url: str, run: str, *, json: bool, output: str | None) -> ExitCode:
+    """Show one run. Raises JournalUnavailable, UsageError."""
+    with opened(output) as out, _reading(url) as store:
+        record = store.runs.get(run)
+        if record is None:
+            raise UsageError(f"no run {run} is remembered", try_="see `converge runs`")
+        unchanged = store.runs.hosts_unchanged(run)
+        if json:
+            report.run_as_json(record, _stories(store, run), out, unchanged=unchanged, version=__version__)
+        else:
+            report.run_as_text(record, _stories(store, run), sink_for(out), unchanged=unchanged)
+        return written(out, ExitCode.IN_ORDER)
+
+
+def forget(url: str, *, days: float | None, keep: int | None) -> ExitCode:
+    """Forget runs older than `days`, or all but the newest `keep`. Raises JournalUnavailable, UsageError."""
+    _require_file(url)
+    with Store.open(where(url)) as store:
+        if days is not None:
+            try:
+                moment = datetime.now(UTC) - timedelta(days=days)
+            except OverflowError as error:
+                raise UsageError(f"--prune {days:g}: nobody has runs that old") from error
+            forgotten = store.runs.prune_older_than(moment)
+        else:
+            forgotten = store.runs.keep_newest(keep or 0)
+    sink_for(sys.stdout).line("1 run was forgotten" if forgotten == 1 else f"{forgotten} runs were forgotten")
+    return ExitCode.IN_ORDER
+
+
+def _stories(store: Store, run: str) -> Iterator[report.HostStory]:
+    """The hosts of a run: those with a result first, then those that a broken-off run left without one."""
+    journaled = set(store.runs.journaled_hosts(run))
+    left_open = store.left_open()
+    told = set()
+    for result in store.runs.hosts(run):
+        told.add(result.host)
+        changes = store.runs.changes(run, result.host) if result.host in journaled else ()
+        yield report.HostStory(result.host, result, changes, left_open.get(result.host, History()))
+    for host in sorted(journaled - told):
+        yield report.HostStory(host, None, store.runs.changes(run, host), left_open.get(host, History()))
+
+
+def _reading(url: str) -> Store:
+    _require_file(url)
+    return Store.open(replace(where(url), read_only=True))
+
+
+def _require_file(url: str) -> None:
+    if not url and not os.path.lexists(where().folder / FILE_NAME):
+        raise UsageError("nothing was run in this folder: it has no .converge/converge.db", try_="converge --check")

@@ -1,0 +1,177 @@
+"""Runs that are over, as text and as JSON: their list, and one of them with its hosts, changes and actions."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+
+from converge.model.change import Json
+from converge.model.journal import History
+from converge.model.recorded import HostRecord, RecordedAction, RecordedChange, RunRecord
+from converge.report.sink import Sink, Stream
+from converge.report.values import difference
+
+SCHEMA = 1  # of both documents
+_MARK_STYLES = {"-": "red", "+": "green", " ": "dim"}
+_TROUBLE = ("failed", "unreachable", "undecided", "unknown")
+
+
+@dataclass(frozen=True, slots=True)
+class HostStory:
+    """One host of a run: what became of it, each change, and what is still open on it today."""
+
+    host: str
+    result: HostRecord | None
+    changes: Sequence[RecordedChange]
+    left_open: History
+
+
+def list_as_text(runs: Iterable[RunRecord], sink: Sink) -> None:
+    """A line for each run."""
+    empty = True
+    for run in runs:
+        if empty:
+            sink.line(f"{'RUN':<23}  {'STARTED (UTC)':<19}  {'MODE':<6}  {'EXIT':<4}  {'BY':<20}  HOSTS", style="bold")
+        empty = False
+        style = "" if run.exit_code == 0 else "yellow" if run.exit_code == 2 else "red"
+        code = "-" if run.exit_code is None else run.exit_code
+        sink.line(
+            f"{run.run:<23}  {_moment(run.started)}  {run.mode:<6}  {code:<4}  {run.user:<20}  {_hosts(run)}",
+            style=style,
+        )
+    if empty:
+        sink.line("no run is remembered")
+
+
+def list_as_json(runs: Iterable[RunRecord], out: Stream, *, version: str) -> None:
+    """One document, written as the runs come: `{"converge", "schema", "runs": [...]}`."""
+    out.write(f'{{"converge": {json.dumps(version)}, "schema": {SCHEMA}, "runs": [')
+    for number, run in enumerate(runs):
+        out.write((",\n " if number else "\n ") + json.dumps(_run(run)))
+    out.write("\n]}\n")
+
+
+def run_as_text(run: RunRecord, stories: Iterable[HostStory], sink: Sink, *, unchanged: int) -> None:
+    """One run: a head, then host by host what was done and what came of it."""
+    sink.line(f"{run.run}  {run.mode} by {run.user}, converge {run.version}", style="bold")
+    if run.ended is None:
+        sink.line(f"begun {_moment(run.started)} UTC and not ended: it goes on, or it was broken off", style="magenta")
+    else:
+        sink.line(f"{_moment(run.started)} to {_moment(run.ended)} UTC, exit code {run.exit_code}")
+    sink.line(f"playbooks: {', '.join(run.playbooks)}")
+    for story in stories:
+        sink.line()
+        _story(story, sink)
+    sink.line()
+    if unchanged:
+        many = "1 more host was" if unchanged == 1 else f"{unchanged} more hosts were"
+        sink.line(f"{many} in order, as before", style="green")
+    if run.hosts:
+        sink.line(_hosts(run), style="bold")
+
+
+def run_as_json(run: RunRecord, stories: Iterable[HostStory], out: Stream, *, unchanged: int, version: str) -> None:
+    """One document, written host by host: `{"converge", "schema", "run": {...}, "unchanged", "hosts": {...}}`."""
+    out.write(f'{{"converge": {json.dumps(version)}, "schema": {SCHEMA}, "run": {json.dumps(_run(run))},\n')
+    out.write(f' "unchanged": {unchanged}, "hosts": {{')
+    for number, story in enumerate(stories):
+        out.write((",\n " if number else "\n ") + f"{json.dumps(story.host)}: {json.dumps(_story_as_json(story))}")
+    out.write("\n}}\n")
+
+
+def _story(story: HostStory, sink: Sink) -> None:
+    status = story.result.status if story.result else "broken off" if story.changes else "in order"
+    sink.line(f"{story.host}: {status}", style="bold red" if status in (*_TROUBLE, "broken off") else "bold")
+    if story.result is not None and story.result.error is not None:
+        error = story.result.error
+        sink.line(f"  {error.get('what', '')} [{error.get('code', '')}]", style="red")
+    if story.changes:
+        for change in story.changes:
+            _change(change, sink)
+    elif story.result is not None:
+        for resource in story.result.resources:
+            sink.line(f"  {resource['status']:<9} {resource['address']}")
+    for line in _open(story.left_open):
+        sink.line(f"  still open: {line}", style="magenta")
+
+
+def _change(change: RecordedChange, sink: Sink) -> None:
+    status = change.status or "broken off"
+    named = f"  ({change.name})" if change.name not in ("", change.address) else ""
+    sink.line(f"  {status:<9} {change.address}{named}", style="red" if status != "changed" else "yellow")
+    for mark, text in difference(change.before, change.after):
+        sink.line(f"      {mark} {text}", style=_MARK_STYLES[mark])
+    if change.text:
+        sink.line(f"      {change.text}")
+    if change.way_back != "full":
+        sink.line(f"      way back: {change.way_back}", style="magenta")
+    for action in change.actions:
+        sink.line(f"      {action.outcome:<8} {_action(action)}", style="red" if action.outcome != "done" else "dim")
+
+
+def _action(action: RecordedAction) -> str:
+    words = [str(action.action.get("action", ""))]
+    words += [
+        str(value) for name, value in action.action.items() if name in ("key", "name", "path", "source", "target")
+    ]
+    if action.outcome != "done" and action.text:
+        words.append(f"({action.text})")
+    return " ".join(words)
+
+
+def _open(history: History) -> list[str]:
+    return [
+        *(
+            f"{item.address}: nobody knows what became of {item.action.get('action')}, run {item.run}"
+            for item in history.actions
+        ),
+        *(f"handler {item.handler} is owed by {item.play}" for item in history.owed),
+        *(
+            f"services stopped by {item.handler}: {', '.join((item.service, *item.dependents))}"
+            for item in history.restarts
+        ),
+        *(f"{item.address} stands at {item.under_way or 'its next step'}" for item in history.procedures),
+    ]
+
+
+def _run(run: RunRecord) -> dict[str, Json]:
+    return {**asdict(run), "playbooks": list(run.playbooks), "hosts": dict(run.hosts)}
+
+
+def _story_as_json(story: HostStory) -> dict[str, Json]:
+    result: Mapping[str, Json] = asdict(story.result) if story.result else {}
+    return {
+        "status": result.get("status"),
+        "error": result.get("error"),
+        "resources": list(result.get("resources", ())),
+        "changes": [_change_as_json(change) for change in story.changes],
+        "open": asdict(story.left_open),
+    }
+
+
+def _change_as_json(change: RecordedChange) -> dict[str, Json]:
+    return {
+        "address": change.address,
+        "key": dict(change.key),
+        "name": change.name,
+        "play": change.play,
+        "status": change.status,
+        "way_back": change.way_back,
+        "before": change.before,
+        "after": change.after,
+        "text": change.text,
+        "sensitive": change.sensitive,
+        "actions": [
+            {**action.action, "outcome": action.outcome, "code": action.code, "text": action.text}
+            for action in change.actions
+        ],
+    }
+
+
+def _hosts(run: RunRecord) -> str:
+    return ", ".join(f"{count} {status}" for status, count in sorted(run.hosts.items()))
+
+
+def _moment(text: str) -> str:
+    return text[:19].replace("T", " ")
