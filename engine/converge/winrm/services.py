@@ -20,12 +20,14 @@ from converge.model.answer import Absent, Answer, Found, Refused
 from converge.model.facts import ServiceFacts, ServiceState, StartMode, Withheld
 from converge.model.names import fold
 from converge.model.query import Service, ServiceStartTime
+from converge.model.registry import Hive, RegistryPath
 from converge.windows import wql
 from converge.windows.services import describe_return_code
-from converge.winrm.answering import Answered, action_refused, refused
+from converge.winrm.answering import Answered, action_refused, is_absent, refused
 from converge.winrm.batches import batches
 from converge.winrm.exchange import LONGEST_OPERATION, Faulted
-from converge.winrm.session import Reader, Session
+from converge.winrm.registry import ACCESS_DENIED, DONE, parameters, return_value
+from converge.winrm.session import Reader, ReadingMethod, Session
 from converge.wsman.cim import Properties, Reference, Value
 from converge.wsman.envelopes import Target
 from converge.wsman.namespaces import wmi_uri
@@ -65,6 +67,13 @@ _WRITTEN_MODES: Final = {
     StartMode.DISABLED: "Disabled",
 }
 _OBJECT_PATH_NAME: Final = re.compile(r'\.Name="((?:[^"\\]|\\.)*)"', re.IGNORECASE)
+
+
+_SERVICES: Final = RegistryPath(Hive.LOCAL_MACHINE, r"SYSTEM\CurrentControlSet\Services")
+_WIN32: Final = 0x30  # SERVICE_WIN32 of a service's Type: what Win32_Service lists, where drivers are not
+_QUERY_RIGHTS: Final = (
+    "SERVICE_QUERY_STATUS and SERVICE_QUERY_CONFIG on the service, and to list services (sc sdset scmanager)"
+)
 
 
 class Dependents:
@@ -172,7 +181,33 @@ def _rows(reader: Reader, names: Collection[str]) -> dict[str, Properties | Refu
                 found[fold(row.properties.text("Name") or "")] = row.properties
         except Faulted as faulted:
             found.update((fold(name), refused(faulted)) for name in batch)
-    return found
+    unseen = [name for name in names if found[fold(name)] is None]
+    return found | {fold(name): _hidden(reader, name) for name in unseen}
+
+
+def _hidden(reader: Reader, name: str) -> Refused | None:
+    """Why a service that was not listed may be there all the same; None where it is not.
+
+    The service manager leaves services that the account may not query out of its lists without a word
+    (EnumServicesStatusEx, Remarks). Their keys tell that they are there.
+    """
+    try:
+        output = reader.registry(ReadingMethod.GET_DWORD, parameters(_SERVICES / name, "Type"))
+        code = return_value(output)
+    except Faulted as faulted:
+        if is_absent(faulted.fault):
+            return None
+        told = refused(faulted)
+        text = f"it is not listed, and the registry, which tells whether it is hidden, is closed: {told.text}"
+        return Refused(told.code, text, told.missing_right)
+    except RemoteProtocolError as error:
+        return refused(error)
+    if code == DONE and (output.integer("uValue") or 0) & _WIN32:
+        return Refused("access-denied", "it has a registry key and is not listed to this account", _QUERY_RIGHTS)
+    if code == ACCESS_DENIED:
+        text = "it is not listed, and its registry key, which tells whether it is hidden, is closed"
+        return Refused("access-denied", text, f"{_QUERY_RIGHTS}, or read access to its registry key")
+    return None
 
 
 def answer_start_times(reader: Reader, queries: Sequence[ServiceStartTime]) -> Answered:
@@ -242,7 +277,7 @@ def perform_on_service(session: Session, action: ServiceAction) -> Performed:
 
 
 _CANNOT_ACCEPT: Final = 5
-_ACCESS_DENIED: Final = 2
+_NO_ACCESS: Final = 2  # of Win32_Service methods
 
 
 def _call(action: ServiceAction) -> tuple[str, dict[str, Value]]:
@@ -266,7 +301,7 @@ def _is_stopped(session: Session, name: str) -> bool:
 
 
 def _why(session: Session, returned: int, action: ServiceAction) -> str:
-    if returned != _ACCESS_DENIED:
+    if returned != _NO_ACCESS:
         return ""
     account = session.connection.username or "the account"
     return f"The account {account} can read the service {action.name} but not do this to it."
@@ -282,6 +317,6 @@ _RIGHTS: Final[Mapping[type[object], str]] = {
 
 
 def _remedy(returned: int, action: ServiceAction) -> str:
-    if returned == _ACCESS_DENIED:
+    if returned == _NO_ACCESS:
         return f"grant the account {_RIGHTS[type(action)]} on {action.name}"
     return ""

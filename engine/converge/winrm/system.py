@@ -9,7 +9,7 @@ from typing import Final
 
 from converge.errors import ActionRefused, RemoteProtocolError
 from converge.model.action import InvokeCimMethod, Performed
-from converge.model.answer import Absent, Answer, Found
+from converge.model.answer import Absent, Answer, Found, Refused
 from converge.model.facts import EventRecord, OperatingSystemFacts
 from converge.model.query import CimInstances, Events, OperatingSystem
 from converge.windows import wql
@@ -103,8 +103,28 @@ def _events_answer(reader: Reader, query: Events) -> Answer[tuple[EventRecord, .
         records = [_event(row.properties, query) for row in rows]
     except (Faulted, RemoteProtocolError) as error:
         return refused(error)
+    if not records and (closed := _closed_log(reader, query.log)):
+        return closed
     newest_first = sorted(records, key=lambda record: (record.time, record.record), reverse=True)
     return Found(tuple(newest_first[: query.limit]))
+
+
+def _closed_log(reader: Reader, log: str) -> Refused | None:
+    """Why a log in which nothing was found may hold something; None where it could be read.
+
+    The provider passes over logs that the account may not open, without a word; of such a log it cannot tell how many
+    records it has (Win32_NTEventlogFile.NumberOfRecords).
+    """
+    text = wql.select(("LogfileName", "NumberOfRecords"), "Win32_NTEventlogFile", where=wql.equals("LogfileName", log))
+    try:
+        rows = reader.query(CIMV2, text, at_most=1)
+    except Faulted as faulted:
+        return refused(faulted) if faulted.fault.access_denied else None
+    except RemoteProtocolError as error:
+        return refused(error)
+    if rows and rows[0].properties.integer("NumberOfRecords") is not None:
+        return None
+    return Refused("access-denied", f"the {log} log is not open to this account", "the group Event Log Readers")
 
 
 def _event(row: Properties, query: Events) -> EventRecord:

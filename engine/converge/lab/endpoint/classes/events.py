@@ -1,4 +1,4 @@
-"""Win32_NTLogEvent: the classic logs (WMI reference, Win32_NTLogEvent)."""
+"""Win32_NTLogEvent and Win32_NTEventlogFile: the classic logs (WMI reference)."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from converge.lab.world import LoggedEvent, Right
 from converge.model.names import fold
 
 NAMESPACE: Final = "root/cimv2"
+_ALWAYS_THERE: Final = ("Application", "Security", "System")
 
 # The two top bits of an event identifier are its severity.
 _TYPES: Final = {"error": (1, "error", 3), "warning": (2, "warning", 2), "information": (3, "information", 1)}
@@ -49,6 +50,21 @@ def _row(event: LoggedEvent, host_name: str) -> Row:
     }
 
 
+def _logs(served: Served, condition: Condition | None) -> Iterable[Row]:
+    """The logs; of one that the account may not open, the number of records is not known."""
+    del condition
+    world = served.world
+    names = {fold(name): name for name in (*_ALWAYS_THERE, *(event.log for event in world.events))}
+    for folded, name in sorted(names.items()):
+        records = sum(fold(event.log) == folded for event in world.events)
+        yield {
+            "FileName": name[:8],
+            "LogfileName": name,
+            "Name": rf"{world.profile.system_root}\system32\config\{name[:8]}.evt",
+            "NumberOfRecords": records if world.permits(served.account, Right.EVENTS, name) else None,
+        }
+
+
 def classes() -> tuple[CimClass, ...]:
     """Events."""
     return (
@@ -66,5 +82,15 @@ def classes() -> tuple[CimClass, ...]:
             ),
             ("Logfile", "RecordNumber"),
             _rows,
+        ),
+        CimClass(
+            NAMESPACE,
+            "Win32_NTEventlogFile",
+            (
+                *properties(CimType.STRING, "FileName LogfileName Name"),
+                *properties(CimType.UINT32, "NumberOfRecords"),
+            ),
+            ("Name",),
+            _logs,
         ),
     )
