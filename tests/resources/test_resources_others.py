@@ -14,6 +14,7 @@ from converge.model.action import (
     NewRegistryKey,
     RemoveFile,
     RemoveRegistryKey,
+    RemoveRegistryValue,
     RestartComputer,
     RunCommand,
     SetRegistryValue,
@@ -138,8 +139,22 @@ def test_setup_is_told_where_the_files_are_and_then_what_it_was_told_before(deci
     before = RegistryData(RegistryType.STRING, "E:\\")
     given: dict[AnyQuery, Answer[Any]] = {RegistryValue(setup, "SourcePath"): Found(before)}
     outcome = decided({"component": {**COMPONENT, "source": r"D:\point"}}, given)
-    assert outcome.actions[0] == SetRegistryValue(setup, "SourcePath", RegistryData(RegistryType.STRING, r"D:\point"))
-    assert outcome.actions[-1] == SetRegistryValue(setup, "SourcePath", before)
+    ours = RegistryData(RegistryType.STRING, r"D:\point")
+    kept = SetRegistryValue(setup, "SourcePath.converge", before)
+    assert outcome.actions[:2] == (kept, SetRegistryValue(setup, "SourcePath", ours))
+    back = (SetRegistryValue(setup, "SourcePath", before), RemoveRegistryValue(setup, "SourcePath.converge"))
+    assert outcome.actions[-2:] == back
+
+
+def test_a_source_that_a_broken_run_left_is_given_back(decided: Decide) -> None:
+    setup = parse_path(r"HKLM\SOFTWARE\Microsoft\Windows\CurrentVersion\Setup")
+    given: dict[AnyQuery, Answer[Any]] = {
+        RegistryValue(setup, "SourcePath"): Found(RegistryData(RegistryType.STRING, r"D:\point")),
+        RegistryValue(setup, "SourcePath.converge"): Found(RegistryData(RegistryType.STRING, "")),
+    }
+    outcome = decided({"component": {**COMPONENT, "ensure": "absent", "source": r"D:\point"}}, given)
+    removed = (RemoveRegistryValue(setup, "SourcePath"), RemoveRegistryValue(setup, "SourcePath.converge"))
+    assert outcome.actions == removed, "there was none before"
 
 
 def test_a_windows_without_sysocmgr_is_told_apart(decided: Decide, windows_2000: OperatingSystemFacts) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ntpath
 from collections.abc import Collection, Sequence
 from datetime import timedelta
 from typing import ClassVar, Literal
@@ -10,9 +9,16 @@ from typing import ClassVar, Literal
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from converge.errors import ResourceError
-from converge.model.action import AnyAction, RemoveFile, RunCommand, SetRegistryValue, WriteFile
+from converge.model.action import (
+    AnyAction,
+    RemoveFile,
+    RemoveRegistryValue,
+    RunCommand,
+    SetRegistryValue,
+    WriteFile,
+)
 from converge.model.answer import Answers
-from converge.model.change import WayBack
+from converge.model.change import Json, WayBack
 from converge.model.facts import OperatingSystemFacts
 from converge.model.query import AnyQuery, File, OperatingSystem, RegistryValue, Service
 from converge.model.registry import Hive, RegistryData, RegistryPath, RegistryType
@@ -24,6 +30,8 @@ COMMON_FILES = "iis_common"
 _NEVER_OFF = (COMMON_FILES, "iis")  # the group takes the common files, and with them a cluster's services, away
 SETUP = RegistryPath(Hive.LOCAL_MACHINE, r"SOFTWARE\Microsoft\Windows\CurrentVersion\Setup")
 SOURCE_PATH = RegistryValue(SETUP, "SourcePath")
+KEPT_SOURCE_PATH = RegistryValue(SETUP, "SourcePath.converge")
+"""What Setup's source was, while it is ours: a run that is broken off leaves it for the next one to bring back."""
 PATIENCE = timedelta(minutes=30)
 
 
@@ -42,6 +50,11 @@ class ComponentState(State):
     noted: bool
     services: tuple[str, ...] = ()
     files: tuple[str, ...] = ()
+    borrowed_source: bool = False  # a run was broken off and left its own folder as Setup's source
+
+    def as_json(self) -> Json:
+        """The borrowed source only where it is still there."""
+        return self.model_dump(mode="json", exclude=None if self.borrowed_source else {"borrowed_source"})
 
 
 class ComponentResource(Resource):
@@ -84,7 +97,7 @@ class ComponentResource(Resource):
         asked: list[AnyQuery] = [OperatingSystem(), components.question(self.name), *self._provided(known)]
         if self._is_of_iis:
             asked.append(components.question(COMMON_FILES))
-        return [*asked, SOURCE_PATH] if self.source else asked
+        return [*asked, SOURCE_PATH, KEPT_SOURCE_PATH] if self.source else asked
 
     @property
     def _is_of_iis(self) -> bool:
@@ -100,7 +113,9 @@ class ComponentResource(Resource):
         there = tuple(name for name in self.provides.services if answers.value(Service(name)) is not None)
         files = (environment.resolve(path, answers) for path in self.provides.files)
         found = tuple(path for path in files if answers.value(File(path)) is not None)
-        return ComponentState(noted=noted, services=there, files=found) if noted or there or found else None
+        borrowed = self.source is not None and answers.value(KEPT_SOURCE_PATH) is not None
+        state = ComponentState(noted=noted, services=there, files=found, borrowed_source=borrowed)
+        return state if noted or there or found or borrowed else None
 
     def desired_state(self, actual: State | None, answers: Answers) -> ComponentState | None:
         """Everything of it, or nothing. Raises ResourceError on a Windows without sysocmgr."""
@@ -114,8 +129,10 @@ class ComponentResource(Resource):
         return ComponentState(noted=True, services=self.provides.services, files=files)
 
     def actions(self, before: State | None, after: State | None, answers: Answers) -> Sequence[AnyAction]:
-        """Write the answer file, run sysocmgr, remove the answer file. Raises ResourceError."""
-        del before
+        """Write the answer file, run sysocmgr, remove the answer file, Setup's source being ours meanwhile. Raises ResourceError."""
+        borrowing, giving_back = self._source(answers)
+        if _without_borrowed_source(before) == after:
+            return giving_back
         install = after is not None
         system = answers.value(OperatingSystem())
         if system is None:
@@ -137,7 +154,7 @@ class ComponentResource(Resource):
             decides=decides,
         )
         writing = WriteFile(answer_file, self._answer_file(install=install, answers=answers))
-        return [*self._source(answers), writing, run, RemoveFile(answer_file), *self._source(answers, back=True)]
+        return [*borrowing, writing, run, RemoveFile(answer_file), *giving_back]
 
     def _answer_file(self, *, install: bool, answers: Answers) -> bytes:
         """The [Components] section. Raises ResourceError rather than turn the common files of IIS off."""
@@ -149,17 +166,24 @@ class ComponentResource(Resource):
             lines.append(f"{COMMON_FILES} = on")  # so that the last of IIS' other parts does not take them along
         return ("\r\n".join(lines) + "\r\n").encode("ascii")
 
-    def _source(self, answers: Answers, *, back: bool = False) -> list[AnyAction]:
-        """Name the installation files to Setup, and name what it named before afterwards."""
+    def _source(self, answers: Answers) -> tuple[list[AnyAction], list[AnyAction]]:
+        """What names the installation files to Setup, and what names again those it named before."""
         if self.source is None:
-            return []
-        folder = environment.resolve(self.source, answers)
-        now = answers.value(SOURCE_PATH)
-        if now is not None and isinstance(now.data, str) and ntpath.normcase(now.data) == ntpath.normcase(folder):
-            return []
-        if back:
-            return [SetRegistryValue(SETUP, SOURCE_PATH.name, now)] if now is not None and now.type.writable else []
-        return [SetRegistryValue(SETUP, SOURCE_PATH.name, RegistryData(RegistryType.STRING, folder))]
+            return [], []
+        ours = RegistryData(RegistryType.STRING, environment.resolve(self.source, answers))
+        now, kept = answers.value(SOURCE_PATH), answers.value(KEPT_SOURCE_PATH)
+        if kept is None and now is not None and _is_folder(now, ours):
+            return [], []
+        before = kept if kept is not None else now if now is not None else _NOTHING
+        if before.data is None or not before.type.writable:
+            raise ResourceError("Setup's SourcePath could not be read as it is stored", try_="correct it by hand")
+        borrowing: list[AnyAction] = [SetRegistryValue(SETUP, SOURCE_PATH.name, ours)]
+        if kept is None:
+            borrowing.insert(0, SetRegistryValue(SETUP, KEPT_SOURCE_PATH.name, before))
+        back: AnyAction = SetRegistryValue(SETUP, SOURCE_PATH.name, before)
+        if before == _NOTHING:
+            back = RemoveRegistryValue(SETUP, SOURCE_PATH.name)
+        return borrowing, [back, RemoveRegistryValue(SETUP, KEPT_SOURCE_PATH.name)]
 
     def way_back(self, before: State | None, after: State | None) -> WayBack:
         """Removing loses the component's configuration for good; installing leaves traces when it is taken back."""
@@ -169,6 +193,20 @@ class ComponentResource(Resource):
         if self.name.lower() in _NEVER_OFF:
             return WayBack("none", f"{self.name} is never turned off")
         return WayBack("partial", "taking it out again leaves files and settings behind")
+
+
+_NOTHING = RegistryData(RegistryType.STRING, "")
+
+
+def _is_folder(data: RegistryData, folder: RegistryData) -> bool:
+    return isinstance(data.data, str) and paths.same_path(data.data, str(folder.data), {})
+
+
+def _without_borrowed_source(state: State | None) -> ComponentState | None:
+    """The state but for Setup's source; None for nothing at all."""
+    if not isinstance(state, ComponentState) or not (state.noted or state.services or state.files):
+        return None
+    return state.model_copy(update={"borrowed_source": False})
 
 
 def _check_has_sysocmgr(system: OperatingSystemFacts | None) -> None:
