@@ -9,7 +9,7 @@ from converge.errors import NotConverged, ResourceError, Undecided, Unforetold
 from converge.model.change import Change, Problem, Status, WayBack
 from converge.model.journal import History, OpenProcedure, ProcedureBegun, ProcedureEnded, StepBegun, StepEnded
 from converge.model.resource import Condition, ProcedureResource, Step
-from converge.plan.decision import Label
+from converge.plan.decision import Label, refused
 from converge.plan.memory import gather
 
 GOOD = (Status.OK, Status.CHANGED)
@@ -45,7 +45,8 @@ class _Procedure:
                     )
                     return self._shown(Status.FAILED, error=problem)
         except Undecided as error:
-            return self._shown(Status.UNDECIDED, error=Problem.of(error))
+            undecided = self._shown(Status.UNDECIDED, error=Problem.of(error))
+            return replace(undecided, before=refused(error), after=None)
         except Unforetold as error:
             return self._shown(Status.CHANGED, reason=f"decided after {error.after}")
         except ResourceError as error:

@@ -2,32 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 from datetime import timedelta
 from typing import ClassVar, Self
 
 from pydantic import PrivateAttr
 
-from converge.model.action import (
-    AnyAction,
-    MoveDirectory,
-    RemoveDirectory,
-    RemoveRegistryKey,
-    RemoveRegistryValue,
-)
+from converge.model.action import AnyAction
 from converge.model.answer import Answers
-from converge.model.change import Json, WayBack
-from converge.model.names import fold
-from converge.model.query import AnyQuery, Directory, RegistryKey
-from converge.model.registry import RegistryPath
-from converge.model.resource import Resource, State
+from converge.model.change import Json, Status, WayBack
+from converge.model.query import AnyQuery
+from converge.model.recorded import RecordedChange
+from converge.model.resource import KINDS, Resource, State
+
+_PLACES = {"NewRegistryKey": ("registry_key", "key", "key_"), "NewDirectory": ("directory", "path", "path")}
 
 
 class Restored(Resource):
-    """What a run made of a resource, taken back: `was` before the run, `became` by it, `half_done` if the run did not end well.
-
-    Keys and folders that the run made on the way go with it where nothing lies in them any more.
-    """
+    """What a run made of a resource, taken back: `was` before the run, `became` by it, `half_done` if the run did not end well."""
 
     settles_within: ClassVar[timedelta] = timedelta(minutes=2)  # a service may take that long to stop
 
@@ -36,30 +29,19 @@ class Restored(Resource):
     _became: State | None = PrivateAttr()
     _half_done: bool = PrivateAttr()
     _runs: tuple[str, str] = PrivateAttr()
-    _keys: tuple[RegistryPath, ...] = PrivateAttr()
-    _folders: tuple[str, ...] = PrivateAttr()
 
     @classmethod
-    def of(
-        cls,
-        thing: Resource,
-        *,
-        was: State | None,
-        became: State | None,
-        made: Iterable[Mapping[str, Json]],
-        half_done: bool,
-        run: str,
-        by: str,
-    ) -> Self:
-        """Take back what `run` made of a thing, in the run `by`; `made` are its actions as journaled. Raises ValueError."""
+    def of(cls, change: RecordedChange, *, by: str, half_done: bool = False) -> Self:
+        """Take a recorded change back in the run `by`. Raises ValueError where the record cannot be read."""
+        kind = KINDS[change.kind]
         self = cls()
-        self._thing, self._was, self._became, self._half_done, self._runs = thing, was, became, half_done, (run, by)
-        actions = list(made)
-        keys = [RegistryPath.from_text(item["key"]) for item in actions if item.get("action") == "NewRegistryKey"]
-        folders = [str(item["path"]) for item in actions if item.get("action") == "NewDirectory"]
-        # Deepest first: what lies in them goes before them.
-        self._keys = tuple(sorted(keys, key=lambda key: -key.subkey.count("\\")))
-        self._folders = tuple(sorted(folders, key=lambda path: -path.count("\\")))
+        self._thing = kind.model_validate(change.declared)
+        self._was, self._became = (
+            kind.state_type.model_validate(state) if state is not None else None
+            for state in (change.before, change.after)
+        )
+        self._half_done = half_done or change.status != Status.CHANGED.value
+        self._runs = (change.run, by)
         return self
 
     @property
@@ -67,15 +49,9 @@ class Restored(Resource):
         """How it was before the run."""
         return self._was
 
-    @property
-    def became(self) -> State | None:
-        """How the run left it, if it ended well."""
-        return self._became
-
-    @property
-    def half_done(self) -> bool:
-        """Whether the run did not end its change well: then any state may be its work."""
-        return self._half_done
+    def is_foreign(self, actual: State | None) -> bool:
+        """Whether it is neither as it was nor as the run left it. Any state may be the work of a run that broke off."""
+        return not self._half_done and actual not in (self._was, self._became)
 
     @property
     def key(self) -> Mapping[str, Json]:
@@ -92,13 +68,9 @@ class Restored(Resource):
         return self._thing.as_declared()
 
     def queries(self, known: Answers) -> Collection[AnyQuery]:
-        """What the thing asks, what was kept aside, and what lies in the keys and folders that were made on the way."""
+        """What the thing asks, and what became of what was kept aside."""
         seen = self._seen(known)
-        asked = [*self._thing.queries(seen), *self._thing.queries_to_undo(seen)]
-        if self._was is None:
-            asked += [RegistryKey(key) for key in self._keys]
-            asked += [Directory(path, True) for path in self._folders]
-        return asked
+        return (*self._thing.queries(seen), *self._thing.queries_to_undo(seen))
 
     def _seen(self, answers: Answers) -> Answers:
         run, by = self._runs
@@ -120,39 +92,7 @@ class Restored(Resource):
 
     def actions(self, before: State | None, after: State | None, answers: Answers) -> Sequence[AnyAction]:
         """What leads back. Raises Undecided, Unforetold, ResourceError."""
-        actions = list(self._thing.actions(before, after, self._seen(answers)))
-        if after is None:
-            actions += self._emptied_keys(actions, answers)
-            actions += self._emptied_folders(actions, answers)
-        return actions
-
-    def _emptied_keys(self, actions: Sequence[AnyAction], answers: Answers) -> list[AnyAction]:
-        gone = {action.key for action in actions if isinstance(action, RemoveRegistryKey)}
-        values = {(action.key, fold(action.name)) for action in actions if isinstance(action, RemoveRegistryValue)}
-        emptied: list[AnyAction] = []
-        for key in self._keys:
-            contents = answers.value(RegistryKey(key))
-            if key in gone or contents is None:
-                continue
-            if all(key / name in gone for name in contents.subkeys) and all(
-                (key, fold(name)) in values for name, _ in contents.values
-            ):
-                emptied.append(RemoveRegistryKey(key))
-                gone.add(key)
-        return emptied
-
-    def _emptied_folders(self, actions: Sequence[AnyAction], answers: Answers) -> list[AnyAction]:
-        gone = {fold(action.path) for action in actions if isinstance(action, RemoveDirectory)}
-        moved = {fold(action.source) for action in actions if isinstance(action, MoveDirectory)}
-        emptied: list[AnyAction] = []
-        for path in self._folders:
-            contents = answers.value(Directory(path, True))
-            if fold(path) in gone | moved or contents is None or contents.files:
-                continue
-            if all(fold(f"{path}\\{name}") in gone for name in contents.directories):
-                emptied.append(RemoveDirectory(path))
-                gone.add(fold(path))
-        return emptied
+        return self._thing.actions(before, after, self._seen(answers))
 
     def is_reached(self, answers: Answers) -> bool:
         """Whether it is as it was."""
@@ -161,3 +101,23 @@ class Restored(Resource):
     def way_back(self, before: State | None, after: State | None) -> WayBack:
         """Whether this could be taken back in turn."""
         return self._thing.way_back(before, after)
+
+
+def made_on_the_way(change: RecordedChange) -> Sequence[RecordedChange]:
+    """The keys and folders that a change made for what it brought, the last one first, each as a change of its own."""
+    made = []
+    for action in reversed(change.actions):
+        kind, argument, name = _PLACES.get(str(action.action.get("action")), ("", "", ""))
+        if not kind or argument not in action.action or action.outcome in ("refused", "not-done"):
+            continue
+        place = action.action[argument]
+        if change.kind == kind and change.declared.get(name) == place:
+            continue  # the thing itself
+        made.append(
+            replace(
+                change, address=f"{kind}:{place}", kind=kind, key={"kind": kind, argument: place}, way_back="full",
+                before=None, after={"exists": True}, declared={name: place}, actions=(action,), notify=(),
+                sensitive=False, kept=True, status=Status.CHANGED.value if action.outcome == "done" else None,
+            )
+        )  # fmt: skip
+    return made

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 
 from converge import __version__
@@ -13,8 +13,8 @@ from converge.apply.host import Rehearse, now_text, result_of
 from converge.apply.options import ApplyOptions, StoppedError
 from converge.apply.performing import Performer
 from converge.apply.restarts import note_stopping
-from converge.apply.restoring import Restored
-from converge.errors import ConvergeError, ResourceError, Undecided
+from converge.apply.restoring import Restored, made_on_the_way
+from converge.errors import ConvergeError, ResourceError, Undecided, Unforetold
 from converge.model.change import Change, HostResult, Json, Problem, Status, WayBack
 from converge.model.journal import (
     HandlerOwed,
@@ -30,7 +30,7 @@ from converge.model.journal import (
 from converge.model.machine import Machine, Observer
 from converge.model.recorded import RecordedChange
 from converge.model.resource import KINDS, Resource, State
-from converge.plan.decision import Decision, Label, shown
+from converge.plan.decision import Decision, Label, decide, shown
 from converge.plan.memory import ActingMemory, gather
 
 _NEVER_DONE = ("refused", "not-done")
@@ -41,6 +41,7 @@ _LONGEST_STATE = 300  # characters of a state in an error
 def check_undo(
     recorded: Sequence[RecordedChange],
     *,
+    disturbed: Collection[str] = (),
     observer: Observer,
     rehearse: Rehearse,
     run: str,
@@ -49,7 +50,7 @@ def check_undo(
     """What undo would do to this host, by doing it in memory. Sends only reads. Raises nothing of ConvergeError."""
     began = options.monotonic()
     performer = Performer(ActingMemory(rehearse(observer), run=run), NoJournal(run), options, rehearsing=True)
-    undoing = _Undoing(Carrier(performer), recorded)
+    undoing = _Undoing(Carrier(performer), recorded, disturbed)
     error = undoing.through() or undoing.refusal()
     return result_of(observer, undoing.changes, error=error, seconds=options.monotonic() - began)
 
@@ -57,6 +58,7 @@ def check_undo(
 def undo(
     recorded: Sequence[RecordedChange],
     *,
+    disturbed: Collection[str] = (),
     machine: Machine,
     rehearse: Rehearse,
     journal: Journal,
@@ -64,6 +66,7 @@ def undo(
 ) -> HostResult:
     """Take these changes, of one run on this host, back. Nothing is begun where one has no way back and that was not accepted.
 
+    `disturbed` are the addresses at which a later run broke off: there any state is taken for its work.
     Raises nothing of ConvergeError: what went wrong is in the result.
     """
     began = options.monotonic()
@@ -75,13 +78,13 @@ def undo(
         rehearsal = Performer(
             ActingMemory(rehearse(memory), run=journal.run), NoJournal(journal.run), options, rehearsing=True
         )
-        rehearsed = _Undoing(Carrier(rehearsal), recorded)
+        rehearsed = _Undoing(Carrier(rehearsal), recorded, disturbed)
         error = rehearsed.through() or rehearsed.refusal()
         undoing = rehearsed
         if error is None:
             performer = Performer(memory, journal, options, rehearsing=False)
             performer.back_up(touched_keys(rehearsal.performed))
-            undoing = _Undoing(Carrier(performer), recorded)
+            undoing = _Undoing(Carrier(performer), recorded, disturbed)
             error = undoing.through()
         changes = undoing.changes
         status = result_of(machine, changes, error=error, seconds=0.0).status
@@ -97,23 +100,29 @@ class _Undoing:
 
     carrier: Carrier
     recorded: Sequence[RecordedChange]
+    disturbed: Collection[str]
     changes: list[Change] = field(default_factory=list)
     undone: list[RecordedChange] = field(default_factory=list)
 
     def through(self) -> Problem | None:
         """Newest change first, then the services that the run's handlers restarted. What ends it early is returned."""
-        memory = self.carrier.performer.memory
         try:
-            ready = [(change, *self._rebuilt(change)) for change in reversed(self.recorded) if _left_traces(change)]
-            gather([restored.queries for _, restored, _ in ready if restored is not None], memory)
-            for change, restored, problem in ready:
-                self.changes.append(self._one(change, restored, problem))
+            self._gather()
+            for change in reversed(self.recorded):
+                if _left_traces(change):
+                    self.changes.append(self._one(change))
+                    self.changes += self._places(change)
             self.changes += [self._restart(change) for change in self.recorded if self._must_restart(change)]
         except StoppedError:
             return Problem("stopped", "the undo was told to stop", "Nothing was left half-done.", "run it again")
         except ConvergeError as error:
             return Problem.of(error)
         return None
+
+    def _gather(self) -> None:
+        """Ask everything at once, as far as it can be told now."""
+        askers = [restored.queries for change in self.recorded if (restored := self._rebuilt(change)[0]) is not None]
+        gather(askers, self.carrier.performer.memory)
 
     def refusal(self) -> Problem | None:
         """Why nothing is begun on this host, if so."""
@@ -126,22 +135,26 @@ class _Undoing:
         return Problem("no-way-back", f"{many} no way back: {named}", "Nothing was taken back on this host.", try_)
 
     def _rebuilt(self, change: RecordedChange) -> tuple[Restored | None, Problem | None]:
+        if not _left_traces(change):
+            return None, None
         if reason := _no_way_back(change):
             return None, Problem("no-way-back", f"no way back: {reason}")
         try:
-            return restored(change, by=self.carrier.performer.memory.run), None
+            by, half_done = self.carrier.performer.memory.run, change.address in self.disturbed
+            return Restored.of(change, by=by, half_done=half_done), None
         except ValueError:
             what = "its record cannot be read: it was written by a converge that knew this kind otherwise"
             return None, Problem("unreadable-record", what, try_="take it back with that version, or by hand")
 
-    def _one(self, change: RecordedChange, restored: Restored | None, problem: Problem | None) -> Change:
-        label = Label(change.name, change.play, None, change.sensitive, notify=change.notify, part_of=change.part_of)
+    def _one(self, change: RecordedChange) -> Change:
+        restored, problem = self._rebuilt(change)
         if restored is None:
             return self._left_alone(change, problem)
+        label = _label(change)
         try:
-            answers = self.carrier.look(restored)
-            foreign = self._changed_since(change, restored, restored.actual_state(answers))
-        except (Undecided, ResourceError):
+            actual = restored.actual_state(self.carrier.look(restored))
+            foreign = self._changed_since(change, actual) if restored.is_foreign(actual) else None
+        except (Undecided, Unforetold, ResourceError):
             foreign = None  # told in the same words where it is decided
         if foreign is not None:
             return shown(restored, Decision(Status.FAILED, reason=foreign.what, error=foreign), label)
@@ -153,6 +166,16 @@ class _Undoing:
         if done.status is Status.CHANGED:
             self.undone.append(change)
         return done
+
+    def _places(self, change: RecordedChange) -> list[Change]:
+        """The keys and folders that were made for a change go after it, unless something else lies in them by now."""
+        gone = []
+        for place in made_on_the_way(change) if not _no_way_back(change) else ():
+            restored, _ = self._rebuilt(place)
+            if restored is None or decide(restored, self.carrier.look(restored)).status is not Status.CHANGED:
+                continue
+            gone.append(self.carrier.carry_out(restored, _label(place)))
+        return gone
 
     def _left_alone(self, change: RecordedChange, problem: Problem | None) -> Change:
         lost = problem is not None and problem.code == "no-way-back"
@@ -169,11 +192,10 @@ class _Undoing:
             error=None if lost else problem,
         )
 
-    def _changed_since(self, change: RecordedChange, restored: Restored, actual: State | None) -> Problem | None:
+    def _changed_since(self, change: RecordedChange, actual: State | None) -> Problem:
         """Why the resource is not touched: it is neither as the run left it nor as it was before, so somebody changed it."""
-        if restored.half_done or actual in (restored.was, restored.became):
-            return None
-        states = (("before the run", change.before), ("after it", change.after), ("now", _json(actual)))
+        now = actual.as_json() if actual is not None else None
+        states = (("before the run", change.before), ("after it", change.after), ("now", now))
         told = "" if change.sensitive else "; ".join(f"{when}: {_short(state)}" for when, state in states)
         return Problem(
             "changed-since", f"it was changed after run {change.run}", told, "look who needs it so; change it by hand"
@@ -214,19 +236,6 @@ class _Undoing:
         return change
 
 
-def restored(change: RecordedChange, *, by: str) -> Restored:
-    """The resource of a recorded change, wanted as it was before. Raises ValueError where the record cannot be read."""
-    kind = KINDS[change.kind]
-    was, became = (
-        kind.state_type.model_validate(state) if state is not None else None for state in (change.before, change.after)
-    )
-    made = [action.action for action in change.actions if action.outcome not in _NEVER_DONE]
-    return Restored.of(
-        kind.model_validate(change.declared), was=was, became=became, made=made,
-        half_done=change.status != Status.CHANGED.value, run=change.run, by=by,
-    )  # fmt: skip
-
-
 def _left_traces(change: RecordedChange) -> bool:
     """Whether there may be something to take back. Restarts leave nothing; they are done again where that is needed."""
     resource: type[Resource] | None = KINDS.get(change.kind)
@@ -259,8 +268,8 @@ def _names(handler: RecordedChange, change: RecordedChange, name: str) -> bool:
     return handler.play == change.play and handler.address == f"handler:{name}"
 
 
-def _json(state: State | None) -> Json:
-    return state.as_json() if state is not None else None
+def _label(change: RecordedChange) -> Label:
+    return Label(change.name, change.play, None, change.sensitive, notify=change.notify, part_of=change.part_of)
 
 
 def _short(state: Json) -> str:

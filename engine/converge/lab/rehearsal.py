@@ -169,14 +169,17 @@ def _foretell_directory(action: AnyAction, query: Directory, *, answer: Answer[o
         case NewDirectory(path=new) if same(path, new) or _is_below(new, path):
             folder = answer.value if isinstance(answer, Found) else DirectoryFacts(path)
             return Found(_with_folder(folder, new) if query.listing and _is_below(new, path) else folder)  # type: ignore[arg-type]
-        case RemoveDirectory(path=gone) if same(path, gone):
-            return Absent()
+        case RemoveDirectory(path=gone):
+            return Absent() if same(path, gone) else _without_folder(answer, gone)
         case MoveDirectory(source=source, target=target):
             if same(path, source) or _is_below(path, source):
                 return Absent()
             if same(path, target) or _is_below(path, target):
                 moved = look(Directory(source + path[len(target) :], query.listing))
                 return Found(replace(moved.value, path=path)) if isinstance(moved, Found) else moved  # type: ignore[type-var]
+            left = _without_folder(answer, source)
+            lands_here = query.listing and same(_folder(target), path) and isinstance(left, Found)
+            return Found(_with_folder(left.value, target)) if lands_here else left  # type: ignore[union-attr, arg-type]  # DirectoryFacts
         case CopyFile(source=source, target=target) | MoveFile(source=source, target=target) if query.listing:
             listed = _without_file(answer, source) if isinstance(action, MoveFile) else answer
             lands_here = same(_folder(target), path)
@@ -214,6 +217,18 @@ def _with_folder(folder: DirectoryFacts, new: str) -> DirectoryFacts:
     if any(same(child, name) for name in folder.directories):
         return folder
     return replace(folder, directories=(*folder.directories, child))
+
+
+def _without_folder(answer: Answer[object], gone: str) -> Answer[object]:
+    """The listing of the folder in which another lay that is gone; any other answer as it was."""
+    if (
+        isinstance(answer, Found)
+        and isinstance(answer.value, DirectoryFacts)
+        and same(_folder(gone), answer.value.path)
+    ):
+        left = tuple(name for name in answer.value.directories if not same(name, gone.rpartition("\\")[2]))
+        return Found(replace(answer.value, directories=left))
+    return answer
 
 
 def _folder(path: str) -> str:

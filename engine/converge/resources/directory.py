@@ -108,10 +108,9 @@ class DirectoryResource(Resource):
         facts = answers.value(Directory(path, True))
         if facts is None or not (facts.files or facts.directories):
             return [RemoveDirectory(path)]
-        kept_names = (f".converge-{answers.run}", f".converge-{answers.by}")
-        names = [*(file.path for file in facts.files), *facts.directories]
-        others = [name for name in names if not name.endswith(kept_names)]
-        if others:
+        names = [*(paths.name(file.path) for file in facts.files), *facts.directories]
+        others = [name for name in names if ".converge-" not in name]
+        if others and self.ensure == "present":
             raise ResourceError(
                 f"{len(others)} other things lie in {path} by now", try_="look at them; remove them first"
             )

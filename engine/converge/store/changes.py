@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Protocol
 
 from converge.errors import JournalUnavailable
-from converge.model.change import Json
+from converge.model.change import Json, Status
 from converge.model.recorded import Outcome, RecordedAction, RecordedChange
 from converge.model.secret import Secret
 from converge.store.chain import Row
@@ -39,6 +39,22 @@ def changes_of(run: str, host: str, *, rows: Iterable[Row], opener: Opener | Non
                 f"row {row.number} of the journal of {host} cannot be read", code="journal-damaged"
             ) from error
     return tuple(found.values())
+
+
+def broken_off(run: str, *, rows: Iterable[Row]) -> frozenset[str]:
+    """The addresses of changes that other runs than `run` began last and did not end well, among a host's rows."""
+    begun: dict[tuple[str, int], str] = {}
+    open_: dict[str, bool] = {}
+    for row in rows:
+        event = json.loads(row.body)["event"]
+        if row.run == run or event["event"] not in ("ChangeBegun", "ChangeEnded"):
+            continue
+        if event["event"] == "ChangeBegun":
+            begun[(row.run, event["change"])] = event["address"]
+            open_[event["address"]] = True
+        elif (address := begun.get((row.run, event["change"]))) is not None:
+            open_[address] = event["status"] != Status.CHANGED.value
+    return frozenset(address for address, is_open in open_.items() if is_open)
 
 
 def _take(

@@ -9,14 +9,17 @@ from datetime import datetime
 from sqlalchemy import Row as DatabaseRow
 from sqlalchemy import func, select
 
+from converge.model.change import Status
 from converge.model.recorded import HostRecord, RecordedChange, RunRecord
 from converge.store import recording, retention
-from converge.store.changes import Opener, changes_of
+from converge.store.changes import Opener, broken_off, changes_of
 from converge.store.database import Database
 from converge.store.journal import rows_of
 from converge.store.tables import HOST_RESULTS, HOST_STATE, JOURNAL, RUNS
 
 PAGE = 200
+LOOKING = ("check", "plan")
+"""Modes of runs that change nothing."""
 
 
 class Runs:
@@ -64,6 +67,14 @@ class Runs:
                 return
             after = rows[-1].host
 
+    def seconds(self, *, newest: int = 50) -> dict[str, float]:
+        """How long each host took at most in the newest runs that changed it."""
+        recent = select(RUNS.c.run).where(RUNS.c.mode.not_in(LOOKING)).order_by(RUNS.c.run.desc()).limit(newest)
+        changed = HOST_RESULTS.c.run.in_(recent) & (HOST_RESULTS.c.status == Status.CHANGED.value)
+        wanted = select(HOST_RESULTS.c.host, func.max(HOST_RESULTS.c.seconds)).where(changed)
+        with self._database.reading() as connection:
+            return dict(connection.execute(wanted.group_by(HOST_RESULTS.c.host)).all())
+
     def hosts_unchanged(self, run: str) -> int:
         """How many hosts this run was the last to see, and found as they were before."""
         told = select(HOST_RESULTS.c.host).where(HOST_RESULTS.c.run == run)
@@ -88,6 +99,13 @@ class Runs:
             if number is None:
                 return ()
             return changes_of(run, host, rows=rows_of(connection, host, after=number - 1), opener=opener)
+
+    def broken_off_since(self, run: str, host: str) -> frozenset[str]:
+        """The addresses at which a later run on this host broke off: what is found there may be its work."""
+        first = select(func.min(JOURNAL.c.number)).where((JOURNAL.c.run == run) & (JOURNAL.c.host == host))
+        with self._database.reading() as connection:
+            number = connection.execute(first).scalar()
+            return broken_off(run, rows=rows_of(connection, host, after=number)) if number is not None else frozenset()
 
     def prune_older_than(self, moment: datetime) -> int:
         """Forget runs begun before a moment (aware); how many. A run with open ends is kept."""

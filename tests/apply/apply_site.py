@@ -1,0 +1,168 @@
+"""One simulated host in memory under a playbook of the test's own: applied, taken back, and its world read itself."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from ruamel.yaml import YAML
+from tests.conformance.case import ACCOUNT, Case
+
+from converge.apply.host import apply, check
+from converge.apply.options import ApplyOptions
+from converge.apply.undoing import check_undo, undo
+from converge.lab.machine import LabMachine
+from converge.lab.rehearsal import Rehearsal
+from converge.lab.world import World
+from converge.model.change import Change, HostResult
+from converge.model.machine import Machine
+from converge.model.play import Play
+from converge.model.recorded import RecordedChange
+from converge.model.resource import KINDS
+from converge.model.secret import Secret
+from converge.playbook import load
+from converge.store.store import Store, Where
+from converge.windows import reg_file
+
+HOST = "site"
+Wrap = Callable[[Machine], Machine]
+
+
+def as_it_is(machine: Machine) -> Machine:
+    return machine
+
+
+@dataclass
+class Site:
+    """A world, a folder for the store, and runs one after the other. Time passes only when somebody waits."""
+
+    folder: Path
+    world: World = field(default_factory=lambda: Case("a world", "site", []).make_world())
+    journal_key: str = ""
+    runs: list[str] = field(default_factory=list)
+
+    def plays(
+        self, resources: Sequence[Mapping[str, Any]], handlers: Sequence[Mapping[str, Any]] = ()
+    ) -> tuple[Play, ...]:
+        """The plays of a playbook with these entries."""
+        entries = [{"name": f"entry {number}", **entry} for number, entry in enumerate(resources)]
+        play = {"name": "the play", "hosts": "all", "resources": entries, "handlers": list(handlers)}
+        path = self.folder / "playbook.yml"
+        with path.open("w", encoding="utf-8") as stream:
+            YAML(typ="safe").dump([play], stream)
+        return load([path], kinds=KINDS)
+
+    def options(self, **given: Any) -> ApplyOptions:
+        keeps = bool(self.journal_key)
+        return ApplyOptions(
+            sleep=self.world.clock.advance, monotonic=lambda: self.world.now().timestamp(), keeps_secrets=keeps, **given
+        )
+
+    @contextmanager
+    def store(self) -> Iterator[Store]:
+        key = Secret(self.journal_key) if self.journal_key else None
+        with Store.open(Where(self.folder, key=key)) as store:
+            yield store
+
+    @property
+    def machine(self) -> LabMachine:
+        return LabMachine(self.world, self.world.account(ACCOUNT), host=HOST)
+
+    def next_run(self) -> str:
+        self.runs.append(f"2026-11-20T22{len(self.runs):02}00Z-0000")
+        return self.runs[-1]
+
+    def check(self, plays: Sequence[Play], **given: Any) -> HostResult:
+        with self.store() as store:
+            history = store.history(HOST)
+        return check(
+            plays, observer=self.machine, rehearse=Rehearsal, variables={}, history=history, run="check",
+            options=self.options(**given),
+        )  # fmt: skip
+
+    def apply(self, plays: Sequence[Play], *, wrap: Wrap = as_it_is, **given: Any) -> HostResult:
+        with self.store() as store, store.leases.acquire(HOST, run=self.next_run()) as lease:
+            return apply(
+                plays, machine=wrap(self.machine), rehearse=Rehearsal, variables={},
+                journal=store.journal(lease, render=reg_file.render), options=self.options(**given),
+            )  # fmt: skip
+
+    def recorded(self, run: str = "") -> tuple[RecordedChange, ...]:
+        with self.store() as store:
+            return store.runs.changes(run or self.runs[-1], HOST, opener=store.sealing)
+
+    def disturbed(self, run: str) -> frozenset[str]:
+        with self.store() as store:
+            return store.runs.broken_off_since(run, HOST)
+
+    def check_undo(self, run: str = "", **given: Any) -> HostResult:
+        run = run or self.runs[-1]
+        return check_undo(
+            self.recorded(run),
+            disturbed=self.disturbed(run),
+            observer=self.machine,
+            rehearse=Rehearsal,
+            run="check",
+            options=self.options(**given),
+        )
+
+    def undo(self, run: str = "", *, wrap: Wrap = as_it_is, **given: Any) -> HostResult:
+        run = run or self.runs[-1]
+        recorded, disturbed = self.recorded(run), self.disturbed(run)
+        with self.store() as store, store.leases.acquire(HOST, run=self.next_run()) as lease:
+            return undo(
+                recorded, disturbed=disturbed, machine=wrap(self.machine), rehearse=Rehearsal,
+                journal=store.journal(lease, render=reg_file.render), options=self.options(**given),
+            )  # fmt: skip
+
+    def essence(self, *, kept: bool = False) -> Any:
+        """Registry, files and services, byte for byte; of files kept aside by converge only with `kept`."""
+        told = self.world.to_json()
+        folders = [
+            {
+                "path": folder["path"],
+                "files": sorted(
+                    (file for file in folder["files"] if kept or ".converge-" not in file["name"]), key=str
+                ),
+            }
+            for folder in told["files"]
+            if kept or ".converge-" not in folder["path"]
+        ]
+        services = [
+            {name: item[name] for name in ("name", "state", "start_mode")}
+            for item in told["services"]
+        ]  # fmt: skip
+        registry = [{**key, "values": sorted(key.get("values", ()), key=str)} for key in told["registry"]]
+        return {
+            "files": sorted(folders, key=str),
+            "registry": sorted(registry, key=str),
+            "services": sorted(services, key=str),
+        }
+
+
+def statuses(result: HostResult) -> dict[str, str]:
+    """The status of each resource by its address; steps and all."""
+    return {change.address: change.status.value for change in leaves(result)}
+
+
+def leaves(result: HostResult) -> list[Change]:
+    found: list[Change] = []
+    for change in result.changes:
+        found += change.steps or (change,)
+    return found
+
+
+def actions(result: HostResult) -> list[str]:
+    """The names of all actions, in order."""
+    return [str(action["action"]) for change in result.changes for action in change.actions]
+
+
+def told(result: HostResult) -> str:
+    """Everything that is said in words, for failing assertions."""
+    words = [str(result.error)] if result.error else []
+    for change in leaves(result):
+        words.append(f"{change.address} {change.status.value}: {change.reason or ''} {change.error or ''}")
+    return "\n".join(words)
