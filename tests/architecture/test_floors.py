@@ -12,6 +12,7 @@ SOURCE = Path(__file__).parents[2] / "engine" / "converge"
 
 FLOORS = {
     "cli": 6,
+    "schedule": 5,
     "fleet": 4,
     "apply": 3,
     "resources": 3,
@@ -29,6 +30,7 @@ FLOORS = {
 }
 MAY_IMPORT = {
     "cli": set(FLOORS),
+    "schedule": {"fleet", "store", "model", "errors"},
     "fleet": {"apply", "plan", "inventory", "model", "errors"},
     "apply": {"plan", "model", "errors"},
     "resources": {"windows", "model", "errors"},

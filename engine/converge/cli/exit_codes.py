@@ -7,6 +7,9 @@ from enum import IntEnum
 
 from converge.model.change import HostResult, Status
 
+WINDOW_CODES = frozenset({"outside-window", "window-too-short", "window-ended"})
+"""Codes of errors that say: not now. Their hosts are held, and the run ends as one that was stopped."""
+
 
 class ExitCode(IntEnum):
     """The codes of the README's table."""
@@ -55,6 +58,8 @@ def code_of(result: HostResult, *, checking: bool) -> ExitCode:
     """What one host's result asks for. A change that was only looked at is drift; one that was made is in order."""
     if result.error is not None and result.error.code == "internal":
         return ExitCode.BUG
+    if result.error is not None and result.error.code in WINDOW_CODES:
+        return ExitCode.STOPPED
     if result.status is Status.CHANGED:
         return ExitCode.DRIFT if checking else ExitCode.IN_ORDER
     return _OF_STATUS.get(result.status, ExitCode.IN_ORDER)

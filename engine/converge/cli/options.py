@@ -43,6 +43,7 @@ class RunOptions:
     settle: Mapping[str, Literal["done", "not-done"]] = field(default_factory=dict)
     store: str = ""
     lease_timeout: float = 0.0
+    outside_window: str = ""
 
     @property
     def mode(self) -> str:

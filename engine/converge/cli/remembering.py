@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
@@ -82,6 +82,10 @@ class Memory:
     def history(self, host: str) -> History:
         """What earlier runs left open on a host. Raises JournalUnavailable."""
         return self._store.history(host) if self._store is not None else History()
+
+    def seconds(self, hosts: Collection[str]) -> Mapping[str, float]:
+        """How long changing these hosts took at most of late, where it is known. Raises JournalUnavailable."""
+        return self._store.runs.seconds() if self._store is not None and hosts else {}
 
     def begin(self, run: str, *, mode: str, playbooks: Sequence[str]) -> None:
         """Write down that a run begins. Raises JournalUnavailable."""

@@ -49,6 +49,16 @@ def _settled(_context: click.Context, _parameter: click.Parameter, words: tuple[
     return settled
 
 
+def _reason(_context: click.Context, _parameter: click.Parameter, text: str) -> str:
+    """What is journaled as the reason. Given and empty, it is none."""
+    from click.core import ParameterSource
+
+    said = text.strip()[:2000]
+    if not said and _context.get_parameter_source(str(_parameter.name)) is not ParameterSource.DEFAULT:
+        raise click.BadParameter("say why: it is written into the journal")
+    return said
+
+
 @click.command(short_help="Bring the hosts to the desired state.")
 @click.argument("playbooks", nargs=-1, metavar="[PLAYBOOK]...", callback=_playbook)
 @click.option(
@@ -105,6 +115,10 @@ def _settled(_context: click.Context, _parameter: click.Parameter, words: tuple[
     help="How long to wait for another run that holds a host. Default: not at all.",
 )  # fmt: skip
 @click.option(
+    "--outside-window", metavar="REASON", default="", callback=_reason, envvar="CONVERGE_OUTSIDE_WINDOW",
+    help="Change hosts outside their change windows too, and journal why.",
+)  # fmt: skip
+@click.option(
     "--store", metavar="URL", default="", envvar="CONVERGE_STORE",
     help="Where runs are remembered. Default: .converge/converge.db",
 )  # fmt: skip
@@ -116,8 +130,8 @@ def command(**given: Any) -> int:
     Every option has a twin in the environment: CONVERGE_FORKS for --forks.
 
     Exit codes: 0 in the desired state; 1 usage, playbook or inventory error; 2 drift found by --check, or declined;
-    3 some host failed or is undecided; 4 some host unreachable; 7 another run holds a host; 70 a bug in converge;
-    130 interrupted.
+    3 some host failed or is undecided; 4 some host unreachable; 6 outside a change window; 7 another run holds a host;
+    70 a bug in converge; 130 interrupted.
     """
     from converge.cli.running import run
 
@@ -145,6 +159,7 @@ def command(**given: Any) -> int:
         settle=given["settle"],
         store=given["store"],
         lease_timeout=given["lease_timeout"],
+        outside_window=given["outside_window"],
     )
     return run(options)
 

@@ -19,6 +19,7 @@ from converge.cli.remembering import Memory, open_for_looking, where
 from converge.cli.reporters import Reporter, reporter_for
 from converge.cli.selection import Selection, select
 from converge.cli.signals import stopping
+from converge.cli.windowing import WindowKeeper, held
 from converge.cli.wiring import Hosts
 from converge.errors import ConvergeError, LeaseLost, UsageError
 from converge.fleet.fencing import FencedMachine
@@ -81,6 +82,8 @@ class _Run:
         self.stop = StopToken()
         self.codes: set[ExitCode] = set()
         self.to_apply: list[str] = []
+        self.planned: dict[str, HostResult] = {}  # of hosts with change windows: what to tell if they are left
+        self.windows = WindowKeeper(selection.windows, options.outside_window, memory.seconds(selection.windows))
         warnings = {play.name: play.warning for play in selection.plays if play.warning}
         self.reporter: Reporter = reporter_for(
             out, options, run=run_id, playbooks=selection.playbooks, warnings=warnings
@@ -126,6 +129,11 @@ class _Run:
     def _looked(self, result: HostResult) -> None:
         changes = any(change.status is Status.CHANGED for change in result.changes)
         if changes and not self.options.check and result.error is None:
+            if refusal := self.windows.refusal(result.host):
+                self._applied(held(result, refusal))
+                return
+            if result.host in self.selection.windows:
+                self.planned[result.host] = result
             self.to_apply.append(result.host)
             self.reporter.planned(result)
         else:
@@ -142,18 +150,23 @@ class _Run:
             return
 
         def bring(host: str, stop: StopToken) -> HostResult:
+            if refusal := self.windows.refusal(host):
+                return held(self.planned[host], refusal)
             store = self.memory.store
             wait = self.options.lease_timeout
             with store.leases.acquire(host, run=self.id, wait=wait, stop=stop.is_set) as lease:
+                journal = store.journal(lease, render=reg_file.render)
+                self.windows.begun(host, journal)
                 with hosts.machine(host) as machine:
-                    return apply(
+                    result = apply(
                         self.selection.targets[host].plays,
                         machine=FencedMachine(machine, confirm=lease.confirm),
                         rehearse=Rehearsal,
                         variables=self.selection.variables(host),
-                        journal=store.journal(lease, render=reg_file.render),
-                        options=self._apply_options(stop),
+                        journal=journal,
+                        options=replace(self._apply_options(stop), leaves=self.windows.leaves(host)),
                     )
+                return self.windows.ended(result)
 
         self._over(tuple(self.to_apply), bring, title="applying", take=self._applied)
 

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from converge.cli.extra_vars import read_extra_vars
 from converge.cli.options import Sources
 from converge.cli.playbooks import chosen_playbooks, load_plays
+from converge.cli.windowing import windows_of
 from converge.errors import InputErrors, InputProblem, UsageError
 from converge.inventory import HostSettings, Inventory, load
 from converge.model.play import Play
 from converge.playbook import select_entries
+
+if TYPE_CHECKING:
+    from converge.schedule.windows import ChangeWindows
 
 DEFAULT_INVENTORY = "inventory"
 T = TypeVar("T")
@@ -37,6 +41,7 @@ class Selection:
     inventory: Inventory
     targets: Mapping[str, Target]
     warnings: tuple[str, ...]
+    windows: Mapping[str, ChangeWindows] = field(default_factory=dict)
 
     def variables(self, host: str) -> Mapping[str, object]:
         """A host's variables, rendered as they are asked for."""
@@ -68,9 +73,10 @@ def select(sources: Sources) -> Selection:
         raise UsageError("nothing to do: no entry of these playbooks is left", try_="see `converge --list-resources`")
     by_host, warnings = _plays_by_host(plays, inventory, limit=sources.limit)
     targets = _targets(by_host, inventory)
+    windows = windows_of(inventory, targets)
     names = tuple(str(playbook) for playbook in playbooks)
     warnings = [*(str(warning) for warning in inventory.warnings), *warnings]
-    return Selection(names, plays, inventory, targets, tuple(warnings))
+    return Selection(names, plays, inventory, targets, tuple(warnings), windows)
 
 
 def _collected(step: Callable[[], T], problems: list[InputProblem]) -> T | None:

@@ -1,0 +1,131 @@
+"""Change windows as a run keeps them: which hosts it may change now, which it leaves, and what it then tells of them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
+
+from converge.errors import InputErrors, InputProblem
+from converge.inventory import Inventory
+from converge.model.change import HostResult, Problem, Status
+from converge.model.journal import Journal, WindowOverridden
+from converge.model.secret import Locked
+from converge.store.store import owner
+
+if TYPE_CHECKING:
+    from converge.schedule.windows import ChangeWindows
+
+VARIABLE = "converge_change_windows"
+_MOST_NAMED = 8  # addresses that are named where something is left
+
+
+def windows_of(inventory: Inventory, hosts: Collection[str]) -> dict[str, ChangeWindows]:
+    """The windows of the hosts that have some. Raises InputErrors with everything wrong in all of them."""
+    if VARIABLE not in inventory.variable_names:
+        return {}
+    from converge.schedule.windows import read_windows
+
+    problems: dict[InputProblem, None] = {}
+    read: dict[str, ChangeWindows] = {}
+    found: dict[str, ChangeWindows] = {}
+    for host in hosts:
+        variables = inventory.variables(host)
+        if VARIABLE not in variables:
+            continue
+        value = variables[VARIABLE]
+        text = json.dumps(value, sort_keys=True, default=str)
+        try:
+            if isinstance(value, Locked):
+                raise ValueError("it is locked")
+            if text not in read:
+                read[text] = read_windows(value)
+            found[host] = read[text]
+        except ValueError as error:
+            hint = "the README shows how change windows are written"
+            place = variables.written(VARIABLE).place
+            problems[InputProblem(*place, f"{VARIABLE}: {error}", hint=hint)] = None
+    if problems:
+        raise InputErrors(problems)
+    return found
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
+
+
+@dataclass(slots=True)
+class WindowKeeper:
+    """Answers for the windows of all hosts of a run. `reason` overrides them; `seconds` says how long hosts took before."""
+
+    windows: Mapping[str, ChangeWindows]
+    reason: str = ""
+    seconds: Mapping[str, float] = field(default_factory=dict)
+    now: Callable[[], datetime] = _now
+    _ends: dict[str, datetime] = field(default_factory=dict)
+
+    def refusal(self, host: str) -> Problem | None:
+        """Why this host may not be begun now; None where it may."""
+        windows = self.windows.get(host)
+        if windows is None or self.reason:
+            return None
+        moment = self.now()
+        end = windows.open_until(moment)
+        if end is None:
+            opens = windows.next_opening(moment)
+            why = f"It opens {_moment(opens)}." if opens else "It does not open in the foreseeable future."
+            return Problem("outside-window", "outside its change window", why, '--outside-window "REASON", or wait')
+        needed = timedelta(seconds=self.seconds.get(host, 0.0))
+        if moment + needed > end:
+            from converge.schedule.durations import in_words
+
+            why = f"Changing this host took {in_words(needed)} before; its window ends in {in_words(end - moment)}."
+            return Problem(
+                "window-too-short", "its change window would probably end first", why, "wait for the next window"
+            )
+        self._ends[host] = end
+        return None
+
+    def leaves(self, host: str) -> Callable[[str], str]:
+        """For ApplyOptions: why no further change of the host is begun, once its window has ended."""
+        end = self._ends.get(host)
+        return lambda _address: f"its change window ended {_moment(end)}" if end and self.now() >= end else ""
+
+    def begun(self, host: str, journal: Journal) -> None:
+        """Journal that the host is changed outside its window, and why. Raises JournalUnavailable."""
+        windows = self.windows.get(host)
+        if windows is not None and self.reason and windows.open_until(self.now()) is None:
+            journal.write(WindowOverridden(f"{owner()}: {self.reason}"))
+
+    def ended(self, result: HostResult) -> HostResult:
+        """The result of a host, held where its window ended before everything was done."""
+        end = self._ends.get(result.host)
+        words = f"its change window ended {_moment(end)}" if end else ""
+        left = [change.address for change in result.changes if words and change.reason == words]
+        if not left:
+            return result
+        bad = result.status in (Status.FAILED, Status.UNKNOWN, Status.UNDECIDED, Status.UNREACHABLE)
+        problem = Problem("window-ended", words, _left(left), "run converge again in its next window")
+        return replace(result, status=result.status if bad else Status.HELD, error=result.error or problem)
+
+
+def held(planned: HostResult, problem: Problem) -> HostResult:
+    """A host that would change and is left as it is: nothing of it counts as changed."""
+    left = [change.address for change in planned.changes if change.status is Status.CHANGED]
+    changes = tuple(
+        replace(change, status=Status.SKIPPED, reason=problem.what) if change.status is Status.CHANGED else change
+        for change in planned.changes
+    )
+    why = "\n".join(part for part in (problem.why, _left(left) if left else "") if part)
+    return replace(planned, status=Status.HELD, changes=changes, error=replace(problem, why=why))
+
+
+def _left(addresses: list[str]) -> str:
+    more = f" and {len(addresses) - _MOST_NAMED} more" if len(addresses) > _MOST_NAMED else ""
+    return f"Left as they are: {', '.join(addresses[:_MOST_NAMED])}{more}."
+
+
+def _moment(moment: datetime) -> str:
+    return moment.astimezone(UTC).strftime("%Y-%m-%d %H:%M UTC")

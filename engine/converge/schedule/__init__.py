@@ -1,0 +1,1 @@
+"""When: change windows, cadence, and the enforcing daemon with its metrics."""
