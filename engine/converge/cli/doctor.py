@@ -13,7 +13,11 @@ from converge.cli.run import Paths, Whole
 @click.option(
     "-e", "--extra-vars", multiple=True, type=Whole(), envvar="CONVERGE_EXTRA_VARS", metavar="k=v | @FILE | YAML"
 )
-def command(host: str, inventory: tuple[str, ...], extra_vars: tuple[str, ...]) -> int:
+@click.option(
+    "--record", metavar="DIR", envvar="CONVERGE_RECORD",
+    help="Keep every request and answer in this new folder, without passwords and logins.",
+)  # fmt: skip
+def command(host: str, inventory: tuple[str, ...], extra_vars: tuple[str, ...], record: str | None) -> int:
     """Go to a host step by step: settings, name, port, TLS, HTTP, login, WinRM, WMI. Reads only.
 
     The first step that fails is told with its remedy, and ends it: exit code 4. All well: 0.
@@ -22,4 +26,4 @@ def command(host: str, inventory: tuple[str, ...], extra_vars: tuple[str, ...]) 
     """
     from converge.cli.examining import examine
 
-    return examine(host, inventories=inventory, extra_vars=extra_vars)
+    return examine(host, inventories=inventory, extra_vars=extra_vars, record=record)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack, closing
+from pathlib import Path
 
 from converge.cli.exit_codes import ExitCode
 from converge.cli.extra_vars import read_extra_vars
@@ -15,17 +16,21 @@ from converge.errors import ConvergeError, HostUnreachable, Undecided, UsageErro
 from converge.inventory import HostSettings, load
 from converge.model.query import OperatingSystem
 from converge.report.sink import Sink, sink_for
+from converge.store.exchanges import ExchangeFolder
 from converge.winrm import probes
 from converge.winrm.connection import Connection
-from converge.winrm.exchange import Faulted
+from converge.winrm.exchange import Faulted, Recorder
 from converge.winrm.observer import WinRMObserver
 from converge.winrm.session import Reader
 
 _TOO_OLD = "converge reaches Windows Server 2003 and later; NT 4.0 and Windows 2000 never had WinRM."
 
 
-def examine(host: str, *, inventories: Sequence[str], extra_vars: Sequence[str]) -> ExitCode:
-    """Go as far as it goes. Raises UsageError for a host that the inventory lacks."""
+def examine(host: str, *, inventories: Sequence[str], extra_vars: Sequence[str], record: str | None = None) -> ExitCode:
+    """Go as far as it goes. Raises UsageError for a host that the inventory lacks, and for a folder that cannot be written.
+
+    `record` is a folder in which every exchange is kept, without secrets.
+    """
     inventory = load(inventories or (default_inventory(),), extra_variables=read_extra_vars(extra_vars))
     if host not in inventory.hosts:
         raise UsageError(f"the inventory has no host {host}", try_="see `converge --list-hosts`")
@@ -37,19 +42,26 @@ def examine(host: str, *, inventories: Sequence[str], extra_vars: Sequence[str])
         reach = stack.enter_context(Reach(STATE_FOLDER))
         try:
             connection = reach.connection(host, settings)
-            stages = _stages(connection, settings, stack)
+            folder = ExchangeFolder(Path(record), secrets=(connection.password,)) if record else None
+            stages = _stages(connection, settings, stack, recorder=folder)
             for name, stage in stages:
                 sink.line(f"ok    {name}: {stage()}", style="green")
+            if folder is not None:
+                sink.line(f"{folder.count} exchanges are in {record}", style="dim")
             if settings.connection == "lab":
                 sink.line(f"This host is simulated. {_TOO_OLD}", style="dim")
+        except UsageError:
+            raise
         except (HostUnreachable, Undecided, Faulted, ConvergeError) as error:
             _tell(error, sink)
             return ExitCode.UNREACHABLE
     return ExitCode.IN_ORDER
 
 
-def _stages(connection: Connection, settings: HostSettings, stack: ExitStack) -> list[tuple[str, Callable[[], str]]]:
-    reader = Reader(connection)
+def _stages(
+    connection: Connection, settings: HostSettings, stack: ExitStack, *, recorder: Recorder | None
+) -> list[tuple[str, Callable[[], str]]]:
+    reader = Reader(connection, recorder=recorder)
     stack.enter_context(closing(reader))
 
     def identify() -> str:

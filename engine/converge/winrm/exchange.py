@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import Final, TypeVar
+from typing import Final, Protocol, TypeVar
 
 from converge.errors import RemoteProtocolError
-from converge.winrm.carrier import Carrier
+from converge.winrm.carrier import Carrier, Reply
 from converge.winrm.connection import Connection
 from converge.wsman import messages
 from converge.wsman.envelopes import RequestHeader, new_message_id
@@ -33,11 +33,19 @@ def gave_up(reason: str) -> Faulted:
     return Faulted(Fault("s:Receiver", "", reason=reason))
 
 
+class Recorder(Protocol):
+    """Is shown every exchange as it is before sealing and after unsealing."""
+
+    def exchanged(self, request: bytes, answer: bytes | None, *, status: int = 0) -> None:
+        """A request, and its answer with its HTTP status; None where none came."""
+
+
 class Exchange:
     """Sends requests to one host and counts them."""
 
-    def __init__(self, connection: Connection) -> None:
+    def __init__(self, connection: Connection, *, recorder: Recorder | None = None) -> None:
         self.connection = connection
+        self._recorder = recorder
         self.carrier = Carrier(connection)
         self.round_trips = 0
 
@@ -76,10 +84,14 @@ class Exchange:
         return body
 
     def _send(self, envelope: bytes, *, seconds: float) -> bytes:
+        reply: Reply | None = None
         try:
-            return self.carrier.send(envelope, seconds=seconds).body
+            reply = self.carrier.send(envelope, seconds=seconds)
+            return reply.body
         finally:
             self.round_trips += 1
+            if self._recorder is not None:
+                self._recorder.exchanged(envelope, reply.body if reply else None, status=reply.status if reply else 0)
 
     def _check_related(self, relates_to: str, message_id: str) -> None:
         if relates_to.upper() != message_id.upper():

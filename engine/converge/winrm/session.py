@@ -17,7 +17,7 @@ from converge.windows.commands import ReadingCommand
 from converge.winrm import refusals
 from converge.winrm.carrier import Cut
 from converge.winrm.connection import Connection
-from converge.winrm.exchange import LONGEST_OPERATION, Exchange, Faulted, gave_up
+from converge.winrm.exchange import LONGEST_OPERATION, Exchange, Faulted, Recorder, gave_up
 from converge.winrm.refusals import RequestTooLarge
 from converge.winrm.shell import MAX_CUTS, MAX_OUTPUT, Finished, Shell
 from converge.wsman import faults
@@ -59,8 +59,8 @@ REGISTRY: Final = wmi_uri("root/default", "StdRegProv")
 class Reader:
     """Reads from one host over one authenticated connection. Not for several threads at once."""
 
-    def __init__(self, connection: Connection) -> None:
-        self._exchange = Exchange(connection)
+    def __init__(self, connection: Connection, *, recorder: Recorder | None = None) -> None:
+        self._exchange = Exchange(connection, recorder=recorder)
         self._shell: Shell | None = None
         self._no_shell: Faulted | None = None
 
