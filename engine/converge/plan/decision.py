@@ -61,12 +61,16 @@ def decide(resource: Resource, answers: Answers) -> Decision:
         way_back = resource.way_back(before, after)
         return Decision(Status.CHANGED, before, after, actions, way_back, notes=notes)
     except Undecided as error:
-        refused = {"refused": {"code": error.refusal, "text": error.what}}
-        return Decision(Status.UNDECIDED, reason=error.what, error=Problem.of(error), before_json=refused)
+        return Decision(Status.UNDECIDED, reason=error.what, error=Problem.of(error), before_json=refused(error))
     except Unforetold as error:
         return Decision(Status.CHANGED, reason=f"decided after {error.after}")
     except ResourceError as error:
         return Decision(Status.FAILED, reason=error.what, error=Problem.of(error))
+
+
+def refused(error: Undecided) -> Json:
+    """What is shown in place of a state that could not be read."""
+    return {"refused": {"code": error.refusal, "text": error.what}}
 
 
 def shown(resource: Resource, decision: Decision, label: Label, *, digest_key: bytes = DIGEST_KEY) -> Change:
