@@ -17,13 +17,17 @@ from converge.cli.run import Paths, Whole
     "--record", metavar="DIR", envvar="CONVERGE_RECORD",
     help="Keep every request and answer in this new folder, without passwords and logins.",
 )  # fmt: skip
-def command(host: str, inventory: tuple[str, ...], extra_vars: tuple[str, ...], record: str | None) -> int:
+@click.option("--store", metavar="URL", default="", envvar="CONVERGE_STORE", help="Where runs are remembered.")
+def command(
+    host: str, inventory: tuple[str, ...], *, extra_vars: tuple[str, ...], record: str | None, store: str
+) -> int:
     """Go to a host step by step: settings, name, port, TLS, HTTP, login, WinRM, WMI. Reads only.
 
-    The first step that fails is told with its remedy, and ends it: exit code 4. All well: 0.
+    The first step that fails is told with its remedy, and ends it: exit code 4. Last, the store: exit code 1 if it cannot be
+    used. All well: 0.
 
     converge reaches Windows Server 2003 and later. NT 4.0 and Windows 2000 never had WinRM.
     """
     from converge.cli.examining import examine
 
-    return examine(host, inventories=inventory, extra_vars=extra_vars, record=record)
+    return examine(host, inventories=inventory, extra_vars=extra_vars, record=record, store=store)

@@ -10,6 +10,7 @@ from pathlib import Path
 from converge.cli.exit_codes import ExitCode
 from converge.cli.extra_vars import read_extra_vars
 from converge.cli.options import STATE_FOLDER
+from converge.cli.remembering import describe
 from converge.cli.selection import default_inventory
 from converge.cli.wiring import Reach
 from converge.errors import ConvergeError, HostUnreachable, Undecided, UsageError
@@ -26,10 +27,12 @@ from converge.winrm.session import Reader
 _TOO_OLD = "converge reaches Windows Server 2003 and later; NT 4.0 and Windows 2000 never had WinRM."
 
 
-def examine(host: str, *, inventories: Sequence[str], extra_vars: Sequence[str], record: str | None = None) -> ExitCode:
+def examine(
+    host: str, *, inventories: Sequence[str], extra_vars: Sequence[str], record: str | None = None, store: str = ""
+) -> ExitCode:
     """Go as far as it goes. Raises UsageError for a host that the inventory lacks, and for a folder that cannot be written.
 
-    `record` is a folder in which every exchange is kept, without secrets.
+    `record` is a folder in which every exchange is kept, without secrets; `store` the URL of the store, which is told of last.
     """
     inventory = load(inventories or (default_inventory(),), extra_variables=read_extra_vars(extra_vars))
     if host not in inventory.hosts:
@@ -54,7 +57,17 @@ def examine(host: str, *, inventories: Sequence[str], extra_vars: Sequence[str],
             raise
         except (HostUnreachable, Undecided, Faulted, ConvergeError) as error:
             _tell(error, sink)
+            sink.line(_TOO_OLD, style="dim")
             return ExitCode.UNREACHABLE
+    return _examine_store(store, sink)
+
+
+def _examine_store(url: str, sink: Sink) -> ExitCode:
+    try:
+        sink.line(f"ok    store: {describe(url)}", style="green")
+    except ConvergeError as error:
+        _tell(error, sink)
+        return ExitCode.USAGE
     return ExitCode.IN_ORDER
 
 
@@ -99,4 +112,3 @@ def _tell(error: Exception, sink: Sink) -> None:
             sink.line(f"      {line}")
         if error.try_:
             sink.line(f"Try:  {error.try_}", style="cyan")
-    sink.line(_TOO_OLD, style="dim")

@@ -22,6 +22,8 @@ from converge.store.recording import Recording
 from converge.store.store import FILE_NAME, Store, Where, owner
 
 KEY = "CONVERGE_JOURNAL_KEY"
+_OF_A_FILE = "its leases bind this state folder only: a run elsewhere could change the same host at the same time"
+_OF_A_SERVER = "its leases bind every machine that uses it"
 
 
 def where(url: str = "", *, folder: Path = STATE_FOLDER) -> Where:
@@ -50,6 +52,15 @@ def open_for_looking(url: str = "") -> Store | None:
             raise error from None
         _warn(f"this check is not recorded: {error.what}")
         return store
+
+
+def describe(url: str = "") -> str:
+    """The store in words, and whom its leases bind. Reads only. Raises JournalUnavailable, UsageError."""
+    place = where(url)
+    if not url and not os.path.lexists(place.folder / FILE_NAME):
+        return f"none yet, {place.folder / FILE_NAME} will be made; {_OF_A_FILE}"
+    with Store.open(replace(place, read_only=True)) as store:
+        return f"{store.name}; {_OF_A_SERVER if store.is_shared else _OF_A_FILE}"
 
 
 class Memory:

@@ -31,9 +31,12 @@ _FIRST_ROW = text(
 )
 
 
+_CLOCK = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)  # macOS has the one; its other counts sleep as well
+
+
 def since_boot() -> float:
     """Seconds that also pass while the computer sleeps, as a deadline does for everybody else."""
-    return time.clock_gettime(time.CLOCK_BOOTTIME)
+    return time.clock_gettime(_CLOCK)
 
 
 class Lease:
