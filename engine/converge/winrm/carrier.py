@@ -23,7 +23,7 @@ from winrm.exceptions import WinRMError
 from winrm.transport import Transport
 
 from converge.errors import HostUnreachable, LoginRefused, RemoteProtocolError
-from converge.winrm import refusals
+from converge.winrm import kerberos, refusals
 from converge.winrm.connection import Connection, Login
 from converge.winrm.line import Line, LineClosed, WatchedAdapter
 from converge.wsman import seal
@@ -33,9 +33,11 @@ _PYWINRM_NAMES: Final = {
     Login.NEGOTIATE: "ntlm",
     Login.BASIC: "basic",
     Login.CERTIFICATE: "certificate",
-    Login.KERBEROS: "kerberos",
+    Login.KERBEROS: "basic",  # a place for `kerberos.KerberosAuth` to take
     Login.CREDSSP: "credssp",
 }
+_SEALED_AS: Final = {Login.NEGOTIATE: "ntlm", Login.KERBEROS: "kerberos", Login.CREDSSP: "credssp"}
+_WITH_EVERY_REQUEST: Final = frozenset({Login.BASIC, Login.CERTIFICATE})
 _SAYS_NOTHING: Final = frozenset({200, 400, 411, 415, 500})
 """Statuses of an empty message that only say that it is empty, or in the clear: the login was good."""
 _BAD_SEAL = (SpnegoError, WinRMError, ValueError, LookupError, AttributeError, struct.error)
@@ -65,7 +67,8 @@ class _Transport:
 
     session: requests.Session
     line: Line
-    encryption: Encryption | None
+    login: Login
+    encryption: Encryption | None = None
 
 
 class Carrier:
@@ -78,6 +81,7 @@ class Carrier:
         self._connection = connection
         self._transport: _Transport | None = None
         self._refused: LoginRefused | None = None
+        self._without_kerberos = False
         self._ends = time.monotonic() + connection.host_timeout
         self.logins = 0
 
@@ -113,63 +117,78 @@ class Carrier:
     def _open(self, seconds: float) -> _Transport:
         if self._refused:
             raise self._refused
+        login = self._connection.login
+        if login is Login.NEGOTIATE and not self._without_kerberos and kerberos.suits(self._connection):
+            try:
+                return self._opened_by(Login.KERBEROS, seconds=seconds)
+            except kerberos.TicketRefused as refused:
+                # A refused account is not tried in a second way: each refusal counts towards locking it.
+                if refused.is_of_account or not self._connection.password:
+                    raise self._remember(refusals.ticket_refused(self._connection, refused)) from refused
+                self._without_kerberos = True
+        try:
+            return self._opened_by(login, seconds=seconds)
+        except kerberos.TicketRefused as refused:
+            raise self._remember(refusals.ticket_refused(self._connection, refused)) from refused
+
+    def _opened_by(self, login: Login, *, seconds: float) -> _Transport:
         line = Line()
         try:
-            pywinrm = self._pywinrm()
-            session = self._hardened(pywinrm, line)
+            session = self._session(login, line)
         except (WinRMError, OSError) as error:
             raise refusals.transport_unavailable(self._connection, str(error)) from error
-        encryption = None
+        transport = _Transport(session, line, login)
         try:
-            if self._connection.login not in (Login.BASIC, Login.CERTIFICATE):
-                self._log_in(session, line, seconds=seconds)
+            if login not in _WITH_EVERY_REQUEST:
+                self._log_in(transport, seconds=seconds)
                 if self._connection.seals:
-                    encryption = Encryption(session, _PYWINRM_NAMES[self._connection.login])
+                    transport.encryption = _encryption(transport)
         except BaseException:
             session.close()
             line.close()
             raise
         line.settle()
-        self._transport = _Transport(session, line, encryption)
-        return self._transport
+        self._transport = transport
+        return transport
 
-    def _pywinrm(self) -> Transport:
+    def _session(self, login: Login, line: Line) -> requests.Session:
+        """A session of pywinrm's for this login, made safe."""
         connection = self._connection
-        return Transport(
+        if login is Login.KERBEROS and not kerberos.is_installed():
+            raise WinRMError("the libraries gssapi and krb5 are not installed")
+        pywinrm = Transport(
             connection.endpoint,
-            username=connection.username or None,
+            username=connection.username or "-",
             password=connection.password.reveal(),
             ca_trust_path=connection.ca_trust_path,  # type: ignore[arg-type]  # None: no file of ours, and none of the environment
             cert_pem=connection.certificate,
             cert_key_pem=connection.certificate_key,
             server_cert_validation="validate" if connection.validate_certificate else "ignore",
-            kerberos_delegation=connection.kerberos_delegation,
-            auth_method=_PYWINRM_NAMES[connection.login],  # type: ignore[arg-type]  # one of its literals
+            auth_method=_PYWINRM_NAMES[login],  # type: ignore[arg-type]  # one of its literals
             # Otherwise it would send while it is being built, before the session is made safe.
             message_encryption="never",
             proxy=None,
         )
-
-    def _hardened(self, pywinrm: Transport, line: Line) -> requests.Session:
         session = pywinrm.build_session()
         session.trust_env = False
         session.proxies = {}
         session.headers["Accept-Encoding"] = "identity"
-        if self._connection.login is Login.BASIC:
+        if login is Login.BASIC:
             # requests would send names and passwords in Latin-1; Windows reads UTF-8.
-            secret = self._connection.password.reveal().encode()
-            session.auth = HTTPBasicAuth(self._connection.username.encode(), secret)
-        adapter = WatchedAdapter(line, limit=self._connection.max_answer)
+            session.auth = HTTPBasicAuth(connection.username.encode(), connection.password.reveal().encode())
+        if login is Login.KERBEROS:
+            session.auth = kerberos.KerberosAuth(connection, line)
+        adapter = WatchedAdapter(line, limit=connection.max_answer)
         for scheme in ("http://", "https://"):
             session.mount(scheme, adapter)
         return session
 
-    def _log_in(self, session: requests.Session, line: Line, *, seconds: float) -> None:
+    def _log_in(self, transport: _Transport, *, seconds: float) -> None:
         """The whole handshake with empty messages, so that no request is sent before its account is known to be good."""
-        prepared = session.prepare_request(requests.Request("POST", self._connection.endpoint))
+        prepared = transport.session.prepare_request(requests.Request("POST", self._connection.endpoint))
         self.logins += 1
         try:
-            response = self._exchanged(session, line, prepared, seconds=seconds)
+            response = self._exchanged(transport, prepared, seconds=seconds)
             if response.status_code not in _SAYS_NOTHING | {401}:
                 refusals.check_status(self._connection, response.status_code, sealed=True, empty=False)
         except Cut as cut:
@@ -181,8 +200,10 @@ class Carrier:
         if response.status_code == 401:
             raise self._remember(refusals.login_refused(self._connection, offered=_offered(response)))
 
-    def _remember(self, refused: LoginRefused) -> LoginRefused:
-        self._refused = refused
+    def _remember(self, refused: HostUnreachable) -> HostUnreachable:
+        """An account is never tried again after it was refused; what else stands in the way may pass."""
+        if isinstance(refused, LoginRefused):
+            self._refused = refused
         return refused
 
     def _posted(self, transport: _Transport, envelope: bytes, *, seconds: float) -> requests.Response:
@@ -191,19 +212,20 @@ class Carrier:
             prepared = transport.encryption.prepare_encrypted_request(transport.session, endpoint, envelope)
         else:
             prepared = transport.session.prepare_request(requests.Request("POST", endpoint, data=envelope))
-        if self._connection.login is Login.NEGOTIATE:
+        if transport.login not in _WITH_EVERY_REQUEST:
             # A 401 now means that the login is lost. The hook would log in again and repeat the body under the old seal.
             prepared.hooks = {"response": []}
-        return self._exchanged(transport.session, transport.line, prepared, seconds=seconds)
+        return self._exchanged(transport, prepared, seconds=seconds)
 
     def _exchanged(
-        self, session: requests.Session, line: Line, prepared: requests.PreparedRequest, *, seconds: float
+        self, transport: _Transport, prepared: requests.PreparedRequest, *, seconds: float
     ) -> requests.Response:
         """One HTTP exchange, its body read. Raises Cut, and HostUnreachable where no connection came about."""
+        line = transport.line
         seconds = max(min(seconds, self.remaining), 0.001)
         with line.watched(seconds):
             try:
-                response = session.send(
+                response = transport.session.send(
                     prepared, timeout=(min(CONNECT_SECONDS, seconds), seconds), allow_redirects=False
                 )
                 _ = response.content
@@ -230,7 +252,7 @@ class Carrier:
     def _read(self, transport: _Transport, response: requests.Response) -> Reply:
         status, content = response.status_code, response.content
         if status == 401:
-            if self._connection.login in (Login.BASIC, Login.CERTIFICATE):
+            if transport.login in _WITH_EVERY_REQUEST:
                 raise self._remember(refusals.login_refused(self._connection, offered=_offered(response)))
             raise Cut("the host no longer knows the login", sent=False)
         if status == 400 and transport.encryption:
@@ -243,19 +265,27 @@ class Carrier:
     def _opened(self, transport: _Transport, encryption: Encryption, response: requests.Response) -> bytes:
         if not seal.is_sealed(response.headers.get("Content-Type", "")):
             raise RemoteProtocolError("an answer in the clear where answers are sealed", why="it may be forged")
-        auth: Any = transport.session.auth  # of requests_ntlm or of pywinrm
+        auth: Any = transport.session.auth  # of requests_ntlm, or ours
 
         def unwrap(signature: bytes, sealed: bytes) -> bytes:
-            if self._connection.login is Login.NEGOTIATE:
+            if transport.login is Login.NEGOTIATE:
                 return bytes(auth.session_security.unwrap(sealed, signature))
             return bytes(auth.unwrap_winrm(self._connection.address, sealed, signature))
 
         try:
-            if self._connection.login is Login.CREDSSP:
+            if transport.login is Login.CREDSSP:
                 return encryption.parse_encrypted_response(response)
             return seal.unseal(response.content, unwrap=unwrap, limit=self._connection.max_answer)
         except _BAD_SEAL as error:
             raise RemoteProtocolError("a sealed answer that does not open", why=str(error)[:200]) from error
+
+
+def _encryption(transport: _Transport) -> Encryption:
+    encryption = Encryption(transport.session, _SEALED_AS[transport.login])
+    auth = transport.session.auth
+    if isinstance(auth, kerberos.KerberosAuth) and auth.scheme == "Kerberos":
+        encryption.protocol_string = seal.KERBEROS.encode()
+    return encryption
 
 
 def _late(line: Line, seconds: float) -> Cut:

@@ -90,7 +90,9 @@ class Connection:
                 raise UsageError(f"{self.host}: a login by certificate needs https, a certificate and its key")
         elif not self.username and self.login is not Login.KERBEROS:
             raise UsageError(f"{self.host}: no user name", try_="set ansible_user")
-        elif not self.password and self.login is not Login.KERBEROS:
+        elif self.login is Login.KERBEROS and "\\" in self.username:
+            raise UsageError(f"{self.host}: Kerberos knows no {self.username}", try_="write it as user@REALM")
+        elif not self.password and not self._may_have_ticket:
             raise UsageError(f"{self.host}: no password", try_="set ansible_password or converge_password_command")
         if self.login in (Login.BASIC, Login.CERTIFICATE) and not self.is_https and self.sealing is not Sealing.NEVER:
             raise UsageError(
@@ -99,6 +101,11 @@ class Connection:
             )
         if self.login in (Login.BASIC, Login.CERTIFICATE) and self.sealing is Sealing.ALWAYS:
             raise UsageError(f"{self.host}: {self.login} cannot encrypt messages", try_="use the negotiate transport")
+
+    @property
+    def _may_have_ticket(self) -> bool:
+        """Whether a ticket may stand for the password."""
+        return self.login is Login.KERBEROS or (self.login is Login.NEGOTIATE and "@" in self.username)
 
     @property
     def is_https(self) -> bool:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import socket
+import ssl
 import threading
 from collections.abc import Iterator
 from typing import Any, Final
@@ -29,11 +30,15 @@ class LineClosed(Exception):
 
 
 class Line:
-    """What is known of the connection under one transport. `sent` tells whether any byte of the present request left."""
+    """What is known of the connection under one transport.
+
+    `sent` tells whether any byte of the present request left; `certificate` is the host's, of a TLS connection, as DER.
+    """
 
     def __init__(self) -> None:
         self.sent = False
         self.expired = False
+        self.certificate: bytes | None = None
         self._settled = False
         self._opened = 0
         self._handles: list[socket.socket] = []
@@ -99,6 +104,11 @@ class _Watched:
         connected: socket.socket = super()._new_conn()  # type: ignore[misc]  # of the connection it is mixed into
         self.line.opened(connected)
         return connected
+
+    def connect(self) -> None:
+        super().connect()  # type: ignore[misc]  # as above
+        secured = self.sock
+        self.line.certificate = secured.getpeercert(True) if isinstance(secured, ssl.SSLSocket) else None
 
     def send(self, data: Any) -> None:
         if self.sock is None:  # type: ignore[attr-defined]  # of the connection it is mixed into

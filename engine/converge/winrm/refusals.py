@@ -10,6 +10,7 @@ from requests.exceptions import ConnectTimeout
 from urllib3.exceptions import NameResolutionError, NewConnectionError
 
 from converge.errors import DeadlineExceeded, HostUnreachable, LoginRefused, RemoteProtocolError
+from converge.winrm import kerberos
 from converge.winrm.connection import Connection, Login
 
 REQUEST_TOO_LARGE: Final = 413
@@ -35,6 +36,66 @@ def login_refused(connection: Connection, *, offered: str) -> LoginRefused:
         why="; or ".join(cause for cause, _ in causes),
         try_="; ".join(dict.fromkeys(remedy for _, remedy in causes)),
     )
+
+
+_NO_REALM: Final = (
+    "the name of the realm is not the one this machine is set up for, or its servers are not found",
+    "write the account as user@REALM, the realm in capitals; name its servers in krb5.conf, or check the DNS",
+)
+_NO_TICKET: Final = (
+    "there is no ticket for the account, or it has ended",
+    "run `kinit user@REALM`, or give converge the password",
+)
+_CLOCKS: Final = (
+    "the clocks differ by more than five minutes",
+    "set this machine's clock, the host's and the realm's alike",
+)
+_WRONG_PASSWORD: Final = ("the password is wrong", "check the password")
+_UNKNOWN_NAME: Final = (
+    "the realm knows no HTTP/{host}: the host is not in the domain, or known there under another name",
+    "set ansible_host to the name of the host in its domain, or look with `setspn -Q HTTP/{host}`",
+)
+_OTHER_KEY: Final = (
+    "HTTP/{host} belongs to another account of the domain than the computer's own",
+    "look for it twice with `setspn -X`, and whether the name leads to this host",
+)
+_LOCKED: Final = ("the account is locked, disabled or over", "look at the account in the domain, and unlock it")
+_TICKET_CAUSES: Final[dict[int, tuple[tuple[str, str], ...]]] = {
+    kerberos.CLIENT_UNKNOWN: (("the realm knows no such account", "check the account's name"), _NO_REALM),
+    kerberos.SERVER_UNKNOWN: (_UNKNOWN_NAME,),
+    kerberos.REVOKED: (_LOCKED,),
+    kerberos.PASSWORD_EXPIRED: (("the password has expired", "change the password"),),
+    kerberos.PREAUTHENTICATION_FAILED: (_WRONG_PASSWORD, _CLOCKS),
+    kerberos.BAD_INTEGRITY: (_WRONG_PASSWORD, _OTHER_KEY),
+    kerberos.TICKET_EXPIRED: (_NO_TICKET, _CLOCKS),
+    kerberos.CLOCK_SKEW: (_CLOCKS,),
+    kerberos.MODIFIED: (_OTHER_KEY,),
+    kerberos.NO_SUCH_CREDENTIAL: (_NO_TICKET,),
+    kerberos.NO_CACHE: (_NO_TICKET,),
+    kerberos.REALM_UNKNOWN: (_NO_REALM,),
+    kerberos.REALM_UNRESOLVED: (_NO_REALM,),
+    kerberos.KDC_UNREACHABLE: (
+        ("the realm's servers do not answer", "check the firewalls on the way to port 88 of the domain controllers"),
+        _NO_REALM,
+    ),
+}
+
+
+def ticket_refused(connection: Connection, refused: kerberos.TicketRefused) -> HostUnreachable:
+    """Kerberos says no: the likely causes, the likeliest first. LoginRefused where it is the account that was refused."""
+    causes = _TICKET_CAUSES.get(refused.number, (_NO_TICKET, _UNKNOWN_NAME, _NO_REALM, _CLOCKS))
+    account = connection.username or "the account of the ticket"
+    what = f"no Kerberos ticket lets {account} in at {connection.endpoint}"
+    why = _listed([cause for cause, _ in causes]).format(host=connection.address)
+    remedy = _listed([remedy for _, remedy in causes]).format(host=connection.address)
+    why = f"{why} ({refused})"
+    if refused.is_of_account:
+        return LoginRefused(what, why=why, try_=remedy)
+    return HostUnreachable(what, why=why, try_=remedy, code="no-ticket")
+
+
+def _listed(sentences: list[str]) -> str:
+    return "; or ".join(sentences)
 
 
 def _causes(connection: Connection, offered: str) -> list[tuple[str, str]]:
@@ -92,7 +153,7 @@ def host_deadline(connection: Connection) -> DeadlineExceeded:
 
 def transport_unavailable(connection: Connection, reason: str) -> HostUnreachable:
     """The login needs a library or a file that is not there."""
-    libraries = {Login.KERBEROS: "pywinrm[kerberos]", Login.CREDSSP: "pywinrm[credssp]"}
+    libraries = {Login.KERBEROS: "converge[kerberos]", Login.CREDSSP: "converge[credssp]"}
     library = libraries.get(connection.login)
     remedy = f"install {library}, or use another transport" if library else "check the transport's settings"
     return HostUnreachable(

@@ -21,6 +21,7 @@ from typing import Final
 from converge.errors import RemoteProtocolError
 
 SPNEGO: Final = "application/HTTP-SPNEGO-session-encrypted"
+KERBEROS: Final = "application/HTTP-Kerberos-session-encrypted"
 CREDSSP: Final = "application/HTTP-CredSSP-session-encrypted"
 MAX_PARTS: Final = 1024
 MAX_SIGNATURE: Final = 4096

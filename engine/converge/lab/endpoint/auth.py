@@ -1,8 +1,4 @@
-"""Logins over HTTP, one per TCP connection: Basic, and Negotiate with NTLM or SPNEGO around it; and the seal that follows.
-
-The acceptor is pyspnego's. It reads the passwords it checks against from a file named by an environment variable
-(NTLM_USER_FILE); that variable is set only while a token is looked at, under a lock.
-"""
+"""Logins over HTTP, one per TCP connection: Basic, client certificates, Negotiate, Kerberos, CredSSP; and the seal that follows."""
 
 from __future__ import annotations
 
@@ -11,26 +7,33 @@ import binascii
 import hmac
 import os
 import struct
-import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import spnego
 from spnego.exceptions import SpnegoError
 
 from converge.errors import RemoteProtocolError
+from converge.lab.endpoint import acceptors
 from converge.lab.endpoint.host import Host
 from converge.lab.world import Account
 from converge.model.names import fold
+from converge.wsman import seal
+
+if TYPE_CHECKING:
+    from cryptography import x509
 
 MAX_TOKEN: Final = 64 * 1024
 
-_STORE: Final = "NTLM_USER_FILE"
+BY_CERTIFICATE: Final = "http://schemas.dmtf.org/wbem/wsman/1/wsman/secprofile/https/mutual"
+
 _UNFIT: Final = frozenset(":\r\n\0")
-_store_lock = threading.Lock()
+_UPN: Final = "1.3.6.1.4.1.311.20.2.3"
+_SEALED_AS: Final = {"Negotiate": seal.SPNEGO, "Kerberos": seal.KERBEROS, "CredSSP": seal.CREDSSP}
+_SCHEMES: Final = {"negotiate": "Negotiate", "kerberos": "Kerberos", "credssp": "CredSSP"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,9 +53,13 @@ class Challenged:
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """The client is nobody we know; `tried` is whether it gave a name and password at all."""
+    """The client is nobody we know; `tried` is whether it gave a name and password at all.
+
+    `token` is what a handshake that broke off says about why.
+    """
 
     tried: bool = False
+    token: bytes | None = None
 
 
 Verdict = Granted | Challenged | Refused
@@ -71,23 +78,20 @@ class Gate:
         with open(self._store, "x", opener=_private) as file:
             file.writelines(_store_lines(host))
 
-    @contextmanager
-    def store(self) -> Iterator[None]:
-        """The time in which the acceptor may look passwords up."""
-        with _store_lock:
-            before = os.environ.get(_STORE)
-            os.environ[_STORE] = str(self._store)
-            try:
-                yield
-            finally:
-                os.environ.pop(_STORE)
-                if before is not None:
-                    os.environ[_STORE] = before
+    def secrets(self) -> AbstractContextManager[None]:
+        """The time in which the acceptor may look passwords and keys up."""
+        return acceptors.secrets_from(self._store, self.host.policy.keytab)
 
     def schemes(self, *, secure: bool) -> list[str]:
         """What a 401 offers, one per WWW-Authenticate line."""
-        offered = ["Negotiate"] if self.host.policy.negotiate else []
+        offered = [name for scheme, name in _SCHEMES.items() if self.takes(scheme)]
         return [*offered, 'Basic realm="WSMAN"'] if self.takes_basic(secure=secure) else offered
+
+    def takes(self, scheme: str) -> bool:
+        """Whether a scheme whose tokens an acceptor looks at is on."""
+        policy = self.host.policy
+        on = {"negotiate": policy.negotiate, "kerberos": policy.keytab is not None, "credssp": policy.credssp}
+        return on.get(scheme, False)
 
     def takes_basic(self, *, secure: bool) -> bool:
         """Whether Basic is on; over plain HTTP only where unencrypted messages are allowed at all."""
@@ -102,13 +106,23 @@ class Gate:
         self._failures.pop(fold(account.name), None)
         return account
 
-    def refuse(self, name: str) -> Refused:
+    def admit_certificate(self, certificate: bytes | None) -> Account | None:
+        """The account a client's certificate is mapped to by the user's name in it."""
+        from cryptography import x509
+
+        if certificate is None:
+            return None
+        name = _user_in(x509.load_der_x509_certificate(certificate))
+        mapped = self.host.policy.certificates.get(name)
+        return self.admit(mapped) if mapped else None
+
+    def refuse(self, name: str, *, token: bytes | None = None) -> Refused:
         """Count a refused login."""
         self.host.log.add_refused_login()
         account = self.host.world.account(name)
         if account is not None:
             self._failures[fold(account.name)] = self._failures.get(fold(account.name), 0) + 1
-        return Refused(tried=True)
+        return Refused(tried=True, token=token)
 
     def _locked(self, name: str) -> bool:
         limit = self.host.policy.lock_out_after
@@ -135,18 +149,31 @@ def _store_lines(host: Host) -> Iterator[str]:
 
 
 class Login:
-    """The login of one TCP connection, and the keys that came with it."""
+    """The login of one TCP connection, and the keys that came with it.
 
-    def __init__(self, gate: Gate, *, secure: bool) -> None:
+    Of a TLS connection `certificate` is the host's, where logins must be bound to it, and `client` what the client showed.
+    """
+
+    def __init__(
+        self, gate: Gate, *, secure: bool, certificate: bytes | None = None, client: bytes | None = None
+    ) -> None:
         self._gate = gate
         self._secure = secure
+        self._certificate = certificate
+        self._client = client
         self._context: spnego.ContextProxy | None = None
         self._account: Account | None = None
+        self.scheme = "Negotiate"
 
     @property
     def seals(self) -> bool:
         """Whether messages on this connection can be sealed."""
         return self._account is not None and self._context is not None
+
+    @property
+    def sealed_as(self) -> str:
+        """The protocol that sealed messages name."""
+        return _SEALED_AS[self.scheme]
 
     def forget(self) -> None:
         """As on a new connection."""
@@ -156,14 +183,18 @@ class Login:
         """What an Authorization header (or none, after a login) is worth."""
         if authorization is None:
             return Granted(self._account) if self._account else Refused()
+        if authorization == BY_CERTIFICATE and self._secure:
+            mapped = self._gate.admit_certificate(self._client)
+            return Granted(mapped) if mapped else Refused()
         scheme, _, rest = authorization.partition(" ")
         token = _decoded(rest.strip())
         if token is None:
             return Refused()
-        if scheme.lower() == "basic" and self._gate.takes_basic(secure=self._secure):
+        scheme = scheme.lower()
+        if scheme == "basic" and self._gate.takes_basic(secure=self._secure):
             return self._basic(token)
-        if scheme.lower() == "negotiate" and self._gate.host.policy.negotiate:
-            return self._negotiate(token)
+        if self._gate.takes(scheme):
+            return self._handshake(scheme, token)
         return Refused()
 
     def _basic(self, token: bytes) -> Verdict:
@@ -176,21 +207,16 @@ class Login:
         admitted = self._gate.admit(name)
         return Granted(admitted) if admitted else self._gate.refuse(name)
 
-    def _negotiate(self, token: bytes) -> Verdict:
-        if self._account is not None or self._context is None or _begins(token):
-            self.forget()
-            with self._gate.store():
-                self._context = _acceptor()
-        context = self._context
-        assert context is not None
+    def _handshake(self, scheme: str, token: bytes) -> Verdict:
         try:
-            with self._gate.store():
+            with self._gate.secrets():
+                context = self._accepting(scheme, token)
                 answer = context.step(token)
-        # pyspnego lets what its parsers of hostile tokens stumble over through as it is.
-        except (SpnegoError, ValueError, LookupError, TypeError, ArithmeticError, OSError, struct.error):
+        except acceptors.TOKEN_ERRORS as error:
             self.forget()
+            words = acceptors.last_words(error)
             name = _ntlm_user(token)
-            return self._gate.refuse(name) if name else Refused()
+            return self._gate.refuse(name, token=words) if name else Refused(token=words)
         if not context.complete:
             return Challenged(answer or b"")
         name = context.client_principal or ""
@@ -199,6 +225,16 @@ class Login:
             self.forget()
             return self._gate.refuse(name)
         return Granted(self._account, answer)
+
+    def _accepting(self, scheme: str, token: bytes) -> spnego.ContextProxy:
+        """The handshake this token belongs to, or a new one."""
+        begins = acceptors.begins(token) and scheme != "credssp"
+        if self._account is not None or self._context is None or begins or self.scheme != _SCHEMES[scheme]:
+            self.forget()
+            self.scheme = _SCHEMES[scheme]
+            kerberos = self._gate.host.policy.keytab is not None
+            self._context = acceptors.acceptor(token, scheme=scheme, kerberos=kerberos, certificate=self._certificate)
+        return self._context
 
     def unwrap(self, signature: bytes, sealed: bytes) -> bytes:
         """Opens what the client sealed. Raises RemoteProtocolError for what another context sealed."""
@@ -216,17 +252,16 @@ class Login:
         return wrapped.header, wrapped.data
 
 
-def _acceptor() -> spnego.ContextProxy:
-    # Python's own NTLM and SPNEGO, whatever GSSAPI is installed: only they take passwords from a file of ours.
-    options = spnego.NegotiateOptions.use_negotiate | spnego.NegotiateOptions.use_ntlm
-    return spnego.server(hostname="localhost", service="http", protocol="negotiate", options=options)
+def _user_in(certificate: x509.Certificate) -> str:
+    """The user's principal name in a certificate's alternative names, which Windows calls its subject; empty if none."""
+    from cryptography import x509
 
-
-def _begins(token: bytes) -> bool:
-    """Whether a token opens a handshake: an NTLM message of type 1, or an initial SPNEGO token."""
-    if token.startswith(b"NTLMSSP\0"):
-        return token[8:9] == b"\x01"
-    return token[:1] == b"\x60"
+    try:
+        names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    except (x509.ExtensionNotFound, ValueError):
+        return ""
+    found = [name.value for name in names.get_values_for_type(x509.OtherName) if name.type_id.dotted_string == _UPN]
+    return found[0][2:].decode("utf-8", "replace") if found else ""
 
 
 def _ntlm_user(token: bytes) -> str:

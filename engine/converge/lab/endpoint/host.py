@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
+from pathlib import Path
 from typing import Final
 
 from converge.lab.endpoint.mishaps import Mishaps
@@ -16,13 +17,19 @@ from converge.lab.world import World
 class Policy:
     """How the service lets clients in, as `winrm get winrm/config/service` shows it.
 
-    After `lock_out_after` refused logins in a row an account stays locked; None never locks it.
+    After `lock_out_after` refused logins in a row an account stays locked; None never locks it. With a `keytab`, the keys
+    of the host in a realm, Kerberos is taken. `certificates` maps the user names in clients' certificates to accounts.
+    `binds_channel` is CbtHardeningLevel Strict: over TLS a login must be bound to the host's certificate.
     """
 
     negotiate: bool = True
     basic: bool = False
     allow_unencrypted: bool = False
     lock_out_after: int | None = None
+    keytab: Path | None = None
+    certificates: Mapping[str, str] = field(default_factory=dict)
+    credssp: bool = False
+    binds_channel: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -66,18 +66,25 @@ class LabServer:
         self.stop()
 
     def start(
-        self, hosts: Sequence[Host], *, tls: ssl.SSLContext | None = None, ports: Sequence[int] = ()
+        self,
+        hosts: Sequence[Host],
+        *,
+        tls: ssl.SSLContext | None = None,
+        certificate: bytes | None = None,
+        ports: Sequence[int] = (),
     ) -> tuple[Endpoint, ...]:
         """Begin to serve these hosts too, on the ports named or on free ones; returns once all listen.
 
-        Raises OSError where a port is taken.
+        `certificate` (DER) is the one of `tls`, for hosts that demand logins to be bound to it. Raises OSError where a port is taken.
         """
         if self._stopped:
             raise RuntimeError("a stopped server does not start again")
         if not self._thread.is_alive():
             self._thread.start()
         wanted = [*ports, *([0] * (len(hosts) - len(ports)))]
-        coming = asyncio.run_coroutine_threadsafe(self._listen(hosts, tls=tls, ports=wanted), self._loop)
+        coming = asyncio.run_coroutine_threadsafe(
+            self._listen(hosts, tls=tls, certificate=certificate, ports=wanted), self._loop
+        )
         return coming.result(timeout=START_SECONDS)
 
     def stop(self) -> None:
@@ -99,12 +106,12 @@ class LabServer:
         self._loop.close()
 
     async def _listen(
-        self, hosts: Sequence[Host], *, tls: ssl.SSLContext | None, ports: Sequence[int]
+        self, hosts: Sequence[Host], *, tls: ssl.SSLContext | None, certificate: bytes | None, ports: Sequence[int]
     ) -> tuple[Endpoint, ...]:
         endpoints = []
         for host, port in zip(hosts, ports, strict=True):
             gate = Gate(host, Path(self._stores.name))
-            listener = _Listener(host, gate, secure=tls is not None)
+            listener = _Listener(host, gate, secure=tls is not None, certificate=certificate)
             socket = await self._loop.create_server(listener, ADDRESS, port, ssl=tls, backlog=64)
             self._listeners.append(listener)
             self._sockets.append(socket)
@@ -122,19 +129,22 @@ class LabServer:
 class _Listener(web.Server):
     """The HTTP service of one host: knows the login of every connection."""
 
-    def __init__(self, host: Host, gate: Gate, *, secure: bool) -> None:
+    def __init__(self, host: Host, gate: Gate, *, secure: bool, certificate: bytes | None = None) -> None:
         super().__init__(
             self._served, access_log=None, keepalive_timeout=IDLE_SECONDS, handler_cancellation=True, lingering_time=1.0
         )
         self._gate = gate
         self._secure = secure
+        self._certificate = certificate if host.policy.binds_channel else None
         self._operations = Operations(host)
         self._host = host
         self._logins: dict[RequestHandler, Login] = {}
 
     def connection_made(self, handler: RequestHandler, transport: asyncio.Transport) -> None:
         super().connection_made(handler, transport)
-        self._logins[handler] = Login(self._gate, secure=self._secure)
+        shown = transport.get_extra_info("ssl_object")
+        client = shown.getpeercert(True) if shown else None
+        self._logins[handler] = Login(self._gate, secure=self._secure, certificate=self._certificate, client=client)
 
     def connection_lost(self, handler: RequestHandler, exc: BaseException | None = None) -> None:
         super().connection_lost(handler, exc)
@@ -150,17 +160,19 @@ class _Listener(web.Server):
             return await self._identified(request)
         verdict = login.check(request.headers.get("Authorization"))
         if not isinstance(verdict, Granted):
-            return await self._unauthorized(request, verdict)
+            return await self._unauthorized(request, verdict, scheme=login.scheme)
         answer = await self._authenticated(request, login, verdict.account)
         if verdict.token:
-            answer.headers["WWW-Authenticate"] = f"Negotiate {base64.b64encode(verdict.token).decode()}"
+            answer.headers["WWW-Authenticate"] = f"{login.scheme} {base64.b64encode(verdict.token).decode()}"
         return answer
 
-    async def _unauthorized(self, request: web.BaseRequest, verdict: Challenged | Refused) -> web.Response:
+    async def _unauthorized(
+        self, request: web.BaseRequest, verdict: Challenged | Refused, *, scheme: str = ""
+    ) -> web.Response:
         await self._body(request)
         answer = _empty(401)
-        if isinstance(verdict, Challenged):
-            answer.headers["WWW-Authenticate"] = f"Negotiate {base64.b64encode(verdict.token).decode()}"
+        if verdict.token is not None:
+            answer.headers["WWW-Authenticate"] = f"{scheme} {base64.b64encode(verdict.token).decode()}"
             return answer
         for scheme in self._gate.schemes(secure=self._secure):
             answer.headers.add("WWW-Authenticate", scheme)
@@ -220,13 +232,13 @@ class _Listener(web.Server):
             )
         answer = _soap(reply.body, status=reply.status)
         if sealed and not reply.unsealed:
-            wrapped = seal.seal(reply.body, wrap=login.wrap)
+            wrapped = seal.seal(reply.body, wrap=login.wrap, protocol=login.sealed_as)
             if reply.tampered:
                 wrapped = wrapped.replace(
                     b"octet-stream\r\n\x10\0\0\0\x01\0\0\0", b"octet-stream\r\n\x10\0\0\0\x01\0\0\1"
                 )
             answer.body = wrapped
-            answer.headers["Content-Type"] = seal.content_type()
+            answer.headers["Content-Type"] = seal.content_type(login.sealed_as)
         return await _delivered(request, answer, reply)
 
 
