@@ -157,12 +157,11 @@ class ComponentResource(Resource):
         return [*borrowing, writing, run, RemoveFile(answer_file), *giving_back]
 
     def _answer_file(self, *, install: bool, answers: Answers) -> bytes:
-        """The [Components] section. Raises ResourceError rather than turn the common files of IIS off."""
+        """The [Components] section. Raises ResourceError rather than turn the common files of IIS off, Undecided."""
         if not install and self.name.lower() in _NEVER_OFF:
             raise ResourceError(f"{self.name} is never turned off: cluster services would go with it")
         lines = ["[Components]", f"{self.name} = {'on' if install else 'off'}"]
-        common = answers.known(components.question(COMMON_FILES))
-        if not install and self._is_of_iis and common is not None and common.data == 1:
+        if not install and self._is_of_iis and components.is_installed(answers, COMMON_FILES):
             lines.append(f"{COMMON_FILES} = on")  # so that the last of IIS' other parts does not take them along
         return ("\r\n".join(lines) + "\r\n").encode("ascii")
 

@@ -1,0 +1,117 @@
+"""A host that will not say is never treated as a host that lacks: every right taken away, nothing is done for want of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import pytest
+from tests.conformance.bench import Bench, MachineName
+from tests.conformance.case import Case, all_cases
+from tests.conformance.reading import facts, settled
+
+from converge.lab import service_manager
+from converge.lab.mishaps import Mishaps
+from converge.model.change import HostResult
+from converge.model.machine import Machine
+from converge.model.query import AnyQuery
+
+pytestmark = pytest.mark.timeout(60)
+
+MakeBench = Callable[[Case, MachineName], Bench]
+CASES = [case for case in all_cases() if case.changes]
+IDS = [f"{case.file}: {case.title}" for case in CASES]
+FIRSTS = list({case.file: case for case in reversed(CASES)}.values())[::-1]
+READING = (
+    "invoke",
+    "registry_read",
+    "file_read",
+    "service_query",
+    "shells",
+    "class:Win32_Service",
+    "class:Win32_OperatingSystem",
+    "class:CIM_DataFile",
+    "class:Win32_Directory",
+    "class:StdRegProv",
+    "namespace:root/cimv2",
+    "namespace:root/default",
+)
+READING_OVER_WINRM = ("invoke", "service_query", "shells", "class:CIM_DataFile", "namespace:root/default")
+WRITING = ("registry_write", "file_write", "service_start", "service_stop", "service_change", "restart", "shells")
+
+
+def _denied(case: Case, right: str) -> Case:
+    return replace(case, denies=[*case.denies, right])
+
+
+@pytest.mark.parametrize(
+    ("machine", "case"), [("memory", case) for case in CASES] + [("basic", case) for case in FIRSTS]
+)
+def test_a_right_to_look_that_is_missing_never_causes_a_change(
+    case: Case, machine: MachineName, bench: MakeBench
+) -> None:
+    whole = bench(case, "memory")
+    whole.apply()
+    meant = whole.done()
+    for right in READING if machine == "memory" else READING_OVER_WINRM:
+        made = bench(_denied(case, right), machine)
+        made.apply()
+        sent = made.done()
+        assert [action for action in sent if action not in meant] == [], f"without {right} something else was done"
+
+
+@pytest.mark.parametrize("case", CASES, ids=IDS)
+def test_a_question_that_is_refused_never_causes_a_change(case: Case, bench: MakeBench) -> None:
+    whole = bench(case, "memory")
+    seen: list[Mishaps] = []
+
+    def watched(machine: Machine) -> Machine:
+        seen.append(Mishaps(machine))
+        return seen[0]
+
+    whole.apply(wrap=watched)
+    meant = whole.done()
+    for refused in dict.fromkeys(seen[0].asked):
+        made = bench(case, "memory")
+
+        def closed(machine: Machine, refused: AnyQuery = refused) -> Machine:
+            return Mishaps(machine, refuses=lambda query: query == refused)
+
+        result = made.apply(wrap=closed)
+        sent = made.done()
+        assert [action for action in sent if action not in meant] == [], f"{refused} refused"
+        if not sent and meant:
+            assert _says_why(result), f"{refused} refused: {result}"
+
+
+def _says_why(result: HostResult) -> bool:
+    """Whether something is undecided and says which code the host refused with, or an error says so."""
+    told = [change.error for change in result.changes if change.error] + [result.error]
+    undecided = [change for change in result.changes if change.status.value == "undecided" and not change.steps]
+    assert all(change.before is None or change.before["refused"]["code"] == "access-denied" for change in undecided), (
+        "the code is told"
+    )
+    return any(problem is not None for problem in told)
+
+
+@pytest.mark.parametrize(
+    ("machine", "case"), [("memory", case) for case in CASES] + [("basic", case) for case in FIRSTS]
+)
+def test_a_right_to_write_that_is_missing_fails_and_breaks_nothing(
+    case: Case, machine: MachineName, bench: MakeBench
+) -> None:
+    for right in WRITING:
+        made = bench(_denied(case, right), machine)
+        result = made.apply()
+        ended = [line for line in made.journal() if line["event"] == "ActionEnded"]
+        refused = [line for line in ended if line["result"] == "refused"]
+        assert not [line for line in ended if line["result"] == "unknown"]
+        if refused:
+            assert result.status.value in ("failed", "undecided"), f"without {right}"
+        if len(refused) == len(ended) and machine == "memory":
+            untouched = bench(case, "memory").world
+            for world in (made.world, untouched):
+                world.clock.advance(3600)  # what was pending came to its end by itself
+                service_manager.settle(world)
+            kept = settled(case.holds)
+            assert facts(made.world, kept) == facts(untouched, kept), f"without {right}"
