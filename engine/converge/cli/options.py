@@ -28,11 +28,12 @@ class RunOptions:
     """The options of `run`."""
 
     sources: Sources = field(default_factory=Sources)
+    command: Literal["run", "plan", "apply", "undo"] = "run"
     check: bool = False
     diff: bool = True
     forks: int = 50
     verbose: int = 0
-    json: bool = False
+    output_format: str = "text"
     output: str | None = None
     list_hosts: bool = False
     list_resources: bool = False
@@ -46,6 +47,11 @@ class RunOptions:
     outside_window: str = ""
 
     @property
+    def json(self) -> bool:
+        """Whether the JSON document was asked for."""
+        return self.output_format == "json"
+
+    @property
     def mode(self) -> str:
-        """The document's `mode`."""
-        return "check" if self.check else "run"
+        """The document's `mode`: what was done, `check` where nothing was."""
+        return "check" if self.check and self.command != "plan" else self.command

@@ -47,8 +47,11 @@ class Output:
 
 
 @contextmanager
-def opened(path: str | None) -> Iterator[Output]:
-    """The output for `-o`, standard output without it. Raises UsageError when the file cannot be made."""
+def opened(path: str | None, *, whole: bool = False) -> Iterator[Output]:
+    """The output for `-o`, standard output without it. Raises UsageError when the file cannot be made.
+
+    `whole` leaves an earlier file as it is until the new one is complete: whoever reads it never sees half of one.
+    """
     if path is None or path == "-":
         output = Output(sys.stdout)
         try:
@@ -58,19 +61,31 @@ def opened(path: str | None) -> Iterator[Output]:
             if output.failure is not None:
                 _forget_stdout()
         return
+    written_to = f"{path}.{os.getpid()}.tmp" if whole else path
     try:
-        file = open(path, "w", encoding="utf-8", newline="\n")  # noqa: SIM115  # closed below, whose errors are told apart
+        file = open(written_to, "w", encoding="utf-8", newline="\n")  # noqa: SIM115  # closed below, whose errors are told apart
     except OSError as error:
         raise UsageError(f"the output file {path} cannot be written: {error.strerror or error}") from error
     output = Output(file)
+    complete = False
     try:
         yield output
+        complete = True
     finally:
         output.flush()
         try:
             file.close()
+            if whole:
+                _put_in_place(written_to, path, complete=complete and output.failure is None)
         except OSError as error:
             output.failure = output.failure or error
+
+
+def _put_in_place(written_to: str, path: str, *, complete: bool) -> None:
+    if complete:
+        os.replace(written_to, path)
+    else:
+        os.unlink(written_to)
 
 
 def written(out: Output, code: ExitCode) -> ExitCode:

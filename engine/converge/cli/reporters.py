@@ -1,4 +1,4 @@
-"""How a run is told while it goes on: as text, or as the JSON document."""
+"""How a run is told while it goes on: as text, or as a document for programs."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from converge import __version__
 from converge.cli.options import RunOptions
 from converge.cli.output import Output
 from converge.cli.refusals import problems_of, tell
-from converge.errors import ConvergeError
+from converge.errors import ConvergeError, InputProblem
 from converge.model.change import HostResult
 from converge.report.document import JsonDocument
 from converge.report.sink import Sink, sink_for
@@ -82,10 +82,20 @@ class TextReporter:
         tell(error, sink_for(sys.stderr))
 
 
-class JsonReporter:
-    """The document. Where a person will be asked, the plan is shown to that person as text on standard error."""
+class Document(Protocol):
+    """Results written for programs."""
 
-    def __init__(self, document: JsonDocument, *, plan: TextReport | None) -> None:
+    def host(self, result: HostResult) -> None:
+        """This became of a host."""
+
+    def end(self, errors: Iterable[InputProblem] = ()) -> None:
+        """Nothing more will come. May be called twice."""
+
+
+class DocumentReporter:
+    """A document for programs. Where a person will be asked, the plan is shown to that person as text on standard error."""
+
+    def __init__(self, document: Document, *, plan: TextReport | None) -> None:
         self._document = document
         self._plan = plan
 
@@ -116,12 +126,30 @@ def reporter_for(
     out: Output, options: RunOptions, *, run: str, playbooks: Iterable[str] = (), warnings: Mapping[str, str]
 ) -> Reporter:
     """The reporter for what was asked. `warnings` are what a play says of itself, by its name."""
-    if not options.json:
+    if options.output_format == "text":
         return TextReporter(out, options, warnings=warnings)
-    document = JsonDocument(out, version=__version__, mode=options.mode, run=run, playbooks=tuple(playbooks))
+    document = _document(out, options, run=run, playbooks=tuple(playbooks))
     asked = not options.check and not options.yes
     text = TextOptions(True, options.diff, options.verbose)
-    return JsonReporter(document, plan=TextReport(_stderr(), text, warnings=warnings) if asked else None)
+    return DocumentReporter(document, plan=TextReport(_stderr(), text, warnings=warnings) if asked else None)
+
+
+def _document(out: Output, options: RunOptions, *, run: str, playbooks: tuple[str, ...]) -> Document:
+    match options.output_format:
+        case "junit":
+            from converge.report.junit import JunitDocument
+
+            return JunitDocument(out, mode=options.mode, run=run)
+        case "prometheus":
+            from converge.report.textfile import MetricsDocument
+
+            return MetricsDocument(out, mode=options.mode)
+        case "jsonl":
+            from converge.report.lines import JsonLines
+
+            return JsonLines(out, version=__version__, mode=options.mode, run=run, playbooks=playbooks)
+        case _:
+            return JsonDocument(out, version=__version__, mode=options.mode, run=run, playbooks=playbooks)
 
 
 def _stderr() -> Sink:

@@ -10,6 +10,8 @@ import click
 from converge.cli.options import RunOptions, Sources
 from converge.cli.words import RESERVED
 
+FORMATS = ("text", "json", "jsonl", "junit", "prometheus")
+
 
 class Paths(click.types.StringParamType):
     """Paths; the environment twin separates them as the system's PATH does."""
@@ -91,7 +93,7 @@ def _reason(_context: click.Context, _parameter: click.Parameter, text: str) -> 
     "-v", "--verbose", count=True, envvar="CONVERGE_VERBOSE", help="Tell more: round trips, seconds, actions."
 )
 @click.option(
-    "--format", "output_format", type=click.Choice(["text", "json"]), default="text", envvar="CONVERGE_FORMAT",
+    "--format", "output_format", type=click.Choice(FORMATS), default="text", envvar="CONVERGE_FORMAT",
     help="How results are written.",
 )  # fmt: skip
 @click.option("-o", "--output", metavar="FILE", envvar="CONVERGE_OUTPUT", help="Write results there.")
@@ -148,7 +150,7 @@ def command(**given: Any) -> int:
         diff=given["diff"],
         forks=given["forks"],
         verbose=given["verbose"],
-        json=given["output_format"] == "json",
+        output_format=given["output_format"],
         output=given["output"],
         list_hosts=given["list_hosts"],
         list_resources=given["list_resources"],
