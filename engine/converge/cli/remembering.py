@@ -19,6 +19,7 @@ from converge.model.journal import History
 from converge.model.secret import Secret
 from converge.report.sink import sink_for
 from converge.store.recording import Recording
+from converge.store.runs import LOOKING
 from converge.store.store import FILE_NAME, Store, Where, owner
 
 KEY = "CONVERGE_JOURNAL_KEY"
@@ -99,11 +100,17 @@ class Memory:
         return self._store.runs.seconds() if self._store is not None and hosts else {}
 
     def begin(self, run: str, *, mode: str, playbooks: Sequence[str]) -> None:
-        """Write down that a run begins. Raises JournalUnavailable."""
-        if self._store is not None and not self._store.read_only:
+        """Write down that a run begins. Raises JournalUnavailable, unless it only looks: then it says so and goes on."""
+        if self._store is None or self._store.read_only:
+            return
+        try:
             self._recording = self._store.runs.begin(
                 run, mode=mode, playbooks=playbooks, user=owner().partition(" ")[0], version=__version__
             )
+        except JournalUnavailable as error:
+            if mode not in LOOKING:
+                raise
+            _warn(f"this {mode} is not recorded: {error.what}")
 
     def host(self, result: HostResult) -> None:
         """Write down what became of a host."""

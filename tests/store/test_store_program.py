@@ -1,0 +1,184 @@
+"""The store as users of the program meet it: runs listed, shown and forgotten; killed runs; a shared store."""
+
+from __future__ import annotations
+
+import json
+import re
+import sqlite3
+import time
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.cli.cli_program import BOUND, INVENTORY, PLAYBOOK, Program
+
+SECRET = "S3CR3T-canary"
+SENSITIVE = f"""\
+- name: A secret is set
+  hosts: all
+  resources:
+    - name: the secret
+      registry_value: {{key: 'HKLM\\SOFTWARE\\Contoso', name: Token, type: string, data: '{SECRET}'}}
+      sensitive: true
+"""
+
+
+@pytest.fixture
+def fleet(tmp_path: Path) -> Program:
+    program = Program(tmp_path)
+    program.write("playbooks/registry.yml", PLAYBOOK)
+    program.write("inventory/hosts.yml", INVENTORY)
+    return program
+
+
+def listed(program: Program) -> list[dict[str, Any]]:
+    ended = program("runs", "--format", "json")
+    assert (ended.code, ended.err) == (0, "")
+    found: list[dict[str, Any]] = json.loads(ended.out)["runs"]
+    return found
+
+
+class TestRuns:
+    def test_where_nothing_was_run(self, fleet: Program) -> None:
+        ended = fleet("runs")
+        assert ended.code == 1
+        assert "nothing was run in this folder" in ended.err
+        assert not (fleet.folder / ".converge").exists()
+
+    def test_they_are_listed_shown_and_forgotten(self, fleet: Program) -> None:
+        fleet("--check")
+        fleet("--yes")
+        fleet("--check")
+        last, applied, first = listed(fleet)
+        assert [run["mode"] for run in (last, applied, first)] == ["check", "run", "check"]
+        assert [run["exit_code"] for run in (last, applied, first)] == [0, 0, 2]
+        assert applied["hosts"] == {"changed": 2, "ok": 1}
+        assert applied["playbooks"] == ["playbooks/registry.yml"]
+        text = fleet("runs")
+        assert [line.split()[0] for line in text.out.splitlines()[1:]] == [run["run"] for run in (last, applied, first)]
+
+        shown = fleet("runs", applied["run"])
+        assert shown.code == 0
+        assert re.search(r"mail01: changed\n  changed +service:RemoteRegistry", shown.out)
+        assert "+ start_mode: automatic" in shown.out
+        assert "done     StartService RemoteRegistry" in shown.out
+        document = json.loads(fleet("runs", applied["run"], "--format", "json").out)
+        assert document["run"] == applied
+        (change,) = document["hosts"]["mail02"]["changes"]
+        assert [action["outcome"] for action in change["actions"]] == ["done", "done"]
+
+        assert fleet("runs", "--keep", "1").out == "2 runs were forgotten\n"
+        assert [run["run"] for run in listed(fleet)] == [last["run"]]
+        assert fleet("runs", "--prune", "0").out == "1 run was forgotten\n"
+        assert fleet("--check").code == 0
+
+    def test_mistakes_are_told(self, fleet: Program) -> None:
+        fleet("--check")
+        assert "no run nonsense is remembered" in fleet("runs", "nonsense").err
+        assert fleet("runs", "--keep", "1", "--prune", "1").code == 1
+        assert fleet("runs", "--prune", "1e300").code == 1
+        (fleet.folder / ".converge/converge.db").write_bytes(b"no database " * 1000)
+        for words in (["runs"], ["--check"], ["--yes"]):
+            ended = fleet(*words)
+            assert ended.code == 1
+            assert "is damaged" in ended.err
+            assert "move it away" in ended.err
+
+
+class TestKilled:
+    @pytest.mark.timeout(240)
+    def test_the_next_run_goes_on_from_there(self, fleet: Program) -> None:
+        fleet("--check")
+        for seconds in (1.0, 1.6, 2.4):
+            process = fleet.started("--yes")
+            time.sleep(seconds)
+            process.kill()
+            process.communicate(timeout=BOUND)
+        ended = fleet("--yes")
+        assert ended.code == 0, ended.out + ended.err
+        assert fleet("--check").code == 0
+        with closing(sqlite3.connect(fleet.folder / ".converge/converge.db")) as file:
+            killed = file.execute("SELECT count(*) FROM runs WHERE ended IS NULL").fetchone()[0]
+            assert file.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+        assert killed > 0
+        broken = next(run for run in listed(fleet) if run["ended"] is None)
+        assert "it goes on, or it was broken off" in fleet("runs", broken["run"]).out
+
+
+class TestSecrets:
+    def everything(self, folder: Path) -> bytes:
+        return b"".join(
+            path.read_bytes()
+            for path in (folder / ".converge").rglob("*")
+            if path.is_file() and path.parent.name != "lab"  # the simulated host itself knows what was written to it
+        )
+
+    @pytest.mark.parametrize("key", ["", "K3Y-text"])
+    def test_they_are_nowhere_in_clear(self, fleet: Program, key: str) -> None:
+        fleet.write("playbooks/registry.yml", SENSITIVE)
+        fleet.environment["CONVERGE_JOURNAL_KEY"] = key
+        check = fleet("--check")
+        assert ("way back: none" in check.out) == (not key)
+        assert ("CONVERGE_JOURNAL_KEY" in check.out) == (not key)
+        applied = fleet("--yes", "--format", "json", "-vvv")
+        assert applied.code == 0, applied.out
+        run = applied.document()["run"]
+        shown = fleet("runs", run)
+        assert "(sensitive, digest " in shown.out
+        told = check.out + applied.out + applied.err + shown.out + fleet("runs", run, "--format", "json").out
+        assert SECRET not in told
+        for form in (SECRET.encode(), SECRET.encode("utf-16-le"), b"K3Y-text"):
+            assert form not in self.everything(fleet.folder)
+
+    def test_a_lost_secret_is_lost_only_when_that_was_accepted(self, fleet: Program) -> None:
+        fleet.write("playbooks/registry.yml", SENSITIVE)
+        assert fleet("--yes").code == 0, "where nothing was there, nothing is lost"
+        fleet.write("playbooks/registry.yml", SENSITIVE.replace("S3CR3T", "another"))
+        refused = fleet("--yes")
+        assert refused.code == 3
+        assert "--accept-no-way-back" in refused.out
+        assert fleet("--yes", "--accept-no-way-back").code == 0
+
+
+class TestShared:
+    def test_one_server_for_many_folders(self, tmp_path: Path, postgresql_url: str) -> None:
+        programs = []
+        for name in ("one", "two"):
+            program = Program(tmp_path / name, {"CONVERGE_STORE": postgresql_url})
+            program.write("playbooks/registry.yml", PLAYBOOK)
+            program.write("inventory/hosts.yml", INVENTORY)
+            programs.append(program)
+        one, two = programs
+        assert one("--yes").code == 0
+        assert not (one.folder / ".converge/converge.db").exists()
+        assert two("--check").code == 2
+        assert [run["mode"] for run in listed(two)] == ["check", "run"]
+        assert "its leases bind every machine that uses it" in one("doctor", "mail01").out
+
+    def test_a_server_that_is_away_stops_before_any_host(self, fleet: Program) -> None:
+        fleet.environment["CONVERGE_STORE"] = f"postgresql://u:hunter2@/d?host={fleet.folder}"
+        for words in (["--yes"], ["--check"], ["runs"]):
+            ended = fleet(*words)
+            assert ended.code == 1
+            assert "cannot be used" in ended.err
+            assert "hunter2" not in ended.out + ended.err
+
+
+def test_doctor_tells_whom_leases_bind(fleet: Program) -> None:
+    ended = fleet("doctor", "mail01")
+    assert ended.code == 0
+    assert "bind this state folder only" in ended.out
+
+
+def test_a_check_that_cannot_be_recorded_says_so(fleet: Program) -> None:
+    fleet("--check")
+    path = fleet.folder / ".converge/converge.db"
+    with closing(sqlite3.connect(path)) as file:
+        file.execute("BEGIN EXCLUSIVE")
+        file.execute("CREATE TRIGGER full BEFORE INSERT ON runs BEGIN SELECT RAISE(ABORT, 'disk is full'); END")
+        file.commit()
+    ended = fleet("--check")
+    assert ended.code == 2
+    assert "warning: this check is not recorded" in ended.err
+    assert fleet("--yes").code == 1
