@@ -98,6 +98,7 @@ class _Watched:
     """What both kinds of connection tell their line."""
 
     line: Line
+    sock: Any
 
     def _new_conn(self) -> socket.socket:
         self.line.check_may_open()
@@ -107,12 +108,11 @@ class _Watched:
 
     def connect(self) -> None:
         super().connect()  # type: ignore[misc]  # as above
-        secured = self.sock
-        self.line.certificate = secured.getpeercert(True) if isinstance(secured, ssl.SSLSocket) else None
+        self.line.certificate = self.sock.getpeercert(True) if isinstance(self.sock, ssl.SSLSocket) else None
 
     def send(self, data: Any) -> None:
-        if self.sock is None:  # type: ignore[attr-defined]  # of the connection it is mixed into
-            self.connect()  # type: ignore[attr-defined]  # as above
+        if self.sock is None:
+            self.connect()
         self.line.sent = True
         super().send(data)  # type: ignore[misc]  # as above
 
