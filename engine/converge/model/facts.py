@@ -118,10 +118,14 @@ class NamedValue:
 
 @dataclass(frozen=True, slots=True)
 class SearchFinds:
-    """What a registry search found, and the keys it could not read."""
+    """What a registry search found, and the keys it could not read.
+
+    `last_full` is set where nothing was searched for: these are the places that a search found at that time.
+    """
 
     values: tuple[NamedValue, ...]
     unreadable: tuple[RegistryPath, ...] = ()
+    last_full: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -231,7 +231,7 @@ class RegistryReferences(Resource):
         return WayBack()
 
     def notes(self, answers: Answers) -> Sequence[str]:
-        """References that lie elsewhere and are left alone, and keys that refused as they may."""
+        """References that lie elsewhere and are left alone, keys that refused as they may, and a search that was not made."""
         told = []
         for key, name, value in self._read(answers):
             for part in self._parts(value.text or ""):
@@ -241,6 +241,9 @@ class RegistryReferences(Resource):
                     told.append(f"{key}\\{name or '(default)'} names {target}{_remark(target, answers)}: left alone")
         finds = answers.known(self._search())
         tolerated = [str(key) for key in finds.unreadable if self._may_refuse(key)] if finds else []
+        if finds and finds.last_full:
+            many = "1 known place" if len(finds.values) == 1 else f"{len(finds.values)} known places"
+            told.append(f"{many}, last full search {finds.last_full:%Y-%m-%d %H:%M} UTC")
         return [*told, *(f"{key} refused to be read, as it may" for key in tolerated)]
 
     def incomplete(self, answers: Answers) -> str:
