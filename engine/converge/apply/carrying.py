@@ -76,7 +76,7 @@ class Carrier:
     open_actions: dict[str, list[OpenAction]] = field(default_factory=dict)
     changes: int = 0
     before_change: Callable[[], None] = lambda: None  # written before the first action: what the change will owe
-    approves: Callable[[Change, Label], bool] = lambda *_: True  # asked before the first action of each change
+    approves: Callable[[Change, str], bool] = lambda *_: True  # asked before the first action of each change
 
     def look(self, resource: Resource) -> Answers:
         """Everything the resource wants to know, asked where it is not known. Raises HostUnreachable."""
@@ -106,7 +106,7 @@ class Carrier:
         accepted = label.accepted or self.performer.options.accept_no_way_back or self.performer.rehearsing
         if decision.way_back.must_accept and not accepted:
             return with_outcome(change, Status.FAILED, error=_not_accepted(decision.way_back))
-        if not self.performer.rehearsing and not self.approves(change, label):
+        if not self.performer.rehearsing and not self.approves(change, label.part_of):
             return with_outcome(change, Status.FAILED, error=_NOT_PLANNED)
         return self._perform(resource, decision, change, label, answers)
 

@@ -16,6 +16,7 @@ from converge.model.change import Change, HostResult, Problem, Status, host_stat
 from converge.model.journal import History, Journal, NoJournal, OpenAction, RunBegun, RunEnded
 from converge.model.machine import Machine, Observer, RehearsalMachine
 from converge.model.play import Play
+from converge.model.saved_plan import Approval
 from converge.plan.memory import ActingMemory
 
 _STOPPED = Problem("stopped", "the run was told to stop", "Nothing was left half-done.", "run converge again")
@@ -48,9 +49,11 @@ def apply(
     variables: Mapping[str, object],
     journal: Journal,
     options: ApplyOptions,
+    approval: Approval | None = None,
 ) -> HostResult:
     """Bring this host to its desired state: look, keep the registry keys to be touched, perform, look again.
 
+    With an `approval` only what was planned is performed, and nothing at all where the plan no longer holds.
     Raises nothing of ConvergeError: what went wrong is in the result.
     """
     began = options.monotonic()
@@ -63,9 +66,14 @@ def apply(
         memory = ActingMemory(machine, run=journal.run)
         rehearsed = _rehearsed(rehearse(memory), run=journal.run, variables=variables, history=history, options=options)
         rehearsed.through(plays)
+        if approval is not None and (stale := _stale(approval, rehearsed.changes, memory, run=journal.run)):
+            journal.write(RunEnded(Status.STALE.value, now_text()))
+            return HostResult(machine.host, Status.STALE, (), machine.round_trips, options.monotonic() - began, stale)
         performer = Performer(memory, journal, options, rehearsing=False)
         performer.back_up(touched_keys(rehearsed.carrier.performer.performed))
         walk = Walk(Carrier(performer, _by_address(history)), variables, history)
+        if approval is not None:
+            walk.carrier.approves = approval.allows
         changes = walk.changes
         error = _through(walk, plays)
         status = result_of(machine, changes, error=error, seconds=0.0).status
@@ -75,6 +83,20 @@ def apply(
     except ConvergeError as failure:
         error = Problem.of(failure)
     return result_of(machine, changes, error=error, seconds=options.monotonic() - began)
+
+
+def _stale(approval: Approval, changes: Sequence[Change], memory: ActingMemory, *, run: str) -> Problem | None:
+    """Why a saved plan no longer holds for this host. Where it holds it is taken, for this run and no other."""
+    if differences := approval.differences(changes, memory.answers):
+        why = "\n".join(differences)
+        return Problem("stale", "this host is no longer as it was planned; it was left alone", why, "make a new plan")
+    holder = approval.taken_by(run)
+    return already_applied(holder) if holder != run else None
+
+
+def already_applied(run: str) -> Problem:
+    """Why a plan is not applied a second time."""
+    return Problem("already-applied", f"already applied in run {run}", "A plan applies once.", "make a new plan")
 
 
 def _rehearsed(

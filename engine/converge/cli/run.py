@@ -34,7 +34,8 @@ class Whole(click.types.StringParamType):
     envvar_list_splitter = "\0"
 
 
-def _playbook(_context: click.Context, _parameter: click.Parameter, words: tuple[str, ...]) -> tuple[str, ...]:
+def playbooks_named(_context: click.Context, _parameter: click.Parameter, words: tuple[str, ...]) -> tuple[str, ...]:
+    """Playbooks, among which no word of a command may be. Raises click.UsageError."""
     for word in words:
         if word in RESERVED:
             raise click.UsageError(f"{word} is the word of a command; a playbook of that name is written ./{word}")
@@ -51,7 +52,7 @@ def _settled(_context: click.Context, _parameter: click.Parameter, words: tuple[
     return settled
 
 
-def _reason(_context: click.Context, _parameter: click.Parameter, text: str) -> str:
+def reason(_context: click.Context, _parameter: click.Parameter, text: str) -> str:
     """What is journaled as the reason. Given and empty, it is none."""
     from click.core import ParameterSource
 
@@ -62,7 +63,7 @@ def _reason(_context: click.Context, _parameter: click.Parameter, text: str) -> 
 
 
 @click.command(short_help="Bring the hosts to the desired state.")
-@click.argument("playbooks", nargs=-1, metavar="[PLAYBOOK]...", callback=_playbook)
+@click.argument("playbooks", nargs=-1, metavar="[PLAYBOOK]...", callback=playbooks_named)
 @click.option(
     "-i",
     "--inventory",
@@ -117,7 +118,7 @@ def _reason(_context: click.Context, _parameter: click.Parameter, text: str) -> 
     help="How long to wait for another run that holds a host. Default: not at all.",
 )  # fmt: skip
 @click.option(
-    "--outside-window", metavar="REASON", default="", callback=_reason, envvar="CONVERGE_OUTSIDE_WINDOW",
+    "--outside-window", metavar="REASON", default="", callback=reason, envvar="CONVERGE_OUTSIDE_WINDOW",
     help="Change hosts outside their change windows too, and journal why.",
 )  # fmt: skip
 @click.option(
@@ -142,8 +143,8 @@ def command(**given: Any) -> int:
             playbooks=given["playbooks"],
             inventories=given["inventory"],
             limit=given["limit"],
-            tags=_words(given["tags"]),
-            skip_tags=_words(given["skip_tags"]),
+            tags=words(given["tags"]),
+            skip_tags=words(given["skip_tags"]),
             extra_vars=given["extra_vars"],
         ),
         check=given["check"],
@@ -166,5 +167,6 @@ def command(**given: Any) -> int:
     return run(options)
 
 
-def _words(given: tuple[str, ...]) -> frozenset[str]:
+def words(given: tuple[str, ...]) -> frozenset[str]:
+    """Words that were given one by one or with commas between."""
     return frozenset(word.strip() for item in given for word in item.split(",") if word.strip())

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import click
 
-from converge.apply.host import apply, check
 from converge.apply.options import ApplyOptions
 from converge.cli import bugs
 from converge.cli.exit_codes import ExitCode, code_of, worst
@@ -19,13 +18,13 @@ from converge.cli.remembering import Memory, open_for_looking, where
 from converge.cli.reporters import Reporter, reporter_for
 from converge.cli.selection import Selection, select
 from converge.cli.signals import stopping
+from converge.cli.tasks import Converging, Task
 from converge.cli.windowing import WindowKeeper, held
 from converge.cli.wiring import Hosts
 from converge.errors import ConvergeError, LeaseLost, UsageError
 from converge.fleet.fencing import FencedMachine
 from converge.fleet.parallel import Fleet, Work
 from converge.fleet.stop import StopToken
-from converge.lab.rehearsal import Rehearsal
 from converge.model.change import HostResult, Problem, Status
 from converge.report.progress import progress_on
 from converge.report.sink import sink_for
@@ -37,7 +36,7 @@ from converge.windows import reg_file
 def run(options: RunOptions) -> ExitCode:
     """Do what the options ask for. Errors before any host was touched are told and end with 1."""
     run_id = new_run_id()
-    with opened(options.output) as out:
+    with opened(options.output, whole=options.output_format == "prometheus") as out:
         try:
             _refuse_silence(options)
             selection = select(options.sources)
@@ -55,7 +54,7 @@ def run(options: RunOptions) -> ExitCode:
             reporter_for(out, options, run=run_id, warnings={}).refuse(error)
             return ExitCode.USAGE
         with memory:
-            code = _Run(options, selection, out, memory=memory, run_id=run_id).go()
+            code = Run(options, selection, out, task=Converging(selection, memory), memory=memory, run_id=run_id).go()
             code = written(out, code)
             memory.end(code)
         return code
@@ -71,11 +70,14 @@ def _refuse_silence(options: RunOptions) -> None:
         )
 
 
-class _Run:
+class Run:
     """The state of one run: what is left to apply, and the codes that hold so far."""
 
-    def __init__(self, options: RunOptions, selection: Selection, out: Output, *, memory: Memory, run_id: str) -> None:
+    def __init__(
+        self, options: RunOptions, selection: Selection, out: Output, *, task: Task, memory: Memory, run_id: str
+    ) -> None:
         self.options = options
+        self.task = task
         self.memory = memory
         self.selection = selection
         self.id = run_id
@@ -114,17 +116,24 @@ class _Run:
             if target.settings.skip:
                 return HostResult(host, Status.SKIPPED, error=Problem("not-reached", target.settings.skip))
             with hosts.observer(host) as observer:
-                return check(
-                    target.plays,
-                    observer=observer,
-                    rehearse=Rehearsal,
-                    variables=self.selection.variables(host),
-                    history=self.memory.history(host),
-                    run=self.id,
-                    options=self._apply_options(stop),
-                )
+                return self.task.look(host, observer, run=self.id, options=self._apply_options(stop))
 
         self._over(tuple(self.selection.targets), look, title="looking", take=self._looked)
+
+    def apply_planned(self, planned: Sequence[HostResult], *, others: Sequence[HostResult]) -> ExitCode:
+        """Apply what was decided earlier and is asked for now; `others` are hosts of which there is only something to tell."""
+        with Hosts(self.selection, STATE_FOLDER) as hosts:
+            try:
+                for result in planned:
+                    self.planned[result.host] = result
+                    self.reporter.planned(result)
+                self.reporter.show_plan()
+                for result in others:
+                    self._applied(result)
+                self._bring(hosts, tuple(result.host for result in planned))
+            finally:
+                self.reporter.finish()
+        return worst([*self.codes, *([ExitCode.INTERRUPTED] if self.stop.is_set() else [])])
 
     def _looked(self, result: HostResult) -> None:
         changes = any(change.status is Status.CHANGED for change in result.changes)
@@ -148,7 +157,9 @@ class _Run:
                 self._ended(HostResult(host, Status.SKIPPED, error=declined))
             self.codes.add(ExitCode.DRIFT)
             return
+        self._bring(hosts, tuple(self.to_apply))
 
+    def _bring(self, hosts: Hosts, names: Sequence[str]) -> None:
         def bring(host: str, stop: StopToken) -> HostResult:
             if refusal := self.windows.refusal(host):
                 return held(self.planned[host], refusal)
@@ -158,22 +169,22 @@ class _Run:
                 journal = store.journal(lease, render=reg_file.render)
                 self.windows.begun(host, journal)
                 with hosts.machine(host) as machine:
-                    result = apply(
-                        self.selection.targets[host].plays,
-                        machine=FencedMachine(machine, confirm=lease.confirm),
-                        rehearse=Rehearsal,
-                        variables=self.selection.variables(host),
-                        journal=journal,
-                        options=replace(self._apply_options(stop), leaves=self.windows.leaves(host)),
-                    )
+                    options = replace(self._apply_options(stop), leaves=self.windows.leaves(host))
+                    fenced = FencedMachine(machine, confirm=lease.confirm)
+                    result = self.task.bring(host, fenced, journal=journal, options=options)
                 return self.windows.ended(result)
 
-        self._over(tuple(self.to_apply), bring, title="applying", take=self._applied)
+        self._over(tuple(names), bring, title="applying", take=self._applied)
 
     def _applied(self, result: HostResult) -> None:
         if result.error is not None and result.error.code == LeaseLost.code:
             result = replace(result, status=Status.HELD)
         self.codes.add(code_of(result, checking=False))
+        self._ended(result)
+
+    def tell(self, result: HostResult) -> None:
+        """What became of a host that is not gone to at all."""
+        self.codes.add(code_of(result, checking=self.options.check))
         self._ended(result)
 
     def _ended(self, result: HostResult) -> None:

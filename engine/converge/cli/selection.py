@@ -79,6 +79,13 @@ def select(sources: Sources) -> Selection:
     return Selection(names, plays, inventory, targets, tuple(warnings), windows)
 
 
+def select_hosts(inventory: Inventory, hosts: Sequence[str], playbooks: Sequence[str]) -> Selection:
+    """Some hosts of an inventory without any plays: `playbooks` is only told. Raises InputErrors."""
+    targets = _targets(dict.fromkeys(hosts, ()), inventory)
+    warnings = tuple(str(warning) for warning in inventory.warnings)
+    return Selection(tuple(playbooks), (), inventory, targets, warnings, windows_of(inventory, targets))
+
+
 def _collected(step: Callable[[], T], problems: list[InputProblem]) -> T | None:
     try:
         return step()

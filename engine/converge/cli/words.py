@@ -5,7 +5,12 @@ from __future__ import annotations
 COMMANDS = {
     "run": ("converge.cli.run", "Bring the hosts to the desired state, or with --check show what would change."),
     "diagnose": ("converge.cli.diagnose", "Tell which articles' problems hosts show, and the playbook to run."),
+    "plan": ("converge.cli.plan", "Save what would change, to be approved and applied later."),
+    "show": ("converge.cli.show", "Show a saved plan. Contacts no host."),
+    "apply": ("converge.cli.apply", "Apply a saved plan to the hosts for which it still holds."),
+    "undo": ("converge.cli.undo", "Take a run back."),
     "runs": ("converge.cli.runs", "List past runs, show one, or forget old ones."),
+    "report": ("converge.cli.report", "Write one page about the fleet: hosts, drift over time, a run's journal."),
     "lab": ("converge.cli.lab", "Serve simulated Windows hosts over WinRM on loopback, and look after them."),
     "lint": ("converge.cli.lint", "Check playbooks and inventory without contacting any host."),
     "schema": ("converge.cli.schema", "Print a JSON Schema: of playbooks, inventories or results."),
@@ -13,4 +18,4 @@ COMMANDS = {
 }
 """Each command's module, whose `command` is the click command, and its line in the help."""
 
-RESERVED = frozenset({*COMMANDS, "plan", "show", "apply", "undo", "enforce", "report", "serve"})
+RESERVED = frozenset({*COMMANDS, "enforce", "serve"})

@@ -69,5 +69,5 @@ class Approval(Protocol):
     def differences(self, changes: Sequence[Change], answers: Answers) -> Sequence[str]:
         """What is no longer as it was planned, in words; nothing where the plan still holds."""
 
-    def allows(self, change: Change, *, part_of: str) -> bool:
+    def allows(self, change: Change, part_of: str) -> bool:
         """Whether this change, about to be made, is one of those planned; `part_of` is the address of its procedure."""

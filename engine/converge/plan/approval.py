@@ -79,7 +79,7 @@ class Approved:
         """Actions as they would be under the planned run's name: it is part of the names of what is kept aside."""
         return json.loads(json.dumps([dict(action) for action in actions]).replace(self.run, self.planned_run))
 
-    def allows(self, change: Change, *, part_of: str) -> bool:
+    def allows(self, change: Change, part_of: str) -> bool:
         """Whether this change is one of those planned, by its actions; what only a command would decide is approved with it."""
         for planned in _leaves(self.plan.changes):
             if _place(planned) == _place(change):

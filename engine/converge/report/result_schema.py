@@ -88,7 +88,7 @@ class Result(_Part):
 
     converge: str = Field(description="The version that wrote it.")
     version: Literal[1] = Field(alias="schema")
-    mode: Literal["check", "run"]
+    mode: Literal["check", "run", "plan", "apply", "undo"]
     run: str = Field(description="The run's id; empty where options were wrong.")
     playbooks: list[str]
     hosts: dict[str, Host]

@@ -1,0 +1,59 @@
+"""The command `plan`: look, and save what would be done for somebody to approve."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from converge.cli import given as options
+from converge.cli.options import RunOptions, Sources
+from converge.cli.run import playbooks_named, words
+
+
+@click.command(short_help="Save what would change, to be approved and applied later.")
+@click.argument("playbooks", nargs=-1, metavar="[PLAYBOOK]...", callback=playbooks_named)
+@click.option("-o", "--out", "file", metavar="FILE", required=True, type=click.Path(path_type=Path), help="The plan.")
+@options.INVENTORY
+@options.LIMIT
+@options.TAGS
+@options.SKIP_TAGS
+@options.EXTRA_VARS
+@options.DIFF
+@options.FORKS
+@options.VERBOSE
+@options.FORMAT
+@options.STORE
+@click.option(
+    "--exit-zero-on-drift", is_flag=True, envvar="CONVERGE_EXIT_ZERO_ON_DRIFT", help="Drift exits 0.",
+)  # fmt: skip
+def command(file: Path, **given: Any) -> int:
+    """Look at every host as --check does, and save what would be done. Sends only reads.
+
+    `converge show FILE` tells it again, `converge apply FILE` does it. No secret is in the file. Exit codes are those of
+    --check.
+    """
+    from converge.cli.planning import save_plan
+
+    return save_plan(
+        RunOptions(
+            command="plan",
+            sources=Sources(
+                playbooks=given["playbooks"],
+                inventories=given["inventory"],
+                limit=given["limit"],
+                tags=words(given["tags"]),
+                skip_tags=words(given["skip_tags"]),
+                extra_vars=given["extra_vars"],
+            ),
+            check=True,
+            diff=given["diff"],
+            forks=given["forks"],
+            verbose=given["verbose"],
+            output_format=given["output_format"],
+            exit_zero_on_drift=given["exit_zero_on_drift"],
+            store=given["store"],
+        ),
+        file,
+    )

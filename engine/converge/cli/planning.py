@@ -1,0 +1,290 @@
+"""Saved plans: made, shown, applied."""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+from converge import __version__
+from converge.apply.host import already_applied, apply
+from converge.apply.options import ApplyOptions
+from converge.cli.exit_codes import ExitCode
+from converge.cli.extra_vars import read_extra_vars
+from converge.cli.options import STATE_FOLDER, RunOptions, Sources
+from converge.cli.output import opened, written
+from converge.cli.remembering import Memory, where
+from converge.cli.reporters import reporter_for
+from converge.cli.running import Run
+from converge.cli.selection import Selection, default_inventory, select
+from converge.cli.tasks import Converging
+from converge.cli.variables import variable_digests
+from converge.errors import ConvergeError, JournalUnavailable, UsageError
+from converge.lab.rehearsal import Rehearsal
+from converge.model.change import HostResult, Problem, Status
+from converge.model.journal import Journal
+from converge.model.machine import Machine, Observer
+from converge.model.saved_plan import HostPlan, PlannedFrom, SavedPlan
+from converge.plan.approval import Approved
+from converge.plan.evidence import evidence
+from converge.plan.memory import Memory as Known
+from converge.report.saved import tell_plan
+from converge.report.sink import sink_for
+from converge.report.text import TextOptions
+from converge.store.names import new_run_id
+from converge.store.plan_files import ReadPlan, derived_key, key_name, read_plan, write_plan
+from converge.store.store import FILE_NAME, Store
+
+
+@dataclass(frozen=True, slots=True)
+class Keys:
+    """The keys of one plan: of what it rests on, and of the sensitive values that are only told apart."""
+
+    evidence: bytes
+    sensitive: bytes
+
+    @classmethod
+    def of(cls, signing_key: bytes, plan: str) -> Keys:
+        """Those that follow from the store's key."""
+        return cls(*(derived_key(signing_key, purpose=purpose, plan=plan) for purpose in ("evidence", "sensitive")))
+
+
+def save_plan(options: RunOptions, file: Path) -> ExitCode:
+    """Look at every host and write down what would be done. Nothing is written where the looking was interrupted."""
+    run_id = new_run_id()
+    with opened(None) as out:
+        try:
+            selection = select(options.sources)
+            store = Store.open(where(options.store))
+            memory = Memory(store)
+            memory.begin(run_id, mode=options.mode, playbooks=selection.playbooks)
+        except ConvergeError as error:
+            reporter_for(out, options, run=run_id, warnings={}).refuse(error)
+            return ExitCode.USAGE
+        with memory:
+            plan = SavedPlan(
+                secrets.token_hex(8), run_id, datetime.now(UTC).isoformat(timespec="seconds"), __version__,
+                key_name(store.signing_key), _made_from(options.sources, selection), (),
+            )  # fmt: skip
+            task = Planning(selection, memory, keys=Keys.of(store.signing_key, plan.id))
+            code = Run(options, selection, out, task=task, memory=memory, run_id=run_id).go()
+            if code is not ExitCode.INTERRUPTED:
+                hosts = tuple(task.hosts[host] for host in selection.targets if host in task.hosts)
+                write_plan(replace(plan, hosts=hosts), file, key=store.signing_key)
+                sink_for(sys.stderr).line(f"The plan is in {file}; `converge apply {file}` does it.", style="dim")
+            code = written(out, code)
+            memory.end(code)
+        return code
+
+
+def _made_from(sources: Sources, selection: Selection) -> PlannedFrom:
+    return PlannedFrom(
+        {name: _digest(name) for name in selection.playbooks},
+        tuple(sources.inventories) or (default_inventory(),),
+        sources.limit,
+        tuple(sorted(sources.tags)),
+        tuple(sorted(sources.skip_tags)),
+        tuple(sorted(read_extra_vars(sources.extra_vars))),
+    )
+
+
+def _digest(name: str) -> str:
+    try:
+        return hashlib.sha256(Path(name).read_bytes()).hexdigest()
+    except OSError as error:
+        raise UsageError(f"the playbook {name} cannot be read: {error.strerror or error}") from error
+
+
+@dataclass(slots=True)
+class Planning(Converging):
+    """Looks, and keeps what was found with all that it rests on."""
+
+    keys: Keys = field(kw_only=True)
+    hosts: dict[str, HostPlan] = field(default_factory=dict)
+
+    def look(self, host: str, observer: Observer, *, run: str, options: ApplyOptions) -> HostResult:
+        """What would change."""
+        known = Known(observer, run=run)
+        result = Converging.look(self, host, known, run=run, options=replace(options, digest_key=self.keys.sensitive))
+        self.hosts[host] = HostPlan(
+            host, result.status, result.changes, result.error,
+            tuple(play.name for play in self.selection.targets[host].plays),
+            evidence(known.answers, key=self.keys.evidence),
+            variable_digests(self.selection.inventory.variables(host), key=self.keys.evidence),
+        )  # fmt: skip
+        return result
+
+
+def show_plan(options: RunOptions, file: Path) -> ExitCode:
+    """Tell a plan. Contacts nobody, and makes no store where there is none."""
+    key: bytes | None = None
+    applied: Mapping[str, str] = {}
+    if options.store or (STATE_FOLDER / FILE_NAME).exists():
+        try:
+            with Store.open(replace(where(options.store), read_only=True)) as store:
+                key = store.signing_key
+                applied = store.plans.applied(read_plan(file, key=key).plan.id)
+        except JournalUnavailable:
+            key = None
+    read = read_plan(file, key=key)
+    if read.doubt:
+        sink_for(sys.stderr).line(f"warning: {read.doubt}", style="yellow")
+    with opened(None) as out:
+        tell_plan(
+            out,
+            read.plan,
+            options=TextOptions(True, options.diff, options.verbose),
+            as_json=options.json,
+            applied=applied,
+        )
+        return written(out, ExitCode.IN_ORDER)
+
+
+def apply_plan(options: RunOptions, file: Path, *, trust: bool) -> ExitCode:
+    """Do what a plan says on the hosts for which it still holds."""
+    run_id = new_run_id()
+    with opened(None) as out:
+        try:
+            store = Store.open(where(options.store))
+            memory = Memory(store)
+            read = _trusted(read_plan(file, key=store.signing_key), file, trust=trust)
+            selection = _selected_again(read.plan, options)
+            names = _wanted(read.plan, selection, limit=options.sources.limit)
+            memory.begin(run_id, mode=options.mode, playbooks=selection.playbooks)
+        except ConvergeError as error:
+            reporter_for(out, options, run=run_id, warnings={}).refuse(error)
+            return ExitCode.USAGE
+        with memory:
+            own = read.plan.key == key_name(store.signing_key)
+            keys = Keys.of(store.signing_key, read.plan.id)
+            task = Applying(selection, memory, plan=read.plan, keys=keys, comparable=own, store=store)
+            run = Run(options, selection, out, task=task, memory=memory, run_id=run_id)
+            planned, others = task.sorted_out(names)
+            code = written(out, run.apply_planned(planned, others=others))
+            memory.end(code)
+        return code
+
+
+def _trusted(read: ReadPlan, file: Path, *, trust: bool) -> ReadPlan:
+    if read.doubt and not trust:
+        raise UsageError(
+            f"the plan {file} is not used: {read.doubt}", try_="make a new plan; --trust uses it all the same"
+        )
+    if read.doubt:
+        sink_for(sys.stderr).line(f"warning: {read.doubt}; it is used all the same, as --trust says", style="yellow")
+    return read
+
+
+def _selected_again(plan: SavedPlan, options: RunOptions) -> Selection:
+    """What the plan was made from, read again. Raises UsageError where it is another by now."""
+    made_from = plan.made_from
+    for name, digest in made_from.playbooks.items():
+        if _digest(name) != digest:
+            raise UsageError(f"the playbook {name} was changed after the plan was made", try_="make a new plan")
+    given, needed = set(read_extra_vars(options.sources.extra_vars)), set(made_from.extra_vars)
+    if given != needed:
+        named = ", ".join(sorted(given ^ needed))
+        raise UsageError(
+            f"the plan was made with other variables: {named}",
+            why="What was given with -e is not kept in the plan: it may be secret.",
+            try_=f"give exactly these with -e again: {', '.join(sorted(needed)) or 'none'}",
+        )
+    return select(
+        Sources(
+            playbooks=tuple(made_from.playbooks),
+            inventories=options.sources.inventories or made_from.inventories,
+            limit=made_from.limit,
+            tags=frozenset(made_from.tags),
+            skip_tags=frozenset(made_from.skip_tags),
+            extra_vars=options.sources.extra_vars,
+        )
+    )
+
+
+def _wanted(plan: SavedPlan, selection: Selection, *, limit: str | None) -> Sequence[str]:
+    names = [host.host for host in plan.hosts]
+    if limit is None:
+        return names
+    allowed = set(selection.inventory.limit(limit))
+    chosen = [name for name in names if name in allowed]
+    if not chosen:
+        raise UsageError(f"no host of the plan matches --limit {limit}", try_="`converge show` lists its hosts")
+    return chosen
+
+
+@dataclass(slots=True)
+class Applying(Converging):
+    """Does what was planned, and nothing else."""
+
+    plan: SavedPlan = field(kw_only=True)
+    keys: Keys = field(kw_only=True)
+    comparable: bool = field(kw_only=True)  # whether the plan's digests were made with this store's key
+    store: Store = field(kw_only=True)
+
+    def sorted_out(self, names: Sequence[str]) -> tuple[list[HostResult], list[HostResult]]:
+        """The hosts to be changed, as they were planned, and the results of those that are not. Raises JournalUnavailable."""
+        applied = self.store.plans.applied(self.plan.id)
+        planned, others = [], []
+        for host in self.plan.hosts:
+            if host.host not in names:
+                continue
+            problem = self._stale(host, applied)
+            if problem is not None:
+                others.append(HostResult(host.host, Status.STALE, error=problem))
+            elif not host.is_to_be_applied:
+                others.append(HostResult(host.host, Status.SKIPPED, error=_not_planned(host)))
+            else:
+                planned.append(HostResult(host.host, host.status, host.changes))
+        return planned, others
+
+    def _stale(self, host: HostPlan, applied: Mapping[str, str]) -> Problem | None:
+        """Why a host need not be looked at to see that the plan no longer holds for it."""
+        if host.host in applied:
+            return already_applied(applied[host.host])
+        if not host.is_to_be_applied:
+            return None
+        target = self.selection.targets.get(host.host)
+        if target is None:
+            return _stale(f"{host.host} is not among the hosts of these plays any more")
+        if target.settings.skip:
+            return _stale(target.settings.skip)
+        if tuple(play.name for play in target.plays) != host.plays:
+            return _stale(f"other plays are meant for it by now: {', '.join(play.name for play in target.plays)}")
+        if not self.comparable:
+            return None
+        now = variable_digests(self.selection.inventory.variables(host.host), key=self.keys.evidence)
+        differing = sorted(name for name in {*now, *host.variables} if now.get(name) != host.variables.get(name))
+        return _stale(f"these variables are others by now: {', '.join(differing)}") if differing else None
+
+    def bring(self, host: str, machine: Machine, *, journal: Journal, options: ApplyOptions) -> HostResult:
+        """Look again, and do it where the plan holds."""
+        plan = next(item for item in self.plan.hosts if item.host == host)
+        return apply(
+            self.selection.targets[host].plays,
+            machine=machine,
+            rehearse=Rehearsal,
+            variables=self.selection.variables(host),
+            journal=journal,
+            options=replace(options, digest_key=self.keys.sensitive),
+            approval=Approved(
+                plan,
+                run=journal.run,
+                planned_run=self.plan.run,
+                key=self.keys.evidence if self.comparable else None,
+                claim=lambda run: self.store.plans.claim(self.plan.id, host=host, run=run),
+            ),
+        )
+
+
+def _stale(why: str) -> Problem:
+    return Problem("stale", "this host is no longer as it was planned; it was left alone", why, "make a new plan")
+
+
+def _not_planned(host: HostPlan) -> Problem:
+    if host.error is not None:
+        return Problem("not-planned", f"nothing is planned for it: {host.error.what}", try_="make a new plan")
+    return Problem("nothing-planned", f"nothing is planned for it: it was {host.status.value}")
