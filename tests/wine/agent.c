@@ -394,7 +394,12 @@ static DWORD service_start(char **fields)
     DWORD code = open_service(fields[0], &service);
     if (code)
         return code;
-    code = outcome(StartServiceW(service, 0, NULL));
+    /* Wine's manager starts one service at a time, and refuses a second after three seconds; Windows' lets it wait. */
+    for (int tries = 0; tries < 10; tries++) {
+        code = outcome(StartServiceW(service, 0, NULL));
+        if (code != ERROR_SERVICE_DATABASE_LOCKED)
+            break;
+    }
     CloseServiceHandle(service);
     return code;
 }

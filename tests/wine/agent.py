@@ -237,7 +237,8 @@ class Agent:
     def service(self, name: str) -> ServiceRow:
         """One service."""
         ((display, kind, start, control, path, account, needed, *status),) = self.ask("service.get", name)
-        dependencies = [item for item in _text(needed).split("\0") if item]
+        # Wine's manager keeps them in the registry and does not tell them.
+        dependencies = [item for item in _text(needed).split("\0") if item] or self._depends_on(name)
         return ServiceRow(
             name,
             _text(display),
@@ -249,6 +250,12 @@ class Agent:
             dependencies,
             *(int(number) for number in status),
         )
+
+    def _depends_on(self, name: str) -> list[str]:
+        try:
+            return self.value(HKLM, rf"SYSTEM\CurrentControlSet\Services\{name}", "DependOnService").texts
+        except Win32Error:
+            return []
 
     def create_service(
         self, name: str, path: str, *, start: int = 3, kind: int = 0x10, depends_on: Sequence[str] = (), display: str = ""

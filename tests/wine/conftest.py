@@ -15,7 +15,7 @@ import pytest
 
 from tests.wine.agent import Agent
 from tests.wine.host import Logged, WineHost
-from tests.wine.prefix import Prefix, Unavailable, boot, compiled, provide_tools
+from tests.wine.prefix import Prefix, Unavailable, be_windows_10, boot, compiled, provide_tools
 
 USER, PASSWORD = "Administrator", "Correct horse 1!"
 RUN_SECONDS = 100
@@ -56,8 +56,9 @@ def service_program(cache: Path, prefix: Prefix) -> Path:
 
 @pytest.fixture(scope="session")
 def windows(prefix: Prefix) -> Iterator[Agent]:
-    """The Windows itself, to set things up and to see what is really there."""
+    """The Windows itself, to set things up and to see what is really there; it keeps the session from ending."""
     agent = prefix.new_agent()
+    be_windows_10(agent)
     yield agent
     agent.close()
 
@@ -74,7 +75,7 @@ HostMaker = Callable[..., WineHost]
 
 
 @pytest.fixture
-def new_host(prefix: Prefix, accounts: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[HostMaker]:
+def new_host(prefix: Prefix, windows: Agent, accounts: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[HostMaker]:
     """Makes hosts before that Windows; ends them with the test."""
     monkeypatch.setenv("NTLM_USER_FILE", str(accounts))
     hosts: list[WineHost] = []

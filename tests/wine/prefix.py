@@ -123,21 +123,18 @@ def boot(folder: Path, cache: Path) -> Prefix:
     prefix = Prefix(folder, compiled("agent", cache))
     try:
         _quietly(["wineboot", "-i"], seconds=BOOT_SECONDS, environment=prefix.environment)
+        # To its very end: what starts while a session ends finds a service manager that goes away.
+        _quietly(["wineserver", "-w"], seconds=BOOT_SECONDS, environment=prefix.environment)
     except (subprocess.SubprocessError, OSError) as error:
         raise Unavailable(f"Wine does not boot: {error}") from error
     shutil.copy(compiled("certutil", cache), folder / "drive_c/windows/system32/certutil.exe")
-    _be_windows_10(prefix)
     return prefix
 
 
-def _be_windows_10(prefix: Prefix) -> None:
-    """The version whose WinRM answers in the forms of stack 3.0, as the host does."""
-    agent = prefix.new_agent()
-    try:
-        agent.make_key(HKCU, r"Software\Wine")
-        agent.set_value(HKCU, r"Software\Wine", Value("Version", REG_SZ, sz("win10")))
-    finally:
-        agent.close()
+def be_windows_10(agent: Agent) -> None:
+    """Have later programs see the version whose WinRM answers in the forms of stack 3.0, as the host does."""
+    agent.make_key(HKCU, r"Software\Wine")
+    agent.set_value(HKCU, r"Software\Wine", Value("Version", REG_SZ, sz("win10")))
 
 
 def dword(number: int) -> bytes:

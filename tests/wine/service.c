@@ -82,8 +82,9 @@ static void WINAPI serve(DWORD count, wchar_t **arguments)
         report(service, SERVICE_RUNNING, NO_ERROR, 0);
         DWORD ended = WaitForSingleObject(service->stop, told(name, L"WitnessDiesAfter", INFINITE));
         if (ended == WAIT_TIMEOUT)
-            ExitProcess(1);
-        Sleep(told(name, L"WitnessStopsFor", 0));
+            code = ERROR_PROCESS_ABORTED; /* what Windows' manager notes of a program that went away; Wine's does not look */
+        else
+            Sleep(told(name, L"WitnessStopsFor", 0));
     }
     report(service, SERVICE_STOPPED, code, specific);
 }
