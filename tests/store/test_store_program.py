@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.cli.cli_program import BOUND, INVENTORY, PLAYBOOK, Program
+from tests.cli.cli_program import BOUND, INVENTORY, PLAYBOOK, REPOSITORY, Program
 
 SECRET = "S3CR3T-canary"
 SENSITIVE = f"""\
@@ -182,3 +182,18 @@ def test_a_check_that_cannot_be_recorded_says_so(fleet: Program) -> None:
     assert ended.code == 2
     assert "warning: this check is not recorded" in ended.err
     assert fleet("--yes").code == 1
+
+
+def test_the_second_check_asks_for_known_places_only(tmp_path: Path) -> None:
+    program = Program(tmp_path)
+    program.write(
+        "inventory/hosts.yml",
+        "iis4: {hosts: {mail01: {ansible_connection: lab, converge_lab_image: iis4-smtp-broken}}}",
+    )
+    program.write("playbooks/a.yml", (REPOSITORY / "playbooks/smtp-follows-inetinfo.yml").read_text(encoding="utf-8"))
+    first, second, third = program("--check"), program("--check"), program("--check", "--full-search")
+    assert first.code == second.code == third.code == 2
+    assert "known places, last full search" in second.out
+    assert "known places" not in first.out + third.out
+    drift = [line for line in second.out.splitlines() if "known places" not in line]
+    assert drift == first.out.splitlines() == third.out.splitlines()

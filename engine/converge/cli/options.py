@@ -45,6 +45,12 @@ class RunOptions:
     store: str = ""
     lease_timeout: float = 0.0
     outside_window: str = ""
+    full_search: bool = False
+
+    @property
+    def searches(self) -> bool:
+        """Whether registries are searched in full: a check may do with the places that are known, a change may not."""
+        return self.full_search or self.mode != "check"
 
     @property
     def json(self) -> bool:

@@ -6,6 +6,7 @@ import os
 import sys
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -14,8 +15,10 @@ from converge import __version__
 from converge.cli.exit_codes import ExitCode
 from converge.cli.options import STATE_FOLDER
 from converge.errors import JournalUnavailable
+from converge.fleet.searching import DUE, SearchingObserver
 from converge.model.change import HostResult
 from converge.model.journal import History
+from converge.model.machine import Observer
 from converge.model.secret import Secret
 from converge.report.sink import sink_for
 from converge.store.recording import Recording
@@ -98,6 +101,12 @@ class Memory:
     def seconds(self, hosts: Collection[str]) -> Mapping[str, float]:
         """How long changing these hosts took at most of late, where it is known. Raises JournalUnavailable."""
         return self._store.runs.seconds() if self._store is not None and hosts else {}
+
+    def searching(self, observer: Observer, *, anew: bool) -> Observer:
+        """The observer, which asks for places that an earlier search of the registry found; `anew` searches in full all the same."""
+        if self._store is None or self._store.read_only:
+            return observer
+        return SearchingObserver(observer, self._store.places, due=timedelta(0) if anew else DUE)
 
     def begin(self, run: str, *, mode: str, playbooks: Sequence[str]) -> None:
         """Write down that a run begins. Raises JournalUnavailable, unless it only looks: then it says so and goes on."""

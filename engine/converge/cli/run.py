@@ -122,6 +122,10 @@ def reason(_context: click.Context, _parameter: click.Parameter, text: str) -> s
     help="Change hosts outside their change windows too, and journal why.",
 )  # fmt: skip
 @click.option(
+    "--full-search", is_flag=True, envvar="CONVERGE_FULL_SEARCH",
+    help="Let --check search registries in full, not only the places known from a search of the last seven days.",
+)  # fmt: skip
+@click.option(
     "--store", metavar="URL", default="", envvar="CONVERGE_STORE",
     help="Where runs are remembered. Default: .converge/converge.db",
 )  # fmt: skip
@@ -161,6 +165,7 @@ def command(**given: Any) -> int:
         exit_zero_on_drift=given["exit_zero_on_drift"],
         settle=given["settle"],
         store=given["store"],
+        full_search=given["full_search"],
         lease_timeout=given["lease_timeout"],
         outside_window=given["outside_window"],
     )

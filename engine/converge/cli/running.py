@@ -116,7 +116,8 @@ class Run:
             if target.settings.skip:
                 return HostResult(host, Status.SKIPPED, error=Problem("not-reached", target.settings.skip))
             with hosts.observer(host) as observer:
-                return self.task.look(host, observer, run=self.id, options=self._apply_options(stop))
+                searching = self.memory.searching(observer, anew=self.options.searches)
+                return self.task.look(host, searching, run=self.id, options=self._apply_options(stop))
 
         self._over(tuple(self.selection.targets), look, title="looking", take=self._looked)
 
