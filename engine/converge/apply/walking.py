@@ -41,13 +41,15 @@ class Walk:
     def through(self, plays: Sequence[Play]) -> None:
         """Every play in order. Raises HostUnreachable, JournalUnavailable, StoppedError; `changes` holds what was done until then."""
         memory = self.carrier.performer.memory
-        gather([_Prospect(self, play) for play in plays], memory)
+        prospects = [_Prospect(self, play) for play in plays]
+        gather(prospects, memory)
         for restart in self.history.restarts:
             self.changes += finish_restart(restart, self.carrier)
-        for play in plays:
-            self._play(play)
+        for prospect in prospects:
+            self._play(prospect)
 
-    def _play(self, play: Play) -> None:
+    def _play(self, prospect: _Prospect) -> None:
+        play = prospect.play
         try:
             scope = self._applicable_scope(play)
         except SkippedError as reason:
@@ -62,7 +64,7 @@ class Walk:
         except InputErrors as error:
             self._note_play(play, Status.FAILED, error=Problem.of(error))
             return
-        _PlayRun(self, play, scope).run()
+        _PlayRun(self, play, scope, prospect.foretold(scope)).run()
 
     def _note_play(
         self, play: Play, status: Status, *, reason: str | None = None, error: Problem | None = None
@@ -114,7 +116,19 @@ class _Prospect:
 
     walk: Walk
     play: Play
-    resources: list[Resource] | None = None
+    declared: dict[int, tuple[Declared, ...]] | None = None
+    scope: Scope | None = None
+
+    def foretold(self, scope: Scope) -> Mapping[int, tuple[Declared, ...]]:
+        """What each entry was found to declare, by its identity in memory, if these are the variables it was found with."""
+        same = self.scope is not None and all(self.scope.get(name) == scope.get(name) for name in self._decisive)
+        return self.declared or {} if same else {}
+
+    @property
+    def _decisive(self) -> tuple[str, ...]:
+        """The variables that looking at the host brings; all others are the same all the time."""
+        names = (discovery.name for discovery in self.play.discover)
+        return ("facts", *(name for name in names if name not in self.walk.variables))
 
     def __call__(self, known: Answers) -> Collection[AnyQuery]:
         wanted: list[AnyQuery] = list(FACT_QUERIES)
@@ -166,18 +180,18 @@ class _Prospect:
             return False
 
     def _declared(self, scope: Scope, *, certain: bool) -> list[Resource]:
-        if self.resources is not None:
-            return self.resources
-        found: list[Resource] = []
-        for entry in (*self.play.entries, *self.play.handlers):
-            try:
-                if entry.when(scope):
-                    found += [declared.resource for declared in entry.declare(scope)]
-            except (InputErrors, Undecided, Unforetold, ResourceError):
-                continue
-        if certain:
-            self.resources = found
-        return found
+        found = self.declared
+        if found is None:
+            found = {}
+            for entry in (*self.play.entries, *self.play.handlers):
+                try:
+                    if entry.when(scope):
+                        found[id(entry)] = entry.declare(scope)
+                except (InputErrors, Undecided, Unforetold, ResourceError):
+                    continue
+            if certain:
+                self.declared, self.scope = found, scope
+        return [declared.resource for declarations in found.values() for declared in declarations]
 
 
 def _tolerant(queries: object, known: Answers) -> Collection[AnyQuery]:
@@ -194,6 +208,7 @@ class _PlayRun:
     walk: Walk
     play: Play
     scope: Scope
+    foretold: Mapping[int, tuple[Declared, ...]]
     ended: dict[str, list[Status]] = field(default_factory=dict)
     seen: dict[tuple[object, ...], str] = field(default_factory=dict)
     blocked_by: str = ""
@@ -217,7 +232,7 @@ class _PlayRun:
         try:
             if not entry.when(self.scope):
                 return [self._unbound(entry, Status.SKIPPED, reason="its `when` does not hold")]
-            declared = entry.declare(self.scope)
+            declared = self.foretold.get(id(entry)) or entry.declare(self.scope)
         except InputErrors as error:
             return [self._unbound(entry, Status.FAILED, error=Problem.of(error))]
         return [self._one(entry, item, handlers) for item in declared]

@@ -65,6 +65,9 @@ class Answers(Mapping[AnyQuery, "Answer[object]"]):
     def __getitem__(self, query: AnyQuery) -> Answer[object]:
         return self._answers[query]
 
+    def __contains__(self, query: object) -> bool:
+        return query in self._answers
+
     def __iter__(self) -> Iterator[AnyQuery]:
         return iter(self._answers)
 

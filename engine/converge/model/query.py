@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from datetime import datetime
+from functools import lru_cache
 from typing import Any, Generic, TypeVar
 
 from converge.model.facts import (
@@ -29,22 +30,45 @@ def _folded(value: object) -> object:
     return value
 
 
+@lru_cache(maxsize=16_384)  # a fleet's hosts are asked the same questions
+def _told_apart(kind: str, values: tuple[object, ...]) -> tuple[object, ...]:
+    return (kind, *(_folded(value) for value in values))
+
+
 class Query(Generic[T_co]):
     """A question whose answer, if found, is of type T. Two spellings of one Windows name are one question."""
 
-    __slots__ = ()
+    # Questions are keys of every dictionary of answers: what tells them apart is worked out once.
+    __slots__ = ("_hash", "_identity")
+    _hash: int
+    _identity: tuple[object, ...]
 
     def identity(self) -> tuple[object, ...]:
         """What tells two questions apart."""
-        return (type(self).__name__, *(_folded(getattr(self, field.name)) for field in fields(self)))  # type: ignore[arg-type]  # every query is a dataclass
+        try:
+            return self._identity
+        except AttributeError:
+            found = self._told_apart()
+            object.__setattr__(self, "_identity", found)
+            return found
+
+    def _told_apart(self) -> tuple[object, ...]:
+        return _told_apart(type(self).__name__, tuple(getattr(self, name) for name in self.__dataclass_fields__))  # type: ignore[attr-defined]  # every query is a dataclass
 
     def __eq__(self, other: object) -> bool:
+        if self is other:
+            return True
         if not isinstance(other, Query):
             return NotImplemented
         return self.identity() == other.identity()
 
     def __hash__(self) -> int:
-        return hash(self.identity())
+        try:
+            return self._hash
+        except AttributeError:
+            found = hash(self.identity())
+            object.__setattr__(self, "_hash", found)
+            return found
 
 
 AnyQuery = Query[Any]
@@ -130,5 +154,5 @@ class CimInstances(Query[tuple[dict[str, str | None], ...]]):
     namespace: str
     wql: str
 
-    def identity(self) -> tuple[object, ...]:
+    def _told_apart(self) -> tuple[object, ...]:
         return (type(self).__name__, fold(self.namespace), self.wql)

@@ -18,12 +18,29 @@ class Hive(StrEnum):
     CURRENT_CONFIG = "HKCC"
 
 
+class _Folding:
+    """Room for the form of a path that is compared; it is worked out once."""
+
+    __slots__ = ("_folded",)
+    _folded: str
+
+
 @dataclass(frozen=True, slots=True, eq=False)
-class RegistryPath:
+class RegistryPath(_Folding):
     """A key: its hive and the path below it, without a leading or trailing backslash. Case is kept and does not count."""
 
     hive: Hive
     subkey: str
+
+    @property
+    def folded(self) -> str:
+        """The path below the hive as it is compared."""
+        try:
+            return self._folded
+        except AttributeError:
+            found = fold(self.subkey)
+            object.__setattr__(self, "_folded", found)
+            return found
 
     @classmethod
     def from_text(cls, text: str) -> RegistryPath:
@@ -37,10 +54,10 @@ class RegistryPath:
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, RegistryPath):
             return NotImplemented
-        return self.hive is other.hive and fold(self.subkey) == fold(other.subkey)
+        return self.hive is other.hive and self.folded == other.folded
 
     def __hash__(self) -> int:
-        return hash((self.hive, fold(self.subkey)))
+        return hash((self.hive, self.folded))
 
     def __truediv__(self, name: str) -> RegistryPath:
         return RegistryPath(self.hive, f"{self.subkey}\\{name}" if self.subkey else name)
@@ -61,7 +78,7 @@ class RegistryPath:
         """Whether this is `other` or lies below it."""
         if self.hive is not other.hive:
             return False
-        mine, theirs = fold(self.subkey), fold(other.subkey)
+        mine, theirs = self.folded, other.folded
         return not theirs or mine == theirs or mine.startswith(theirs + "\\")
 
 

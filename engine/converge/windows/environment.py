@@ -49,10 +49,12 @@ def resolve(path: str, answers: Answers) -> str:
 
 def resolve_known(path: str, answers: Answers) -> str | None:
     """The full path as far as it can be told already, else None. For choosing further queries only."""
-    told = known(answers)
-    if told is None and not paths.is_expanded(path):
-        return None
-    text = paths.expand(path, told or {})
+    text = path
+    if not paths.is_expanded(path):
+        told = known(answers)
+        if told is None:
+            return None
+        text = paths.expand(path, told)
     try:
         return paths.check(text) if paths.is_expanded(text) else None
     except ValueError:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from functools import lru_cache
 
 from converge.model.names import fold, same
 
@@ -12,6 +13,7 @@ _ABSOLUTE = re.compile(r"^(?:[A-Za-z]:\\|\\\\[^\\]+\\[^\\]+)")
 _FORBIDDEN = re.compile(r'[<>"|?*\x00-\x1f]')
 
 
+@lru_cache(maxsize=8192)  # a fleet's hosts are asked for the same paths
 def normalise(path: str) -> str:
     """One spelling for one path: backslashes, none doubled, none trailing except a drive's root. Case is kept."""
     text = path.strip().replace("/", "\\")
@@ -31,6 +33,7 @@ def is_absolute(path: str) -> bool:
     return bool(_ABSOLUTE.match(path.replace("/", "\\")))
 
 
+@lru_cache(maxsize=8192)
 def check(path: str) -> str:
     """The normalised form of an absolute path without variables. Raises ValueError with words for people."""
     text = normalise(path)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from functools import lru_cache
 
 from converge.model.names import fold
 from converge.model.registry import Hive, RegistryData, RegistryPath, RegistryType
@@ -30,6 +31,7 @@ MAX_DATA = 1024 * 1024  # bytes converge will write; Windows has no fixed limit 
 SERVICES = RegistryPath(Hive.LOCAL_MACHINE, r"SYSTEM\CurrentControlSet\Services")
 
 
+@lru_cache(maxsize=8192)  # a fleet's hosts are asked for the same keys
 def parse_path(text: str) -> RegistryPath:
     """Read `HKLM\\SOFTWARE\\...`, `HKEY_LOCAL_MACHINE\\...` or `HKLM:\\...`. Raises ValueError with words for people.
 
