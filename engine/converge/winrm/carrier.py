@@ -37,7 +37,7 @@ _PYWINRM_NAMES: Final = {
     Login.CREDSSP: "credssp",
 }
 _SEALED_AS: Final = {Login.NEGOTIATE: "ntlm", Login.KERBEROS: "kerberos", Login.CREDSSP: "credssp"}
-_WITH_EVERY_REQUEST: Final = frozenset({Login.BASIC, Login.CERTIFICATE})
+_WITH_EVERY_REQUEST: Final = frozenset({Login.BASIC})
 _SAYS_NOTHING: Final = frozenset({200, 400, 411, 415, 500})
 """Statuses of an empty message that only say that it is empty, or in the clear: the login was good."""
 _BAD_SEAL = (SpnegoError, WinRMError, ValueError, LookupError, AttributeError, struct.error)
@@ -81,7 +81,7 @@ class Carrier:
         self._connection = connection
         self._transport: _Transport | None = None
         self._refused: LoginRefused | None = None
-        self._without_kerberos = False
+        self._no_ticket: kerberos.TicketRefused | None = None
         self._ends = time.monotonic() + connection.host_timeout
         self.logins = 0
 
@@ -118,14 +118,14 @@ class Carrier:
         if self._refused:
             raise self._refused
         login = self._connection.login
-        if login is Login.NEGOTIATE and not self._without_kerberos and kerberos.suits(self._connection):
+        if login is Login.NEGOTIATE and not self._no_ticket and kerberos.suits(self._connection):
             try:
                 return self._opened_by(Login.KERBEROS, seconds=seconds)
             except kerberos.TicketRefused as refused:
                 # A refused account is not tried in a second way: each refusal counts towards locking it.
                 if refused.is_of_account or not self._connection.password:
                     raise self._remember(refusals.ticket_refused(self._connection, refused)) from refused
-                self._without_kerberos = True
+                self._no_ticket = refused
         try:
             return self._opened_by(login, seconds=seconds)
         except kerberos.TicketRefused as refused:
@@ -192,13 +192,21 @@ class Carrier:
             if response.status_code not in _SAYS_NOTHING | {401}:
                 refusals.check_status(self._connection, response.status_code, sealed=True, empty=False)
         except Cut as cut:
+            if transport.login is Login.CERTIFICATE and not cut.expired:
+                # With TLS 1.3 a host looks at the client's certificate only after the client has begun to send.
+                raise refusals.own_certificate_refused(self._connection, cut.why) from cut
             raise refusals.cut_in_login(self._connection, cut.why, expired=cut.expired) from cut
         except PermissionError as error:
-            raise self._remember(refusals.login_refused(self._connection, offered="")) from error
+            raise self._unwelcome(transport, "") from error
         except (RemoteProtocolError, *_BAD_SEAL) as error:
             raise refusals.odd_login(self._connection, str(error)) from error
         if response.status_code == 401:
-            raise self._remember(refusals.login_refused(self._connection, offered=_offered(response)))
+            raise self._unwelcome(transport, _offered(response))
+
+    def _unwelcome(self, transport: _Transport, offered: str) -> HostUnreachable:
+        return self._remember(
+            refusals.login_refused(self._connection, offered=offered, login=transport.login, ticket=self._no_ticket)
+        )
 
     def _remember(self, refused: HostUnreachable) -> HostUnreachable:
         """An account is never tried again after it was refused; what else stands in the way may pass."""
@@ -253,7 +261,7 @@ class Carrier:
         status, content = response.status_code, response.content
         if status == 401:
             if transport.login in _WITH_EVERY_REQUEST:
-                raise self._remember(refusals.login_refused(self._connection, offered=_offered(response)))
+                raise self._unwelcome(transport, _offered(response))
             raise Cut("the host no longer knows the login", sent=False)
         if status == 400 and transport.encryption:
             raise Cut("the host could not open the sealed message", sent=False)

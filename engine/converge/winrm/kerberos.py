@@ -40,7 +40,7 @@ TICKET_SECONDS: Final = 20.0
 
 # RFC 4120 7.5.9, and what MIT's library adds from 128 on (krb5_err.et).
 CLIENT_UNKNOWN, SERVER_UNKNOWN, REVOKED, PASSWORD_EXPIRED = 6, 7, 18, 23
-PREAUTHENTICATION_FAILED, BAD_INTEGRITY, TICKET_EXPIRED, CLOCK_SKEW, MODIFIED = 24, 31, 32, 37, 41
+PREAUTHENTICATION_FAILED, BAD_INTEGRITY, TICKET_EXPIRED, CLOCK_SKEW, MODIFIED, OTHER_KEY = 24, 31, 32, 37, 41, 44
 NO_SUCH_CREDENTIAL, REALM_UNKNOWN, KDC_UNREACHABLE, NO_CACHE, REALM_UNRESOLVED = 141, 154, 156, 195, 220
 OF_THE_ACCOUNT: Final = frozenset({CLIENT_UNKNOWN, REVOKED, PASSWORD_EXPIRED, PREAUTHENTICATION_FAILED, BAD_INTEGRITY})
 _ERROR_TABLE: Final = 2529638912  # where krb5_err.et begins, as an unsigned number
@@ -125,7 +125,8 @@ def _fetched(principal: str, password: str, cache: str) -> float:
 def _refused(error: Exception) -> TicketRefused:
     told = getattr(error, "base_error", None) or error
     number = (int(getattr(told, "min_code", 0)) & 0xFFFFFFFF) - _ERROR_TABLE
-    text = re.sub(r"^(?:SpnegoError|Major) \(-?\d+\): ", "", str(error)).partition(", Context:")[0]
+    # The minor status says what happened; the major one mostly that it did not work.
+    text = re.split(r"Minor \(\d+\): ", str(error).partition(", Context:")[0])[-1]
     return TicketRefused(" ".join(text.split())[:300], number=number if 0 <= number < 256 else -1)
 
 

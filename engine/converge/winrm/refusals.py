@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 import ssl
+from datetime import UTC, datetime
+from pathlib import Path
 from typing import Final
 
 from requests.exceptions import ConnectTimeout
@@ -28,14 +30,30 @@ class RequestTooLarge(RemoteProtocolError):
     code = "request-too-large"
 
 
-def login_refused(connection: Connection, *, offered: str) -> LoginRefused:
-    """A 401: the likely causes, the likeliest first. `offered` is what the host says it would take."""
-    causes = _causes(connection, offered.lower())
+def login_refused(
+    connection: Connection, *, offered: str, login: Login | None = None, ticket: kerberos.TicketRefused | None = None
+) -> LoginRefused:
+    """A 401: the likely causes, the likeliest first.
+
+    `offered` is what the host says it would take, `login` what was tried, `ticket` why it was not Kerberos.
+    """
+    login = login or connection.login
+    causes = _causes(connection, login, offered.lower())
+    if ticket is not None:
+        causes.append(
+            (f"Kerberos, which was tried first, gave no ticket ({ticket})", "set ansible_winrm_transport: kerberos")
+        )
     return LoginRefused(
-        f"{connection.endpoint} does not accept {connection.username or 'the account'} ({connection.login})",
-        why="; or ".join(cause for cause, _ in causes),
-        try_="; ".join(dict.fromkeys(remedy for _, remedy in causes)),
+        f"{connection.endpoint} does not accept {_account(connection)} ({login})",
+        why=_listed([cause for cause, _ in causes]),
+        try_=_listed(list(dict.fromkeys(remedy for _, remedy in causes))),
     )
+
+
+def _account(connection: Connection) -> str:
+    if connection.login is Login.CERTIFICATE:
+        return f"the certificate {connection.certificate}"
+    return connection.username or "the account of the ticket"
 
 
 _NO_REALM: Final = (
@@ -70,6 +88,7 @@ _TICKET_CAUSES: Final[dict[int, tuple[tuple[str, str], ...]]] = {
     kerberos.TICKET_EXPIRED: (_NO_TICKET, _CLOCKS),
     kerberos.CLOCK_SKEW: (_CLOCKS,),
     kerberos.MODIFIED: (_OTHER_KEY,),
+    kerberos.OTHER_KEY: (_OTHER_KEY,),
     kerberos.NO_SUCH_CREDENTIAL: (_NO_TICKET,),
     kerberos.NO_CACHE: (_NO_TICKET,),
     kerberos.REALM_UNKNOWN: (_NO_REALM,),
@@ -98,31 +117,94 @@ def _listed(sentences: list[str]) -> str:
     return "; or ".join(sentences)
 
 
-def _causes(connection: Connection, offered: str) -> list[tuple[str, str]]:
-    found: list[tuple[str, str]] = []
-    scheme = _SCHEMES.get(connection.login)
-    in_domain = "\\" in connection.username or "@" in connection.username
-    if offered and scheme and scheme not in offered:
-        schemes = ", ".join(re.findall(r"\b(?:negotiate|kerberos|basic|credssp)\b", offered)) or "none known here"
-        found.append(
-            (f"the host does not offer {scheme}, only {schemes}", f"set ansible_winrm_transport to one of: {schemes}")
-        )
-    elif connection.login is Login.BASIC and in_domain:
-        found.append(
-            ("Basic knows only the host's own accounts", "use the negotiate transport for accounts of a domain")
-        )
-    found.append(("the password is wrong or has expired", "check the password"))
-    if not in_domain and connection.username.lower() != "administrator":
+def _causes(connection: Connection, login: Login, offered: str) -> list[tuple[str, str]]:
+    return [*_scheme_causes(connection, login, offered), *_account_causes(connection, login)]
+
+
+def _scheme_causes(connection: Connection, login: Login, offered: str) -> list[tuple[str, str]]:
+    scheme = _SCHEMES.get(login)
+    accepted = {"negotiate", "kerberos"} if login is Login.KERBEROS else {scheme}
+    named = dict.fromkeys(re.findall(r"\b(?:negotiate|kerberos|basic|credssp)\b", offered))
+    if offered and scheme and not accepted & set(named):
+        schemes = ", ".join(named) or "none known here"
+        setting = "set ansible_winrm_transport to one of: " + schemes
+        if login in (Login.BASIC, Login.CREDSSP):
+            # Off unless somebody switched them on.
+            name = "Basic" if login is Login.BASIC else "CredSSP"
+            setting += f'; or on the host: winrm set winrm/config/service/auth @{{{name}="true"}}'
+        return [(f"the host does not offer {scheme}, only {schemes}", setting)]
+    if login is Login.BASIC and _in_domain(connection):
+        return [("Basic knows only the host's own accounts", "use the negotiate transport for accounts of a domain")]
+    return []
+
+
+def _account_causes(connection: Connection, login: Login) -> list[tuple[str, str]]:
+    if login is Login.CERTIFICATE:
+        return _certificate_causes(connection)
+    network = (
+        "the account is locked or disabled, or may not log on over the network",
+        "look at the host's Security log",
+    )
+    if login is Login.KERBEROS:
+        # The realm gave a ticket, so the password was right.
+        return [network, (_OTHER_KEY[0].format(host=connection.address), _OTHER_KEY[1]), _CLOCKS]
+    found = [("the password is wrong or has expired", "check the password")]
+    if not _in_domain(connection) and connection.username.lower() != "administrator":
         found.append(
             (
                 "a local account other than Administrator is filtered by UAC over the network",
                 "set LocalAccountTokenFilterPolicy to 1 on the host, or use an account of the domain",
             )
         )
-    found.append(
-        ("the account is locked or disabled, or may not log on over the network", "look at the host's Security log")
+    return [*found, network]
+
+
+def _certificate_causes(connection: Connection) -> list[tuple[str, str]]:
+    found = [
+        (
+            "the certificate is mapped to no account of the host",
+            "winrm create winrm/config/service/certmapping on the host, for the user's name in the certificate",
+        ),
+        (
+            "logins by certificate are off, as they are at first",
+            'winrm set winrm/config/service/auth @{Certificate="true"} on the host',
+        ),
+        (
+            "the host does not trust the authority of the certificate",
+            "put the authority among the host's trusted roots",
+        ),
+    ]
+    over = _certificate_is_over(connection.certificate)
+    return [(over, "get a new certificate"), *found] if over else found
+
+
+def own_certificate_refused(connection: Connection, reason: str) -> HostUnreachable:
+    """The line broke where the host looks at the certificate that we showed."""
+    causes = _certificate_causes(connection)
+    return HostUnreachable(
+        f"{connection.endpoint} does not accept {_account(connection)} ({connection.login})",
+        why=f"{_listed([cause for cause, _ in causes])} ({reason})",
+        try_=_listed([remedy for _, remedy in causes]),
+        code="certificate",
     )
-    return found
+
+
+def _certificate_is_over(path: str | None) -> str:
+    """Words for a certificate of ours that is not valid now; empty where it is, or cannot be read."""
+    from cryptography import x509
+
+    try:
+        certificate = x509.load_pem_x509_certificate(Path(path or "").read_bytes())
+    except (OSError, ValueError):
+        return ""
+    now = datetime.now(UTC)
+    if certificate.not_valid_before_utc <= now <= certificate.not_valid_after_utc:
+        return ""
+    return f"the certificate is valid from {certificate.not_valid_before_utc:%Y-%m-%d} to {certificate.not_valid_after_utc:%Y-%m-%d}"
+
+
+def _in_domain(connection: Connection) -> bool:
+    return "\\" in connection.username or "@" in connection.username
 
 
 def cut_in_login(connection: Connection, why: str, *, expired: bool) -> HostUnreachable:
@@ -162,14 +244,35 @@ def transport_unavailable(connection: Connection, reason: str) -> HostUnreachabl
 
 
 def certificate_refused(connection: Connection, reason: str) -> HostUnreachable:
-    """TLS did not come about."""
+    """TLS did not come about: by the words of OpenSSL, whose fault that is and what to do about it."""
+    told = next((words for part, words in _TLS_TROUBLE.items() if part in reason.lower()), _UNTRUSTED)
+    what, remedy = told
     return HostUnreachable(
-        f"{connection.endpoint} has a certificate that is not trusted",
+        f"{connection.endpoint} {what}",
         why=reason,
-        try_="name the authority in ansible_winrm_ca_trust_path; "
-        "ansible_winrm_server_cert_validation: ignore trusts whoever answers",
+        try_=f"{remedy}; ansible_winrm_server_cert_validation: ignore trusts whoever answers",
         code="certificate",
     )
+
+
+_UNTRUSTED: Final = (
+    "has a certificate that is not trusted",
+    "name the file of its authority in ansible_winrm_ca_trust_path",
+)
+_OTHER_NAME: Final = (
+    "has a certificate for another name",
+    "set ansible_host to a name that the certificate has, or give the listener one for this name",
+)
+_TLS_TROUBLE: Final = {
+    "has expired": ("has a certificate that has expired", "renew the certificate of the HTTPS listener"),
+    "not yet valid": ("has a certificate that is not valid yet", "check this machine's clock and the host's"),
+    "hostname mismatch": _OTHER_NAME,
+    "ip address mismatch": _OTHER_NAME,
+    "revoked": ("has a certificate that was revoked", "renew the certificate of the HTTPS listener"),
+    "wrong version number": ("speaks no TLS there", "check the port: 5986 is https, 5985 http"),
+    "record layer failure": ("speaks no TLS there", "check the port: 5986 is https, 5985 http"),
+    "unsupported protocol": ("speaks only a TLS that is too old", "let Windows use TLS 1.2"),
+}
 
 
 def not_reached(connection: Connection, error: Exception) -> HostUnreachable:

@@ -6,6 +6,7 @@ realm for Kerberos (KRB5_KTNAME). Those variables are set only while a token is 
 
 from __future__ import annotations
 
+import importlib
 import os
 import struct
 import threading
@@ -57,6 +58,9 @@ def acceptor(token: bytes, *, scheme: str, kerberos: bool, certificate: bytes | 
     """
     if scheme == "credssp":
         return spnego.server(hostname="localhost", service="http", protocol="credssp", options=_own(kerberos))
+    if kerberos:
+        # Otherwise GSSAPI keeps an error to itself where it has a token that tells the client of it.
+        importlib.import_module("gssapi").SecurityContext.__DEFER_STEP_ERRORS__ = False
     protocol = "kerberos" if kerberos and _KERBEROS in token[:24] else "negotiate"
     options = spnego.NegotiateOptions.use_gssapi if protocol == "kerberos" else _own(kerberos)
     # Kerberos takes the name of the host from the keys it finds: a name given here would have to be among them.

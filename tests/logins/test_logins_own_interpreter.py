@@ -1,0 +1,82 @@
+"""Kerberos needs a KDC and two libraries that must be built: they are had here, and the tests of Kerberos run with them."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+PROGRAMS = {
+    "krb5kdc": "krb5-kdc",
+    "kadmin.local": "krb5-admin-server",
+    "kinit": "krb5-user",
+    "krb5-config": "libkrb5-dev",
+}
+PROGRAMS |= {"faketime": "faketime"}
+LIBRARIES = ("gssapi", "krb5")
+INSTALLING, RUNNING = 600, 120
+TESTS = Path(__file__).with_name("test_logins_kerberos.py")
+
+
+def provide_programs() -> None:
+    """Debian's KDC, its tools, and what the libraries are built with; by apt-get where this account may."""
+    place = f"{os.environ['PATH']}:/usr/sbin:/sbin"
+    missing = [package for program, package in PROGRAMS.items() if shutil.which(program, path=place) is None]
+    if not missing:
+        return
+    if os.environ.get("CONVERGE_TEST_INSTALL") == "0" or os.geteuid() != 0 or shutil.which("apt-get") is None:
+        pytest.skip(f"{missing[0]} is not installed and only root on Debian could install it")
+    try:
+        quietly(["apt-get", "-q", "install", "-y", "--no-install-recommends", *missing])
+    except (OSError, subprocess.SubprocessError):
+        pytest.skip(f"{missing[0]} cannot be installed here")
+
+
+def provide_libraries(place: Path) -> None:
+    """What the extra `kerberos` brings, in a folder of its own: built once, from then on out of pip's own cache."""
+    if all(importlib.util.find_spec(name) for name in LIBRARIES):
+        return
+    try:
+        quietly(
+            [sys.executable, "-m", "pip", "install", "-q", "--no-deps", "--target", str(place), *LIBRARIES, "decorator"]
+        )
+    except (OSError, subprocess.SubprocessError):
+        pytest.skip("the Kerberos libraries cannot be installed here")
+
+
+def quietly(words: list[str]) -> None:
+    """Run it, or raise."""
+    settings = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
+    subprocess.run(words, env=settings, stdin=subprocess.DEVNULL, capture_output=True, timeout=INSTALLING, check=True)
+
+
+@pytest.mark.timeout(INSTALLING + RUNNING)
+def test_kerberos_with_a_real_kdc(tmp_path: Path) -> None:
+    provide_programs()
+    provide_libraries(tmp_path / "libraries")
+    known = [str(tmp_path / "libraries"), *filter(None, [os.environ.get("PYTHONPATH")])]
+    settings = {name: value for name, value in os.environ.items() if not name.startswith(("KRB5", "PYTEST_"))}
+    words = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "-q",
+        "-p",
+        "no:cacheprovider",
+        "--basetemp",
+        str(tmp_path / "inner"),
+        str(TESTS),
+    ]
+    done = subprocess.run(
+        words, env={**settings, "PYTHONPATH": os.pathsep.join(known)}, cwd=Path(__file__).parents[2], text=True,
+        stdin=subprocess.DEVNULL, capture_output=True, timeout=RUNNING, check=False,
+    )  # fmt: skip
+    told = done.stdout[-6000:] + done.stderr[-2000:]
+    assert done.returncode == 0, told
+    assert " passed" in told or "[100%]" in told, told
+    assert "skipped" not in told, told
