@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
+from collections.abc import Collection
+from typing import ClassVar
 
 import pytest
 
 from converge.errors import HostUnreachable, LoginNotTried, LoginRefused
-from converge.fleet.logins import LoginGuard
+from converge.fleet.logins import GuardedObserver, LoginGuard
+from converge.model.answer import Answers
+from converge.model.query import AnyQuery, OperatingSystem, Service
 
 BOUND = 20
 
@@ -95,3 +100,59 @@ def test_once_let_in_all_go_on_at_once() -> None:
         thread.join(timeout=BOUND)
     assert not barrier.broken
     assert not any(thread.is_alive() for thread in threads)
+
+
+def test_a_silent_first_host_does_not_hold_back_a_thousand() -> None:
+    guard, silence = LoginGuard(slow=0.2), threading.Event()
+    done = []
+
+    def silent() -> None:
+        silence.wait(BOUND)
+        raise HostUnreachable("silent")
+
+    def first() -> None:
+        with contextlib.suppress(HostUnreachable):
+            guard.attempt("deploy", silent)
+
+    silents = [threading.Thread(target=first) for _ in range(2)]
+    others = [threading.Thread(target=lambda: guard.attempt("deploy", lambda: done.append(1))) for _ in range(1000)]
+    started = time.monotonic()
+    for thread in silents:
+        thread.start()
+    time.sleep(0.05)
+    for thread in others:
+        thread.start()
+    for thread in others:
+        thread.join(timeout=BOUND)
+    took = time.monotonic() - started
+    silence.set()
+    for thread in silents:
+        thread.join(timeout=BOUND)
+    assert len(done) == 1000
+    assert 0.2 <= took < BOUND / 2
+
+
+def test_what_is_asked_of_the_first_host_does_not_hold_back_the_others() -> None:
+    guard, busy = LoginGuard(), threading.Event()
+
+    class Slow:
+        host, round_trips = "mail01", 0
+        asked: ClassVar[list[object]] = []
+
+        def ask(self, queries: Collection[AnyQuery]) -> Answers:
+            self.asked.append(tuple(queries))
+            if len(self.asked) > 1:
+                busy.wait(BOUND)
+            return Answers({})
+
+    slow = Slow()
+    first = threading.Thread(
+        target=lambda: GuardedObserver(slow, account="deploy", guard=guard).ask([Service("W3SVC")])
+    )
+    first.start()
+    started = time.monotonic()
+    assert guard.attempt("deploy", lambda: guard.attempt("deploy", lambda: "in")) == "in"
+    assert time.monotonic() - started < BOUND / 2
+    busy.set()
+    first.join(timeout=BOUND)
+    assert slow.asked == [(OperatingSystem(),), (Service("W3SVC"),)]
