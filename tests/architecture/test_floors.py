@@ -140,4 +140,4 @@ def test_pywinrm_is_known_to_one_file() -> None:
         if (isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "winrm" and not node.level)
         or (isinstance(node, ast.Import) and any(alias.name.split(".")[0] == "winrm" for alias in node.names))
     }
-    assert users == {"winrm/carrier.py"}
+    assert users == {"winrm/pywinrm_transport.py"}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import socket
 import ssl
 from datetime import UTC, datetime
 from pathlib import Path
@@ -279,11 +280,11 @@ def not_reached(connection: Connection, error: Exception) -> HostUnreachable:
     """No connection came about."""
     endpoint = connection.endpoint
     causes = list(_chain(error))
-    if any(isinstance(cause, NameResolutionError) for cause in causes):
+    if any(isinstance(cause, (NameResolutionError, socket.gaierror)) for cause in causes):
         return HostUnreachable(
             f"the name {connection.address} is not known", why=reason_of(error), try_="check ansible_host"
         )
-    if isinstance(error, ConnectTimeout):
+    if isinstance(error, (ConnectTimeout, TimeoutError)):
         return HostUnreachable(f"{endpoint} does not answer", try_="check the address and the firewalls on the way")
     return HostUnreachable(
         f"nothing listens at {endpoint}",

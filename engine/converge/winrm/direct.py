@@ -1,0 +1,134 @@
+"""Basic and NTLM over a connection of our own, with pyspnego alone: the two logins that most hosts are asked with.
+
+NTLM begins with the first of two empty messages; no request is sent before the account is known to be good.
+"""
+
+from __future__ import annotations
+
+import base64
+import re
+import ssl
+import struct
+import time
+from typing import Final
+
+import spnego
+from spnego.exceptions import SpnegoError
+
+from converge.errors import HostUnreachable, RemoteProtocolError
+from converge.winrm import kerberos, refusals
+from converge.winrm.connection import Connection, Login
+from converge.winrm.http_line import CONNECT_SECONDS, SAYS_NOTHING, HttpAnswer, HttpLine
+from converge.wsman import seal
+
+LOGINS: Final = frozenset({Login.BASIC, Login.NEGOTIATE})
+_STEPS: Final = 3
+_BAD_SEAL = (SpnegoError, ValueError, LookupError, AttributeError, TypeError, struct.error)
+_CHALLENGE: Final = re.compile(r"\b(?:Negotiate|NTLM) +([A-Za-z0-9+/]+=*)", re.IGNORECASE)
+_SOAP: Final = "Content-Type: application/soap+xml;charset=UTF-8\r\n"
+_SEALED: Final = f"Content-Type: {seal.content_type()}\r\n"
+
+
+class DirectTransport:
+    """One connection to a host, and the account that was let in over it."""
+
+    def __init__(self, connection: Connection, login: Login) -> None:
+        self._connection = connection
+        self.login = login
+        self._line: HttpLine | None = None
+        self._context: spnego.ContextProxy | None = None
+        self._always = _basic(connection) if login is Login.BASIC else ""
+
+    @property
+    def seals(self) -> bool:
+        """Whether messages are encrypted beneath HTTP."""
+        return self.login is Login.NEGOTIATE and self._connection.seals
+
+    def log_in(self, *, seconds: float) -> HttpAnswer:
+        """The whole handshake with empty messages; its last answer, a 401 where the account is refused.
+
+        Raises Cut, HostUnreachable, RemoteProtocolError.
+        """
+        ends = time.monotonic() + seconds
+        line = self._opened_line(seconds)
+        context = self._new_context(line)
+        try:
+            token = context.step()
+            for _ in range(_STEPS):
+                headers = f"Authorization: Negotiate {base64.b64encode(token or b'').decode()}\r\n"
+                answer = line.post(b"", headers=headers, seconds=max(ends - time.monotonic(), 0.001))
+                challenge = _CHALLENGE.search(answer.headers.get("www-authenticate", ""))
+                if answer.status != 401 or context.complete or challenge is None:
+                    break
+                token = context.step(base64.b64decode(challenge[1]))
+        except _BAD_SEAL as error:
+            raise RemoteProtocolError(str(error)[:300]) from error
+        if answer.status in SAYS_NOTHING and not context.complete:
+            raise RemoteProtocolError(f"HTTP status {answer.status} in the middle of the handshake")
+        self._context = context
+        return answer
+
+    def post(self, envelope: bytes, *, seconds: float) -> HttpAnswer:
+        """One request and its answer, still sealed. Raises Cut, HostUnreachable, RemoteProtocolError."""
+        line = self._opened_line(seconds)
+        if self.seals and self._context is not None:
+            sealed = seal.seal(envelope, wrap=_wrapping(self._context))
+            return line.post(sealed, headers=_SEALED, seconds=seconds)
+        return line.post(envelope, headers=self._always + _SOAP, seconds=seconds)
+
+    def opened(self, answer: HttpAnswer) -> bytes:
+        """The message in a sealed answer. Raises RemoteProtocolError."""
+        assert self._context is not None
+        try:
+            return seal.unseal(answer.body, unwrap=self._context.unwrap_winrm, limit=self._connection.max_answer)
+        except _BAD_SEAL as error:
+            raise RemoteProtocolError("a sealed answer that does not open", why=str(error)[:200]) from error
+
+    def close(self) -> None:
+        """Close the connection for good."""
+        if self._line is not None:
+            self._line.close()
+
+    def _opened_line(self, seconds: float) -> HttpLine:
+        if self._line is None:
+            self._line = self._connected(min(CONNECT_SECONDS, seconds))
+        return self._line
+
+    def _connected(self, seconds: float) -> HttpLine:
+        try:
+            return HttpLine(self._connection, seconds=seconds)
+        except FileNotFoundError as error:
+            why = f"{self._connection.ca_trust_path} cannot be read"
+            raise refusals.transport_unavailable(self._connection, why) from error
+        except ssl.SSLError as error:
+            raise refusals.certificate_refused(self._connection, refusals.reason_of(error)) from error
+        except OSError as error:
+            raise refusals.not_reached(self._connection, error) from error
+        except UnicodeError as error:
+            raise HostUnreachable(f"{self._connection.endpoint} cannot be asked", why=str(error)) from error
+
+    def _new_context(self, line: HttpLine) -> spnego.ContextProxy:
+        # Python's own NTLM, whatever else is installed; the name of the host is only said, as SPN.
+        return spnego.client(
+            self._connection.username,
+            self._connection.password.reveal(),
+            hostname=self._connection.address,
+            service="http",
+            channel_bindings=kerberos.channel_bindings(line.certificate),
+            protocol="ntlm",
+            options=spnego.NegotiateOptions.use_ntlm,
+        )
+
+
+def _basic(connection: Connection) -> str:
+    # Windows reads UTF-8.
+    said = f"{connection.username}:{connection.password.reveal()}".encode()
+    return f"Authorization: Basic {base64.b64encode(said).decode()}\r\n"
+
+
+def _wrapping(context: spnego.ContextProxy) -> seal.Wrap:
+    def wrap(plain: bytes) -> tuple[bytes, bytes]:
+        wrapped = context.wrap_winrm(plain)
+        return wrapped.header, wrapped.data
+
+    return wrap
