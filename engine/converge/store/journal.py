@@ -17,6 +17,7 @@ from converge.model.change import Json
 from converge.model.journal import ChangeBegun, History, JournalEvent, RegistrySnapshot, RunEnded, event_as_json
 from converge.store import backups
 from converge.store.chain import NO_ROW, Row, canonical, chained
+from converge.store.committing import Committer
 from converge.store.database import Database
 from converge.store.fold import OpenEnds
 from converge.store.leases import Lease
@@ -32,8 +33,12 @@ _FIRST_HEAD = text(
 
 @dataclass(frozen=True, slots=True)
 class Keeping:
-    """What a journal needs beside its rows: the state folder for .reg files, their form, and the key for sensitive values."""
+    """What a journal needs beside its rows: the state folder for .reg files, their form, the key for sensitive values.
 
+    `committer` is shared by the journals of all hosts.
+    """
+
+    committer: Committer
     folder: Path
     render: Callable[[RegistrySnapshot], bytes]
     sealing: Sealing | None
@@ -58,11 +63,14 @@ class StoredJournal:
         if isinstance(event, ChangeBegun) and event.confidential is not None:
             sealing = self._keeping.sealing
             line["sealed"] = sealing.seal(event.confidential) if sealing else None
-        with self._database.writing() as connection:
+
+        def work(connection: Connection) -> None:
             self._lease.extend(connection)
             self._append(connection, line)
             if isinstance(event, RunEnded):
                 settle(connection, self._lease.host, name=self._database.name)
+
+        self._keeping.committer.do(work)
 
     def back_up(self, snapshot: RegistrySnapshot) -> str:
         """Keep registry keys as a .reg file of the run and return its path. Raises JournalUnavailable."""

@@ -20,6 +20,7 @@ from converge.errors import UsageError
 from converge.model.journal import History, RegistrySnapshot
 from converge.model.secret import Secret
 from converge.store import migrations
+from converge.store.committing import Committer
 from converge.store.database import Database, open_postgresql, open_sqlite
 from converge.store.journal import Keeping, StoredJournal, hosts_left_open, read_history, verify_chain
 from converge.store.leases import TERM, Lease, Leases
@@ -53,6 +54,7 @@ class Store:
     def __init__(self, database: Database, where: Where) -> None:
         self._database = database
         self._where = where
+        self._committer = Committer(database)
         self.runs = Runs(database)
         self.plans = AppliedPlans(database)
         self.places = StoredPlaces(database)
@@ -109,7 +111,9 @@ class Store:
 
     def journal(self, lease: Lease, *, render: Callable[[RegistrySnapshot], bytes]) -> StoredJournal:
         """The journal of the leased host; `render` makes the text of a .reg file."""
-        return StoredJournal(self._database, lease, keeping=Keeping(self._where.folder, render, self.sealing))
+        return StoredJournal(
+            self._database, lease, keeping=Keeping(self._committer, self._where.folder, render, self.sealing)
+        )
 
     def history(self, host: str) -> History:
         """What is open on a host. Raises JournalUnavailable."""
