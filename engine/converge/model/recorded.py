@@ -41,6 +41,16 @@ class HostRecord:
 
 
 @dataclass(frozen=True, slots=True)
+class HostSeen:
+    """How a host was when it was seen last: its status, the run that saw it, and when (ISO 8601 in UTC)."""
+
+    host: str
+    status: str
+    run: str
+    seen: str
+
+
+@dataclass(frozen=True, slots=True)
 class RecordedAction:
     """One action as it was written down before it was sent, and what is known of it now."""
 

@@ -10,7 +10,7 @@ from sqlalchemy import Row as DatabaseRow
 from sqlalchemy import func, select
 
 from converge.model.change import Status
-from converge.model.recorded import HostRecord, RecordedChange, RunRecord
+from converge.model.recorded import HostRecord, HostSeen, RecordedChange, RunRecord
 from converge.store import recording, retention
 from converge.store.changes import Opener, broken_off, changes_of
 from converge.store.database import Database
@@ -66,6 +66,13 @@ class Runs:
             if len(rows) < PAGE:
                 return
             after = rows[-1].host
+
+    def seen(self) -> Iterator[HostSeen]:
+        """How every host was when it was seen last, in the order of their names."""
+        wanted = select(HOST_STATE.c.host, HOST_STATE.c.status, HOST_STATE.c.run, HOST_STATE.c.seen)
+        with self._database.reading() as connection:
+            rows = connection.execute(wanted.order_by(HOST_STATE.c.host)).all()
+        yield from (HostSeen(*row) for row in rows)
 
     def seconds(self, *, newest: int = 50) -> dict[str, float]:
         """How long each host took at most in the newest runs that changed it."""
