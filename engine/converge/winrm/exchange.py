@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from datetime import timedelta
 from typing import Final, Protocol, TypeVar
 
@@ -26,6 +27,10 @@ class Faulted(Exception):
     def __init__(self, fault: Fault) -> None:
         super().__init__(fault.text)
         self.fault = fault
+
+
+PATIENCE: Final = (0.5, 1.0, 2.0, 4.0)
+"""Seconds to wait when the host is over a quota, before each further try."""
 
 
 def gave_up(reason: str) -> Faulted:
@@ -72,6 +77,17 @@ class Exchange:
         if not isinstance(answer.body, expected):
             raise RemoteProtocolError(f"an answer of another kind, {type(answer.body).__name__}")
         return answer.body
+
+    def patiently(self, operation: AnyRequest, expected: type[A], *, seconds: float = 0.0) -> A:
+        """As `once`; asked again, a few times, where the host says that it did nothing for being over a quota."""
+        for wait in PATIENCE:
+            try:
+                return self.once(operation, expected, seconds=seconds)
+            except Faulted as faulted:
+                if not faulted.fault.over_quota or self.carrier.remaining < wait:
+                    raise
+            time.sleep(wait)
+        return self.once(operation, expected, seconds=seconds)
 
     def identify(self) -> Identity:
         """The protocol and product versions: the cheapest question. Raises as `once`."""

@@ -26,12 +26,12 @@ from converge.model.query import Directory, File
 from converge.windows import paths, wql
 from converge.windows.commands import ReadingCommand, command_line
 from converge.windows.files import describe_return_code
-from converge.winrm.answering import Answered, action_refused, denies_everything, refused
-from converge.winrm.batches import batches
+from converge.winrm.answering import Answered, action_refused, refused
+from converge.winrm.batches import answered
 from converge.winrm.exchange import Faulted, gave_up
 from converge.winrm.services import CIMV2
 from converge.winrm.session import Reader, Session
-from converge.wsman.cim import Properties
+from converge.wsman.cim import Instance, Properties
 from converge.wsman.envelopes import Target
 from converge.wsman.namespaces import wmi_uri
 
@@ -137,21 +137,17 @@ def _rows(reader: Reader, class_name: str, wanted: Collection[str], *, columns: 
             local.append(paths.normalise(path))
         else:
             found[_key(path)] = Refused("unsupported", "files on shares cannot be asked for over WinRM")
-    for batch in batches(sorted(set(local), key=fold)):
-        found.update(_batch(reader, class_name, batch, columns=columns))
+
+    def listed(batch: list[str]) -> list[Instance]:
+        where = wql.any_of([wql.equals("Name", path) for path in batch])
+        return reader.query(CIMV2, wql.select(columns, class_name, where=where))
+
+    for batch, rows in answered(sorted(set(local), key=fold), listed):
+        if isinstance(rows, Faulted):
+            found.update((_key(path), refused(rows)) for path in batch)
+        else:
+            found.update((_key(name), row.properties) for row in rows if (name := _name(row.properties)))
     return found
-
-
-def _batch(reader: Reader, class_name: str, batch: list[str], *, columns: Collection[str]) -> dict[str, Row]:
-    where = wql.any_of([wql.equals("Name", path) for path in batch])
-    try:
-        rows = reader.query(CIMV2, wql.select(columns, class_name, where=where))
-    except Faulted as faulted:
-        if len(batch) == 1 or denies_everything(faulted.fault):
-            return {_key(path): refused(faulted) for path in batch}
-        halves = batch[: len(batch) // 2], batch[len(batch) // 2 :]
-        return {key: row for half in halves for key, row in _batch(reader, class_name, half, columns=columns).items()}
-    return {_key(name): row.properties for row in rows if (name := _name(row.properties))}
 
 
 FileAction = CopyFile | MoveFile | WriteFile | RemoveFile | NewDirectory | MoveDirectory | RemoveDirectory

@@ -24,11 +24,11 @@ from converge.model.registry import Hive, RegistryPath
 from converge.windows import wql
 from converge.windows.services import describe_return_code
 from converge.winrm.answering import Answered, action_refused, is_absent, refused
-from converge.winrm.batches import batches
+from converge.winrm.batches import answered
 from converge.winrm.exchange import LONGEST_OPERATION, Faulted
 from converge.winrm.registry import ACCESS_DENIED, DONE, parameters, return_value
 from converge.winrm.session import Reader, ReadingMethod, Session
-from converge.wsman.cim import Properties, Reference, Value
+from converge.wsman.cim import Instance, Properties, Reference, Value
 from converge.wsman.envelopes import Target
 from converge.wsman.namespaces import wmi_uri
 
@@ -174,13 +174,16 @@ def _facts(row: Properties, dependents: tuple[str, ...] | Withheld) -> ServiceFa
 def _rows(reader: Reader, names: Collection[str]) -> dict[str, Properties | Refused | None]:
     """The row of each service by its folded name; None where there is no such service."""
     found: dict[str, Properties | Refused | None] = {fold(name): None for name in names}
-    for batch in batches(sorted(names, key=fold)):
+
+    def listed(batch: list[str]) -> list[Instance]:
         condition = wql.any_of([wql.equals("Name", name) for name in batch])
-        try:
-            for row in reader.query(CIMV2, wql.select(_COLUMNS, "Win32_Service", where=condition)):
-                found[fold(row.properties.text("Name") or "")] = row.properties
-        except Faulted as faulted:
-            found.update((fold(name), refused(faulted)) for name in batch)
+        return reader.query(CIMV2, wql.select(_COLUMNS, "Win32_Service", where=condition))
+
+    for batch, rows in answered(sorted(names, key=fold), listed):
+        if isinstance(rows, Faulted):
+            found.update((fold(name), refused(rows)) for name in batch)
+        else:
+            found.update((fold(row.properties.text("Name") or ""), row.properties) for row in rows)
     unseen = [name for name in names if found[fold(name)] is None]
     return found | {fold(name): _hidden(reader, name) for name in unseen}
 

@@ -1,13 +1,12 @@
 """A conversation with one host: `Reader` can only read, `Session` can act too.
 
 A read is repeated once when the line breaks. A write is never sent twice: when the line breaks after it may have been
-received, Interrupted says that nobody knows.
+received, Interrupted says that nobody knows. Only a host's own word that it did nothing (a quota) lets it go out again.
 """
 
 from __future__ import annotations
 
 import contextlib
-import time
 from collections.abc import Callable, Iterator, Mapping
 from enum import StrEnum
 from typing import Final, TypeVar
@@ -35,8 +34,8 @@ T = TypeVar("T")
 MAX_ROWS: Final = 100_000
 MAX_PAGES: Final = 20_000
 READING_SECONDS: Final = 600.0
-_PATIENCE: Final = (0.5, 1.0, 2.0, 4.0)
-"""Seconds to wait when the host is over a quota, before each further try."""
+_LATE_PAGES: Final = 5
+"""How often a host may say that a page is not ready yet."""
 
 
 class ReadingMethod(StrEnum):
@@ -88,7 +87,7 @@ class Reader:
 
         `seconds` is what the host is given for each page, by default as connected. Raises Faulted, HostUnreachable.
         """
-        return self._again(lambda: self._rows(Target(wql_uri(namespace)), wql, at_most, seconds))
+        return self._again(lambda: self._fresh_rows(Target(wql_uri(namespace)), wql, at_most, seconds))
 
     def registry(self, method: ReadingMethod, parameters: Mapping[str, Value]) -> Properties:
         """What a reading method of StdRegProv returns. Raises Faulted, HostUnreachable."""
@@ -118,14 +117,14 @@ class Reader:
         reused = self._shell is not None
         shell = self._opened_shell()
         try:
-            return shell, self._exchange.once(shell.command(line), CommandStarted).command_id
+            return shell, self._exchange.patiently(shell.command(line), CommandStarted).command_id
         except Faulted:
             if not reused:
                 raise
         # WinRM 1.1 takes one command per shell.
         self.close_shell()
         shell = self._opened_shell()
-        return shell, self._exchange.once(shell.command(line), CommandStarted).command_id
+        return shell, self._exchange.patiently(shell.command(line), CommandStarted).command_id
 
     def _opened_shell(self) -> Shell:
         if self._no_shell:
@@ -171,16 +170,31 @@ class Reader:
             raise HostUnreachable(what, why=error.why, code=error.code) from error
 
     def _patiently(self, operation: AnyRequest, expected: type[A], *, seconds: float = 0.0) -> A:
-        """A reading request, asked again a few times where the host is over a quota or has no page ready yet."""
-        for wait in _PATIENCE:
+        """A reading request: asked again where the host is over a quota, and once with more time where it was too slow."""
+        try:
+            return self._exchange.patiently(operation, expected, seconds=seconds)
+        except Faulted as faulted:
+            if faulted.fault.code != faults.TIMED_OUT or isinstance(operation, Pull):
+                raise
+        return self._exchange.patiently(operation, expected, seconds=LONGEST_OPERATION)
+
+    def _pulled(self, operation: Pull, seconds: float) -> Page:
+        for _ in range(_LATE_PAGES):
             try:
-                return self._exchange.once(operation, expected, seconds=seconds)
+                return self._patiently(operation, Page, seconds=seconds)
             except Faulted as faulted:
-                late = isinstance(operation, Pull) and faulted.fault.code == faults.TIMED_OUT
-                if not (faulted.fault.over_quota or late) or self._exchange.carrier.remaining < wait:
+                if faulted.fault.code != faults.TIMED_OUT:
                     raise
-            time.sleep(wait)
-        return self._exchange.once(operation, expected, seconds=seconds)
+        return self._patiently(operation, Page, seconds=seconds)
+
+    def _fresh_rows(self, target: Target, wql: str, at_most: int, seconds: float) -> list[Instance]:
+        """The rows; from the start again, once, where the host has dropped the enumeration meanwhile."""
+        try:
+            return self._rows(target, wql, at_most, seconds)
+        except Faulted as faulted:
+            if faulted.fault.code != faults.INVALID_ENUMERATION_CONTEXT:
+                raise
+        return self._rows(target, wql, at_most, seconds)
 
     def _rows(self, target: Target, wql: str, at_most: int, seconds: float) -> list[Instance]:
         rows: list[Instance] = []
@@ -199,7 +213,7 @@ class Reader:
         for _ in range(MAX_PAGES):
             if not page.context:
                 return
-            page = self._patiently(Pull(target, page.context), Page, seconds=seconds)
+            page = self._pulled(Pull(target, page.context), seconds)
             yield page
         self._release(target, page.context)
         raise gave_up(f"the query yields more than {MAX_PAGES} pages")
@@ -210,7 +224,7 @@ class Reader:
 
 
 class Session(Reader):
-    """Reads, and acts. Every request of the methods here is sent at most once."""
+    """Reads, and acts. Every request of the methods here is carried out at most once."""
 
     def call(
         self,
@@ -274,10 +288,10 @@ class Session(Reader):
             raise HostUnreachable(f"{self.connection.endpoint} broke off twice", why=cut.why) from cut
 
     def _sent_once(self, operation: AnyRequest, expected: type[A], *, seconds: float) -> A:
-        """Raises Cut only where the request was not sent."""
+        """Raises Cut only where the request was not sent. Only one that the host turned away for a quota goes out again."""
         name = operation.method if isinstance(operation, Invoke) else "a command"
         try:
-            return self._exchange.once(operation, expected, seconds=seconds)
+            return self._exchange.patiently(operation, expected, seconds=seconds)
         except Cut as cut:
             if not cut.sent:
                 raise

@@ -28,6 +28,8 @@ from converge.wsman.shells import (
 
 MAX_OUTPUT: Final = 4 * 1024 * 1024
 MAX_CUTS: Final = 3
+_CROWDED: Final = 2.0
+"""Seconds between two looks at a command while the host is over a quota."""
 _UTF_8_WITHOUT_PROFILE: Final = (Option("WINRS_NOPROFILE", "TRUE"), Option("WINRS_CODEPAGE", "65001"))
 # Through `cmd /c`: what command lines are quoted for.
 _THROUGH_CMD: Final = (Option("WINRS_CONSOLEMODE_STDIN", "TRUE"), Option("WINRS_SKIP_CMD_SHELL", "FALSE"))
@@ -69,7 +71,8 @@ class Shell:
     def open(self) -> None:
         """Open it. Raises Faulted where none may be opened, and as `Exchange.once`."""
         if self._target is None:
-            created = self._exchange.once(CreateShell(Target(CMD_SHELL, options=_UTF_8_WITHOUT_PROFILE)), ShellCreated)
+            wanted = CreateShell(Target(CMD_SHELL, options=_UTF_8_WITHOUT_PROFILE))
+            created = self._exchange.patiently(wanted, ShellCreated)
             self._target = Target(CMD_SHELL, selectors=(("ShellId", created.shell_id),))
 
     def command(self, line: str) -> Command:
@@ -93,8 +96,7 @@ class Shell:
         try:
             return self._received(command_id, seconds=seconds, limit=limit, cuts=cuts, sink=sink)
         finally:
-            with contextlib.suppress(*_GONE):
-                self._exchange.once(Signal(self._with(()), command_id), Signalled)
+            self._end(Signal(self._with(()), command_id), Signalled)
 
     def _received(
         self, command_id: str, *, seconds: float, limit: int, cuts: int, sink: Callable[[bytes], None] | None
@@ -124,7 +126,9 @@ class Shell:
                 wait = max(min(left, self._exchange.connection.operation_timeout), 0.5)
                 yield self._exchange.once(Receive(self._with(_KEEP_ALIVE), command_id), Received, seconds=wait)
             except Faulted as faulted:
-                if faulted.fault.code != faults.TIMED_OUT:
+                if faulted.fault.over_quota:
+                    time.sleep(min(_CROWDED, left))
+                elif faulted.fault.code != faults.TIMED_OUT:
                     raise
             except Cut:
                 cuts -= 1
@@ -139,6 +143,16 @@ class Shell:
     def close(self) -> None:
         """Delete it, and with it whatever still runs in it."""
         if self._target is not None:
-            with contextlib.suppress(*_GONE):
-                self._exchange.once(DeleteShell(self._with(())), ShellDeleted)
-            self._target = None
+            try:
+                self._end(DeleteShell(self._with(())), ShellDeleted)
+            finally:
+                self._target = None
+
+    def _end(self, operation: Signal | DeleteShell, expected: type[Signalled] | type[ShellDeleted]) -> None:
+        """End something that may be ended twice: tried once more on a new line, given up where the host is away."""
+        with contextlib.suppress(*_GONE):
+            try:
+                self._exchange.patiently(operation, expected)
+            except Cut as cut:
+                if not cut.expired:
+                    self._exchange.patiently(operation, expected)
