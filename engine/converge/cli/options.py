@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
+from converge.model.rollout import Rollout
+
 STATE_FOLDER = Path(".converge")
 """Where journals, simulated hosts and tracebacks are kept, below the current folder."""
 
@@ -46,6 +48,10 @@ class RunOptions:
     lease_timeout: float = 0.0
     outside_window: str = ""
     full_search: bool = False
+    rollout: Rollout = field(default_factory=Rollout)
+    soak_said: bool = False
+    login_forks: int = 0
+    rerun: tuple[str, str] | None = None
 
     @property
     def searches(self) -> bool:

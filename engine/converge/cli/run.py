@@ -9,6 +9,7 @@ import click
 
 from converge.cli.options import RunOptions, Sources
 from converge.cli.words import RESERVED
+from converge.model.rollout import Rollout, Share, parse_batches
 
 FORMATS = ("text", "json", "jsonl", "junit", "prometheus")
 
@@ -62,6 +63,20 @@ def reason(_context: click.Context, _parameter: click.Parameter, text: str) -> s
     return said
 
 
+def _batches(_context: click.Context, _parameter: click.Parameter, word: str) -> tuple[Share, ...]:
+    try:
+        return parse_batches(word.split(",")) if word else ()
+    except ValueError as error:
+        raise click.BadParameter(str(error)) from None
+
+
+def _limit(_context: click.Context, _parameter: click.Parameter, word: str | None) -> Share | None:
+    try:
+        return None if word is None else Share.parse(word)
+    except ValueError as error:
+        raise click.BadParameter(str(error)) from None
+
+
 @click.command(short_help="Bring the hosts to the desired state.")
 @click.argument("playbooks", nargs=-1, metavar="[PLAYBOOK]...", callback=playbooks_named)
 @click.option(
@@ -89,6 +104,27 @@ def reason(_context: click.Context, _parameter: click.Parameter, text: str) -> s
 @click.option(
     "-f", "--forks", type=click.IntRange(1, 1000), default=50, show_default=True, envvar="CONVERGE_FORKS",
     help="Hosts at once.",
+)  # fmt: skip
+@click.option(
+    "--login-forks", type=click.IntRange(0, 1000), default=0, envvar="CONVERGE_LOGIN_FORKS", metavar="NUMBER",
+    help="Logins at once, for the sake of domain controllers. Default: as many as hosts.",
+)  # fmt: skip
+@click.option(
+    "--batch", metavar="SIZES", default="", envvar="CONVERGE_BATCH", callback=_batches,
+    help="Hosts changed at a time: 10, 25%, or 1,10,25%. Wins over the playbooks.",
+)  # fmt: skip
+@click.option(
+    "--max-failures", metavar="NUMBER|PERCENT", default=None, envvar="CONVERGE_MAX_FAILURES", callback=_limit,
+    help="Failed and unreachable hosts after which no further one is changed.",
+)  # fmt: skip
+@click.option("--canary", metavar="PATTERN", default="", envvar="CONVERGE_CANARY", help="Hosts changed first.")
+@click.option(
+    "--soak", type=click.FloatRange(0, 86400), default=None, metavar="SECONDS", envvar="CONVERGE_SOAK",
+    help="How long after the canaries they are looked at again, before the others.",
+)  # fmt: skip
+@click.option(
+    "--rerun", nargs=2, metavar="STATUS RUN", default=None,
+    help="Only hosts that ended so in an earlier run: failed 20260101-...",
 )  # fmt: skip
 @click.option(
     "-v", "--verbose", count=True, envvar="CONVERGE_VERBOSE", help="Tell more: round trips, seconds, actions."
@@ -168,6 +204,10 @@ def command(**given: Any) -> int:
         full_search=given["full_search"],
         lease_timeout=given["lease_timeout"],
         outside_window=given["outside_window"],
+        rollout=Rollout(given["batch"], given["max_failures"], given["canary"], given["soak"] or 0.0),
+        soak_said=given["soak"] is not None,
+        login_forks=given["login_forks"],
+        rerun=given["rerun"],
     )
     return run(options)
 

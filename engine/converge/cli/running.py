@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import nullcontext
 from dataclasses import replace
 
 import click
@@ -16,6 +17,7 @@ from converge.cli.options import STATE_FOLDER, RunOptions
 from converge.cli.output import Output, opened, written
 from converge.cli.remembering import Memory, open_for_looking, where
 from converge.cli.reporters import Reporter, reporter_for
+from converge.cli.rolling import RollingOut, rerun
 from converge.cli.selection import Selection, select
 from converge.cli.signals import stopping
 from converge.cli.tasks import Converging, Task
@@ -32,6 +34,8 @@ from converge.store.names import new_run_id
 from converge.store.store import Store
 from converge.windows import reg_file
 
+JITTER = 0.25  # seconds at most between the beginnings of the first hosts
+
 
 def run(options: RunOptions) -> ExitCode:
     """Do what the options ask for. Errors before any host was touched are told and end with 1."""
@@ -40,6 +44,10 @@ def run(options: RunOptions) -> ExitCode:
         try:
             _refuse_silence(options)
             selection = select(options.sources)
+            if options.rerun is not None:
+                status, earlier = options.rerun
+                with (open_for_looking(options.store) or nullcontext()) as past:
+                    selection = rerun(selection, past, words=status, run=earlier)
         except ConvergeError as error:
             reporter_for(out, options, run=run_id, warnings={}).refuse(error)
             return ExitCode.USAGE
@@ -90,12 +98,13 @@ class Run:
         self.reporter: Reporter = reporter_for(
             out, options, run=run_id, playbooks=selection.playbooks, warnings=warnings
         )
+        self.rolling = RollingOut(options, selection, stop=self.stop)
 
     def go(self) -> ExitCode:
         for warning in self.selection.warnings:
             for number, line in enumerate(warning.splitlines()):
                 sink_for(sys.stderr).line(line if number else f"warning: {line}", style="yellow")
-        with Hosts(self.selection, STATE_FOLDER) as hosts:
+        with Hosts(self.selection, STATE_FOLDER, login_forks=self.options.login_forks) as hosts:
             try:
                 self._look(hosts)
                 if not self.options.check and self.to_apply:
@@ -104,6 +113,8 @@ class Run:
                 self.reporter.finish()
         if self.stop.is_set():
             self.codes.add(ExitCode.INTERRUPTED)
+        if not self.options.check and self.rolling.budget.spent:
+            self.codes.add(ExitCode.STOPPED)
         code = worst(self.codes)
         return ExitCode.IN_ORDER if code is ExitCode.DRIFT and self._drift_is_fine() else code
 
@@ -121,9 +132,20 @@ class Run:
 
         self._over(tuple(self.selection.targets), look, title="looking", take=self._looked)
 
+    def _looked_again(self, hosts: Hosts, names: tuple[str, ...]) -> Iterator[HostResult]:
+        """How some hosts are now. Nothing of it is reported: it only tells whether to go on."""
+        found: list[HostResult] = []
+
+        def look(host: str, stop: StopToken) -> HostResult:
+            with hosts.observer(host) as observer:
+                return self.task.look(host, observer, run=self.id, options=self._apply_options(stop))
+
+        self._over(names, look, title="looking again", take=found.append)
+        yield from found
+
     def apply_planned(self, planned: Sequence[HostResult], *, others: Sequence[HostResult]) -> ExitCode:
         """Apply what was decided earlier and is asked for now; `others` are hosts of which there is only something to tell."""
-        with Hosts(self.selection, STATE_FOLDER) as hosts:
+        with Hosts(self.selection, STATE_FOLDER, login_forks=self.options.login_forks) as hosts:
             try:
                 for result in planned:
                     self.planned[result.host] = result
@@ -147,6 +169,7 @@ class Run:
             self.to_apply.append(result.host)
             self.reporter.planned(result)
         else:
+            self.rolling.budget.count(result)
             self.codes.add(code_of(result, checking=True))
             self._ended(result)
 
@@ -175,7 +198,14 @@ class Run:
                     result = self.task.bring(host, fenced, journal=journal, options=options)
                 return self.windows.ended(result)
 
-        self._over(tuple(names), bring, title="applying", take=self._applied)
+        def change(portion: tuple[str, ...]) -> None:
+            self._over(portion, bring, title="applying", take=self._changed)
+
+        self.rolling.go(tuple(names), change=change, look=lambda canaries: self._looked_again(hosts, canaries))
+
+    def _changed(self, result: HostResult) -> None:
+        self.rolling.ended(result)
+        self._applied(result)
 
     def _applied(self, result: HostResult) -> None:
         if result.error is not None and result.error.code == LeaseLost.code:
@@ -202,6 +232,9 @@ class Run:
         fleet = Fleet(
             forks=self.options.forks,
             stop=self.stop,
+            site_of=self._site_of,
+            jitter=min(len(hosts) / 200, JITTER),
+            enough=(lambda: self.rolling.budget.spent) if title == "applying" else (lambda: None),
             on_bug=self._bug,
             abandoned=Status.UNKNOWN if title == "applying" else Status.UNDECIDED,
         )
@@ -212,6 +245,10 @@ class Run:
                 progress.advance()
 
             fleet.run(hosts, work, on_result=on_result)
+
+    def _site_of(self, host: str) -> tuple[str, int]:
+        settings = self.selection.targets[host].settings
+        return settings.site or "", settings.site_forks
 
     def _bug(self, host: str, error: BaseException) -> Problem:
         if self.options.verbose >= 3:

@@ -53,10 +53,10 @@ class Reach:
 class Hosts(Reach):
     """Opens the hosts of one run, with one guard over the logins of all."""
 
-    def __init__(self, selection: Selection, folder: Path) -> None:
+    def __init__(self, selection: Selection, folder: Path, *, login_forks: int = 0) -> None:
         super().__init__(folder)
         self._selection = selection
-        self._guard = LoginGuard()
+        self._guard = LoginGuard(at_once=login_forks)
 
     @contextmanager
     def observer(self, host: str) -> Iterator[Observer]:

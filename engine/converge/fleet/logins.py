@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Collection
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from typing import TypeVar
 
@@ -38,7 +39,9 @@ class LoginGuard:
     so nobody waits longer than `slow` seconds, times the pairs of silent hosts before it.
     """
 
-    def __init__(self, *, slow: float = SLOW_SECONDS) -> None:
+    def __init__(self, *, slow: float = SLOW_SECONDS, at_once: int = 0) -> None:
+        """`at_once`: how many logins may be under way, whatever the account, for the sake of those who check them."""
+        self._slots: AbstractContextManager[object] = threading.BoundedSemaphore(at_once) if at_once else nullcontext()
         self._slow = slow
         self._accounts: dict[str, _Account] = {}
         self._lock = threading.Lock()
@@ -49,7 +52,8 @@ class LoginGuard:
         began = self._enter(account, name)
         refused = proven = False
         try:
-            result = login()
+            with self._slots:
+                result = login()
             proven = True
         except LoginRefused:
             refused = True

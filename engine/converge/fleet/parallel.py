@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import queue
+import random
 import threading
 import time
+from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
+from itertools import chain
 
 from converge.errors import ConvergeError, HostUnreachable, Undecided
 from converge.fleet.stop import StopToken
@@ -24,6 +27,10 @@ STACK_SIZE = (
 class Fleet:
     """How to run many hosts: `forks` at once, `stop` to end early, `on_bug` to keep a bug's traceback and put it into words.
 
+    `enough` is asked before each host: a problem means that no further one is begun, and is what they are told; those
+    under way go on to their end. `site_of` names a host's site and how many hosts of it may be under way (0: any
+    number). The first hosts begin within `jitter` seconds of each other, not all at once.
+
     `abandoned` says whether hosts that were still under way at the end may have been changed (`unknown`), or were only
     looked at (`undecided`).
     """
@@ -33,6 +40,9 @@ class Fleet:
     on_bug: Callable[[str, BaseException], Problem] | None = None
     abandoned: Status = Status.UNKNOWN
     grace: float = GRACE
+    enough: Callable[[], Problem | None] = lambda: None
+    site_of: Callable[[str], tuple[str, int]] = lambda _: ("", 0)
+    jitter: float = 0.0
 
     def run(self, hosts: Iterable[str], work: Work, *, on_result: Callable[[HostResult], None]) -> None:
         """Work on every host; `on_result` is called in this thread, once per host, as they end.
@@ -56,6 +66,8 @@ class _Flight:
         self.work = work
         self.closed = threading.Event()
         self._waiting: Iterator[str] = iter(hosts)
+        self._held_back: dict[str, deque[str]] = {}
+        self._at_site: Counter[str] = Counter()
         self._under_way: dict[str, None] = {}
         self._lock = threading.Lock()
         self._results: queue.Queue[HostResult] = queue.Queue(maxsize=max(1, fleet.forks))
@@ -91,21 +103,37 @@ class _Flight:
         with self._lock:
             if ended is not None:
                 self._under_way.pop(ended, None)
-            if self.fleet.stop.is_set() or self.closed.is_set():
+                self._at_site[self.fleet.site_of(ended)[0]] -= 1
+            if self.fleet.stop.is_set() or self.closed.is_set() or self.fleet.enough() is not None:
                 return None
-            host = next(self._waiting, None)
+            host = self._with_room()
             if host is not None:
                 self._under_way[host] = None
+                self._at_site[self.fleet.site_of(host)[0]] += 1
             return host
+
+    def _with_room(self) -> str | None:
+        """The first host whose site takes one more; the others of that site wait, and take up no thread."""
+        for site, hosts in self._held_back.items():
+            if hosts and self._at_site[site] < self.fleet.site_of(hosts[0])[1]:
+                return hosts.popleft()
+        for host in self._waiting:
+            site, most = self.fleet.site_of(host)
+            if not most or self._at_site[site] < most:
+                return host
+            self._held_back.setdefault(site, deque()).append(host)
+        return None
 
     def _start(self, host: str) -> None:
         previous = threading.stack_size(STACK_SIZE)
         try:
-            threading.Thread(target=self._fly, args=(host,), name=f"host {host}", daemon=True).start()
+            delay = random.uniform(0, self.fleet.jitter)  # noqa: S311  # it only spreads load
+            threading.Thread(target=self._fly, args=(host, delay), name=f"host {host}", daemon=True).start()
         finally:
             threading.stack_size(previous)
 
-    def _fly(self, host: str | None) -> None:
+    def _fly(self, host: str | None, delay: float) -> None:
+        self.fleet.stop.wait(delay)
         while host is not None:
             self._hand_on(self._result(host))
             host = self._next(ended=host)
@@ -144,8 +172,9 @@ class _Flight:
         for host in hanging:
             if host not in told:
                 on_result(HostResult(host, self.fleet.abandoned, error=_ABANDONED))
-        for host in self._waiting:
-            on_result(HostResult(host, Status.SKIPPED, error=_NOT_BEGUN))
+        reason = _NOT_BEGUN if self.fleet.stop.is_set() else self.fleet.enough() or _NOT_BEGUN
+        for host in chain(*self._held_back.values(), self._waiting):
+            on_result(HostResult(host, Status.SKIPPED, error=reason))
 
 
 def _status_of(error: ConvergeError) -> Status:

@@ -49,6 +49,7 @@ class HostSettings:
     cert_key_pem: str | None = None
     kerberos_delegation: bool = False
     site: str | None = None
+    site_forks: int = 0
     lab_image: str | None = None
     backup_directory: str | None = None
     skip: str = ""
@@ -109,6 +110,7 @@ def settings_of(
         cert_key_pem=key,
         kerberos_delegation=bool(reader.get("ansible_winrm_kerberos_delegation")),
         site=reader.text("converge_site"),
+        site_forks=int(str(reader.get("converge_site_forks") or 0)),
         lab_image=reader.text("converge_lab_image"),
         backup_directory=reader.text("converge_backup_directory"),
         password_source=_password(reader, passwords),

@@ -77,6 +77,14 @@ def seconds(value: object) -> int:
     return number
 
 
+def forks(value: object) -> int:
+    """How many hosts at once."""
+    number = _whole(value)
+    if not 0 < number <= 1000:
+        raise Wrong("a number of hosts, 1 to 1000")
+    return number
+
+
 def _whole(value: object) -> int:
     if isinstance(value, str) and re.fullmatch(r"\s*[0-9]{1,9}\s*", value):
         return int(value)
@@ -197,6 +205,7 @@ KNOWN: Final[dict[str, Known]] = {
         ),
         Known("converge_lab_image", "Image that a simulated host starts from", filled, _TEXT),
         Known("converge_site", "Where the host stands, for reports and limits per site", filled, _TEXT),
+        Known("converge_site_forks", "How many hosts of its site may be worked on at once", forks, _WHOLE),
         Known("converge_backup_directory", "Folder on the host for what is kept before a change", filled, _TEXT),
         Known("converge_change_windows", "When the host may be changed", anything, {}),
     )

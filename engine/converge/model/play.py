@@ -11,6 +11,7 @@ from converge.model.answer import Answers
 from converge.model.change import Position
 from converge.model.query import AnyQuery
 from converge.model.resource import Condition, Resource
+from converge.model.rollout import Rollout
 
 Scope = Mapping[str, object]
 """Every variable an expression may name, for one host and play."""
@@ -111,3 +112,4 @@ class Play:
     handlers: tuple[Entry, ...] = ()
     symptoms: Symptoms = field(default_factory=Symptoms)
     warning: str = ""  # shown with every plan of this play
+    rollout: Rollout = field(default_factory=Rollout)

@@ -4,14 +4,33 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
+from converge.model.rollout import Share, parse_batches
 from converge.windows.fields import Duration
 
 Names = str | list[str]
 Bare = str | bool
 VariableName = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
 MAX_ENTRIES = 50_000
+
+
+def _share(raw: object) -> object:
+    Share.parse(raw)
+    return raw
+
+
+def _batches(raw: object) -> object:
+    sizes = raw if isinstance(raw, list) else [raw]
+    if len(sizes) > MAX_BATCHES:
+        raise ValueError(f"{len(sizes)} sizes of batches, and {MAX_BATCHES} are the most")
+    parse_batches(sizes)
+    return sizes
+
+
+MAX_BATCHES = 1000
+HostShare = Annotated[int | str, BeforeValidator(_share)]
+Batches = Annotated[list[int | str], BeforeValidator(_batches)]
 
 
 class Form(BaseModel):
@@ -67,6 +86,14 @@ class PlayForm(Form):
     tags: Names = Field([], description="Tags that every resource of the play inherits.")
     symptoms: SymptomsForm = Field(default_factory=SymptomsForm, description="How the problem shows.")
     warning: str = Field("", description="What is shown with every plan of this play.")
+    batch: Batches = Field(
+        [], description="How many hosts are changed at a time: a number, a percentage such as 25%, or a list of them."
+    )
+    max_failures: HostShare | None = Field(
+        None, description="How many hosts may fail or be unreachable before no further one is begun: a number or 5%."
+    )
+    canary: Names = Field("", description="A pattern of hosts that are changed first.")
+    soak: Duration = Field(0.0, description="How long after the canaries they are looked at again, before the others.")
 
 
 class EntryForm(Form):

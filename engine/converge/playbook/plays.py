@@ -9,6 +9,7 @@ from pydantic import ValidationError
 
 from converge.model.change import Position
 from converge.model.play import EventSymptom, Play, Scope, Symptoms
+from converge.model.rollout import Rollout, Share, parse_batches
 from converge.playbook.ansible import play_keyword_hint
 from converge.playbook.checking import problems_of
 from converge.playbook.conditions import read_applicability
@@ -103,6 +104,7 @@ class _Play:
             handlers=handlers,
             symptoms=_symptoms(form),
             warning=form.warning,
+            rollout=_rollout(form),
         )
 
     def _form(self) -> PlayForm | None:
@@ -162,6 +164,11 @@ def _scope_of(
         return Variables(variables, host=host, facts=facts, discovered=discovered)
 
     return scope
+
+
+def _rollout(form: PlayForm) -> Rollout:
+    limit = Share.parse(form.max_failures) if form.max_failures is not None else None
+    return Rollout(parse_batches(form.batch), limit, ",".join(listed(form.canary)), form.soak)
 
 
 def _symptoms(form: PlayForm) -> Symptoms:

@@ -1,0 +1,87 @@
+"""Changes go out in portions: canaries first and looked at again, then the others, until enough has gone wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+
+from converge.cli.options import RunOptions
+from converge.cli.selection import Selection
+from converge.errors import UsageError
+from converge.fleet.rollout import FailureBudget, batches, strictest
+from converge.fleet.stop import StopToken
+from converge.model.change import HostResult, Status
+from converge.model.rollout import Rollout
+from converge.store.store import Store
+
+NOT_IN_ORDER = frozenset({"failed", "unreachable", "undecided", "unknown"})
+"""What `--rerun failed` selects: every host of which it is not known that it is as declared."""
+_STATUSES = frozenset(status.value for status in Status)
+
+
+def rollout_of(options: RunOptions, selection: Selection) -> Rollout:
+    """What the plays of a run want, less what the command line says otherwise."""
+    wanted = strictest(play.rollout for play in selection.plays)
+    said = options.rollout
+    return replace(
+        wanted,
+        batch=said.batch or wanted.batch,
+        max_failures=said.max_failures if said.max_failures is not None else wanted.max_failures,
+        canary=said.canary or wanted.canary,
+        soak=said.soak if options.soak_said else wanted.soak,
+    )
+
+
+class RollingOut:
+    """The portions of one run, and how much went wrong in it so far."""
+
+    def __init__(self, options: RunOptions, selection: Selection, *, stop: StopToken) -> None:
+        """Raises UsageError for a pattern of canaries that means nothing."""
+        self._rollout = rollout_of(options, selection)
+        self._stop = stop
+        self.canaries = frozenset(selection.inventory.select(self._rollout.canary) if self._rollout.canary else ())
+        self.budget = FailureBudget(self._rollout.max_failures, len(selection.targets))
+
+    def go(
+        self,
+        hosts: Sequence[str],
+        *,
+        change: Callable[[tuple[str, ...]], None],
+        look: Callable[[tuple[str, ...]], Iterator[HostResult]],
+    ) -> None:
+        """Hand every portion to `change`; after the canaries wait, and `look` at them again before the others."""
+        for portion in batches(hosts, self._rollout.batch, first=self.canaries):
+            change(portion)
+            if portion[0] in self.canaries and len(portion) < len(hosts):
+                self._soak(portion, look)
+
+    def ended(self, result: HostResult) -> None:
+        """Take the end of a change into account. A canary that fails ends the rollout."""
+        self.budget.count(result)
+        if result.host in self.canaries and result.status not in (Status.OK, Status.CHANGED, Status.SKIPPED):
+            self.budget.halt(f"the canary {result.host} ended {result.status.value}")
+
+    def _soak(self, canaries: tuple[str, ...], look: Callable[[tuple[str, ...]], Iterator[HostResult]]) -> None:
+        if self.budget.spent or self._stop.wait(self._rollout.soak):
+            return
+        for result in look(canaries):
+            if result.status not in (Status.OK, Status.SKIPPED):
+                self.budget.halt(f"the canary {result.host} is {result.status.value} when looked at again")
+
+
+def rerun(selection: Selection, store: Store | None, *, words: str, run: str) -> Selection:
+    """The hosts of a selection that ended so in an earlier run. Raises UsageError where there are none."""
+    wanted = {word.strip() for word in words.split(",")}
+    if unknown := wanted - _STATUSES:
+        raise UsageError(
+            f"--rerun knows no status {', '.join(sorted(unknown))}", try_="failed, unreachable, changed, ..."
+        )
+    if "failed" in wanted:
+        wanted |= NOT_IN_ORDER
+    if store is None or store.runs.get(run) is None:
+        raise UsageError(f"there is no run {run} to do again", try_="`converge runs` lists them")
+    hosts = {record.host for record in store.runs.hosts(run) if record.status in wanted}
+    targets = {host: target for host, target in selection.targets.items() if host in hosts}
+    if not targets:
+        raise UsageError(f"no host of this selection ended {words} in the run {run}")
+    return replace(selection, targets=targets)
