@@ -7,11 +7,11 @@ would bring is not guessed: it is "not foretold", and whatever rests on it is de
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Collection
+from collections.abc import Collection
 from dataclasses import replace
 
 from converge.errors import ActionRefused
-from converge.lab.foretelling import foretell_registry, foretell_service
+from converge.lab.foretelling import Look, foretell_registry, foretell_service, is_part_of_service
 from converge.model.action import (
     AnyAction,
     CopyFile,
@@ -23,8 +23,10 @@ from converge.model.action import (
     RemoveDirectory,
     RemoveFile,
     RemoveRegistryKey,
+    RestartComputer,
     RunCommand,
     StartService,
+    StopService,
     WriteFile,
 )
 from converge.model.answer import Absent, Answer, Answers, Found, NotForetold
@@ -32,8 +34,6 @@ from converge.model.facts import DirectoryFacts, FileFacts, ServiceFacts, StartM
 from converge.model.machine import Observer
 from converge.model.names import fold, same
 from converge.model.query import AnyQuery, Directory, File, OperatingSystem, RegistryKey, Service, ServiceStartTime
-
-Look = Callable[[AnyQuery], Answer[object]]
 
 
 class Rehearsal:
@@ -126,18 +126,38 @@ def _foretell(action: AnyAction, query: AnyQuery, *, answer: Answer[object], loo
     if isinstance(query, Directory):
         return _foretell_directory(action, query, answer=answer, look=look)
     if isinstance(query, Service):
-        return foretell_service(action, query, answer)
-    if isinstance(query, ServiceStartTime) and isinstance(action, StartService) and same(action.name, query.name):
-        system = look(OperatingSystem())
-        return Found(system.value.now) if isinstance(system, Found) else answer  # type: ignore[attr-defined]  # OperatingSystemFacts
+        return foretell_service(action, query, answer=answer, look=look)
+    if isinstance(query, ServiceStartTime):
+        return _foretell_start_time(action, query, answer=answer, look=look)
     return foretell_registry(action, query, answer)
+
+
+def _foretell_start_time(
+    action: AnyAction, query: ServiceStartTime, *, answer: Answer[object], look: Look
+) -> Answer[object]:
+    match action:
+        case StartService(name=name) if same(name, query.name):
+            system = look(OperatingSystem())
+            return Found(system.value.now) if isinstance(system, Found) else answer  # type: ignore[attr-defined]  # OperatingSystemFacts
+        case StopService(name=name) if same(name, query.name):
+            return Absent()
+        case RestartComputer():
+            return NotForetold("the computer was restarted")
+    return answer
 
 
 def _after_command(action: RunCommand, query: AnyQuery, answer: Answer[object]) -> Answer[object]:
     after = NotForetold(action.title or action.argv[0])
     if action.decides:
-        return after if query in action.decides else answer
+        return after if query in action.decides or _comes_with(query, answer, action.decides) else answer
     return after if isinstance(answer, Absent) else answer
+
+
+def _comes_with(query: AnyQuery, answer: Answer[object], decided: Collection[AnyQuery]) -> bool:
+    """Whether a question is about a part of something that a command brings or takes: keys of a service, a file's folder."""
+    if isinstance(query, Directory) and (query.listing or isinstance(answer, Absent)):
+        return any(isinstance(other, File) and _is_below(other.path, query.path) for other in decided)
+    return any(isinstance(other, Service) and is_part_of_service(query, other.name) for other in decided)
 
 
 def _foretell_file(action: AnyAction, query: File, *, answer: Answer[object], look: Look) -> Answer[object]:
@@ -175,8 +195,7 @@ def _foretell_directory(action: AnyAction, query: Directory, *, answer: Answer[o
             if same(path, source) or _is_below(path, source):
                 return Absent()
             if same(path, target) or _is_below(path, target):
-                moved = look(Directory(source + path[len(target) :], query.listing))
-                return Found(replace(moved.value, path=path)) if isinstance(moved, Found) else moved  # type: ignore[type-var]
+                return _moved(look(Directory(source + path[len(target) :], query.listing)), path)
             left = _without_folder(answer, source)
             lands_here = query.listing and same(_folder(target), path) and isinstance(left, Found)
             return Found(_with_folder(left.value, target)) if lands_here else left  # type: ignore[union-attr, arg-type]  # DirectoryFacts
@@ -195,6 +214,15 @@ def _renamed(answer: Answer[object], path: str) -> Answer[object]:
     if isinstance(answer, Found) and isinstance(answer.value, FileFacts):
         return Found(replace(answer.value, path=path))
     return answer
+
+
+def _moved(answer: Answer[object], path: str) -> Answer[object]:
+    """A folder with its files under another path."""
+    if not isinstance(answer, Found) or not isinstance(answer.value, DirectoryFacts):
+        return answer
+    names = ((file, file.path.rpartition("\\")[2]) for file in answer.value.files)
+    files = tuple(replace(file, path=path.rstrip("\\") + "\\" + name) for file, name in names)
+    return Found(replace(answer.value, path=path, files=files))
 
 
 def _with_file(answer: Answer[object], file: Answer[object]) -> Answer[object]:

@@ -70,6 +70,14 @@ class RegistryPath(_Folding):
         return RegistryPath(self.hive, self.subkey.rpartition("\\")[0])
 
     @property
+    def real(self) -> RegistryPath:
+        """The key that this name is a view of: HKCR and HKCC show parts of HKLM. Any other key is itself."""
+        shown = _VIEWS.get(self.hive)
+        if shown is None:
+            return self
+        return RegistryPath(Hive.LOCAL_MACHINE, f"{shown}\\{self.subkey}" if self.subkey else shown)
+
+    @property
     def name(self) -> str:
         """The last component; a hive's short name for a hive."""
         return self.subkey.rpartition("\\")[2] or self.hive.value
@@ -80,6 +88,12 @@ class RegistryPath(_Folding):
             return False
         mine, theirs = self.folded, other.folded
         return not theirs or mine == theirs or mine.startswith(theirs + "\\")
+
+
+_VIEWS = {
+    Hive.CLASSES_ROOT: r"SOFTWARE\Classes",
+    Hive.CURRENT_CONFIG: r"SYSTEM\CurrentControlSet\Hardware Profiles\Current",
+}
 
 
 class RegistryType(Enum):

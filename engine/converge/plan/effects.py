@@ -41,13 +41,17 @@ from converge.model.query import (
 from converge.model.registry import Hive, RegistryPath
 
 _SERVICES = RegistryPath(Hive.LOCAL_MACHINE, r"SYSTEM\CurrentControlSet\Services")
+_ENVIRONMENT = RegistryPath(Hive.LOCAL_MACHINE, r"SYSTEM\CurrentControlSet\Control\Session Manager\Environment")
 
 
 def may_change(action: AnyAction, query: AnyQuery) -> bool:
     """Whether performing the action may change the answer to the query.
 
-    A registry search is kept through writes to single values: what it found is confirmed value by value anyway.
+    A registry search is kept through writes to single values: what it found is confirmed value by value anyway. A WQL
+    query may show anything there is, so it is asked again after every action.
     """
+    if isinstance(query, CimInstances):
+        return True
     match action:
         case RunCommand() | RestartComputer() | InvokeCimMethod():
             return not (isinstance(query, OperatingSystem) and not isinstance(action, RestartComputer))
@@ -59,9 +63,9 @@ def may_change(action: AnyAction, query: AnyQuery) -> bool:
         ):
             return _registry_may_change(action, key, query)
         case StartService() | StopService() | ResumeService():
-            return isinstance(query, Service | ServiceStartTime | Events | CimInstances)
+            return isinstance(query, Service | ServiceStartTime | Events)
         case SetServiceStartMode(name=name) | SetServiceImagePath(name=name):
-            return isinstance(query, Service) or _is_about_key(query, _SERVICES / name)
+            return isinstance(query, Service | Events) or _is_about_key(query, _SERVICES / name)
         case CopyFile(source=source, target=target) | MoveFile(source=source, target=target):
             return _file_may_change((source, target), query)
         case WriteFile(path=path) | RemoveFile(path=path):
@@ -73,19 +77,22 @@ def may_change(action: AnyAction, query: AnyQuery) -> bool:
 
 
 def _registry_may_change(action: AnyAction, key: RegistryPath, query: AnyQuery) -> bool:
+    real = key.real
     if isinstance(query, RegistryValue):
         if isinstance(action, SetRegistryValue | RemoveRegistryValue):
-            return query.key == key and same(query.name, action.name)
-        return query.key.is_within(key)
+            return query.key.real == real and same(query.name, action.name)
+        return query.key.real.is_within(real)
     if isinstance(query, RegistryKey):
-        return query.key.is_within(key) or key.is_within(query.key)
+        return query.key.real.is_within(real) or real.is_within(query.key.real)
     if isinstance(query, Service):
-        return key.is_within(_SERVICES / query.name)
+        return real.is_within(_SERVICES)  # the key of one service may name others it depends on
+    if isinstance(query, OperatingSystem):
+        return real.is_within(_ENVIRONMENT) or _ENVIRONMENT.is_within(real)
     return isinstance(query, RegistrySearch) and isinstance(action, RemoveRegistryKey)
 
 
 def _is_about_key(query: AnyQuery, key: RegistryPath) -> bool:
-    return isinstance(query, RegistryKey | RegistryValue) and query.key.is_within(key)
+    return isinstance(query, RegistryKey | RegistryValue) and query.key.real.is_within(key)
 
 
 def _file_may_change(paths: tuple[str, ...], query: AnyQuery) -> bool:
