@@ -115,7 +115,8 @@ class TestDoctor:
         assert ended.code == 0
         steps = [line.split(":")[0] for line in ended.out.splitlines() if line.startswith("ok")]
         assert steps == [
-            "ok    settings", "ok    name", "ok    port", "ok    HTTP", "ok    login and Identify", "ok    WMI read",
+            "ok    settings", "ok    name", "ok    port", "ok    HTTP", "ok    authentication", "ok    Identify",
+            "ok    WMI read", "ok    registry read", "ok    service read", "ok    shell", "ok    store",
         ]  # fmt: skip
         assert "Windows 2000 never had WinRM" in ended.out
 

@@ -21,7 +21,9 @@ from converge.cli.run import Paths, Whole
 def command(
     host: str, inventory: tuple[str, ...], *, extra_vars: tuple[str, ...], record: str | None, store: str
 ) -> int:
-    """Go to a host step by step: settings, name, port, TLS, HTTP, login, WinRM, WMI. Reads only.
+    """Go to a host step by step: settings, name, port, TLS, HTTP, authentication, Identify, WMI, registry, services, shell.
+
+    Reads only.
 
     The first step that fails is told with its remedy, and ends it: exit code 4. Last, the store: exit code 1 if it cannot be
     used. All well: 0.

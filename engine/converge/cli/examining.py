@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import ExitStack, closing
 from pathlib import Path
 
@@ -12,16 +12,14 @@ from converge.cli.extra_vars import read_extra_vars
 from converge.cli.options import STATE_FOLDER
 from converge.cli.remembering import describe
 from converge.cli.selection import default_inventory
+from converge.cli.stages import ShellRefused, Stage, after_login, before_login
 from converge.cli.wiring import Reach
-from converge.errors import ConvergeError, HostUnreachable, Undecided, UsageError
-from converge.inventory import HostSettings, load
-from converge.model.query import OperatingSystem
+from converge.errors import ConvergeError, UsageError
+from converge.inventory import load
 from converge.report.sink import Sink, sink_for
 from converge.store.exchanges import ExchangeFolder
-from converge.winrm import probes
 from converge.winrm.connection import Connection
-from converge.winrm.exchange import Faulted, Recorder
-from converge.winrm.observer import WinRMObserver
+from converge.winrm.exchange import Faulted
 from converge.winrm.session import Reader
 
 _TOO_OLD = "converge reaches Windows Server 2003 and later; NT 4.0 and Windows 2000 never had WinRM."
@@ -46,16 +44,17 @@ def examine(
         try:
             connection = reach.connection(host, settings)
             folder = ExchangeFolder(Path(record), secrets=(connection.password,)) if record else None
-            stages = _stages(connection, settings, stack, recorder=folder)
-            for name, stage in stages:
-                sink.line(f"ok    {name}: {stage()}", style="green")
+            simulated = settings.connection == "lab"
+            sink.line(f"ok    settings: {_settings(connection, simulated=simulated)}", style="green")
+            _walk(before_login(connection), sink)
+            _walk(after_login(connection, stack.enter_context(closing(Reader(connection, recorder=folder)))), sink)
             if folder is not None:
                 sink.line(f"{folder.count} exchanges are in {record}", style="dim")
-            if settings.connection == "lab":
+            if simulated:
                 sink.line(f"This host is simulated. {_TOO_OLD}", style="dim")
         except UsageError:
             raise
-        except (HostUnreachable, Undecided, Faulted, ConvergeError) as error:
+        except (Faulted, ConvergeError) as error:
             _tell(error, sink)
             sink.line(_TOO_OLD, style="dim")
             return ExitCode.UNREACHABLE
@@ -71,42 +70,26 @@ def _examine_store(url: str, sink: Sink) -> ExitCode:
     return ExitCode.IN_ORDER
 
 
-def _stages(
-    connection: Connection, settings: HostSettings, stack: ExitStack, *, recorder: Recorder | None
-) -> list[tuple[str, Callable[[], str]]]:
-    reader = Reader(connection, recorder=recorder)
-    stack.enter_context(closing(reader))
-
-    def identify() -> str:
-        identity = reader.identify()
-        return f"{identity.product_vendor}, {identity.product_version}"
-
-    def read() -> str:
-        answers = WinRMObserver(connection, reader=reader).ask((OperatingSystem(),))
-        system = answers.value(OperatingSystem())
-        assert system is not None
-        return f"{system.caption} {system.version} ({system.architecture}), host {system.host_name}"
-
-    def tell_settings() -> str:
-        clear = "encrypted by TLS" if connection.is_https else "NOT encrypted"
-        sealed = "encrypted messages" if connection.seals else clear
-        simulated = ", a simulated host" if settings.connection == "lab" else ""
-        return f"{connection.endpoint} as {connection.username} by {connection.login}, {sealed}{simulated}"
-
-    stages = [("settings", tell_settings), ("name", lambda: probes.resolve(connection))]
-    stages.append(("port", lambda: probes.knock(connection)))
-    if connection.is_https:
-        stages.append(("TLS", lambda: probes.shake_hands(connection)))
-    stages.append(("HTTP", lambda: probes.greet(connection)))
-    stages.append(("login and Identify", identify))
-    stages.append(("WMI read", read))
-    return stages
+def _walk(stages: Iterable[Stage], sink: Sink) -> None:
+    """One line for each step. A refused shell is told as a warning; anything else that fails is raised."""
+    for name, stage in stages:
+        try:
+            sink.line(f"ok    {name}: {stage()}", style="green")
+        except ShellRefused as refused:
+            _tell(refused, sink, word="WARN", style="yellow")
 
 
-def _tell(error: Exception, sink: Sink) -> None:
+def _settings(connection: Connection, *, simulated: bool) -> str:
+    clear = "encrypted by TLS" if connection.is_https else "NOT encrypted"
+    sealed = "encrypted messages" if connection.seals else clear
+    note = ", a simulated host" if simulated else ""
+    return f"{connection.endpoint} as {connection.username} by {connection.login}, {sealed}{note}"
+
+
+def _tell(error: Exception, sink: Sink, *, word: str = "FAIL", style: str = "bold red") -> None:
     what = error.what if isinstance(error, ConvergeError) else str(error)
     code = f" [{error.code}]" if isinstance(error, ConvergeError) else ""
-    sink.line(f"FAIL  {what}{code}", style="bold red")
+    sink.line(f"{word}  {what}{code}", style=style)
     if isinstance(error, ConvergeError):
         for line in error.why.splitlines():
             sink.line(f"      {line}")

@@ -60,6 +60,7 @@ class Carrier:
         self._transport: Transport | None = None
         self._refused: LoginRefused | None = None
         self._no_ticket: kerberos.TicketRefused | None = None
+        self._let_in = False
         self._ends = time.monotonic() + connection.host_timeout
         self.logins = 0
 
@@ -75,7 +76,9 @@ class Carrier:
         transport = self._transport or self._open(seconds)
         try:
             answer = transport.post(envelope, seconds=self._bounded(seconds))
-            return self._read(transport, answer)
+            reply = self._read(transport, answer)
+            self._let_in = True
+            return reply
         except BaseException:
             self.drop()
             raise
@@ -85,6 +88,11 @@ class Carrier:
         transport, self._transport = self._transport, None
         if transport:
             transport.close()
+
+    @property
+    def login(self) -> Login | None:
+        """How the account has proved itself on the present connection."""
+        return self._transport.login if self._transport else None
 
     @property
     def remaining(self) -> float:
@@ -153,8 +161,10 @@ class Carrier:
 
     def _read(self, transport: Transport, answer: HttpAnswer) -> Reply:
         if answer.status == 401:
-            if transport.login is Login.BASIC:
+            if transport.login is Login.BASIC and not self._let_in:
                 raise self._unwelcome(transport, answer)
+            # Once more where the login was good before; a second refusal is one.
+            self._let_in = False
             raise Cut("the host no longer knows the login", sent=False)
         if answer.status == 400 and transport.seals:
             raise Cut("the host could not open the sealed message", sent=False)

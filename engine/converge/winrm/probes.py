@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.client
 import socket
 import ssl
+from datetime import UTC, datetime
 from urllib.parse import urlsplit
 
 from converge.errors import HostUnreachable
@@ -12,6 +13,7 @@ from converge.winrm import refusals
 from converge.winrm.connection import Connection
 
 SECONDS = 10.0
+_LONGEST_NAME = 200
 _LONGEST_OFFER = 2000  # characters of the schemes a host offers
 
 
@@ -45,16 +47,29 @@ def knock(connection: Connection) -> str:
 
 
 def shake_hands(connection: Connection) -> str:
-    """Whether TLS comes about, and whose certificate it is. Raises HostUnreachable."""
+    """Whether TLS comes about, whose certificate it is and until when it is good. Raises HostUnreachable."""
     try:
         with (
             socket.create_connection((connection.address, _port(connection)), timeout=SECONDS) as line,
             _tls(connection).wrap_socket(line, server_hostname=connection.address) as secured,
         ):
             checked = "checked" if connection.validate_certificate else "NOT checked"
-            return f"{secured.version()}, certificate {checked}"
+            return f"{secured.version()}, {_described(secured.getpeercert(True))}, {checked}"
     except (ssl.SSLError, OSError, ValueError) as error:
         raise refusals.certificate_refused(connection, str(error)) from error
+
+
+def _described(certificate: bytes | None) -> str:
+    """The subject of a certificate, who signed it, and until when it is valid."""
+    from cryptography import x509
+
+    try:
+        read = x509.load_der_x509_certificate(certificate or b"")
+    except ValueError:
+        return "a certificate that cannot be read"
+    days = (read.not_valid_after_utc - datetime.now(UTC)).days
+    subject, issuer = (name.rfc4514_string()[:_LONGEST_NAME] for name in (read.subject, read.issuer))
+    return f"certificate of {subject or 'nobody'} by {issuer}, good until {read.not_valid_after_utc:%Y-%m-%d} ({days} days)"
 
 
 def greet(connection: Connection) -> str:

@@ -15,7 +15,7 @@ from converge.errors import HostUnreachable, Interrupted, RemoteProtocolError
 from converge.windows.commands import ReadingCommand
 from converge.winrm import refusals
 from converge.winrm.carrier import Cut
-from converge.winrm.connection import Connection
+from converge.winrm.connection import Connection, Login
 from converge.winrm.exchange import LONGEST_OPERATION, Exchange, Faulted, Recorder, gave_up
 from converge.winrm.refusals import RequestTooLarge
 from converge.winrm.shell import MAX_CUTS, MAX_OUTPUT, Finished, Shell
@@ -72,6 +72,11 @@ class Reader:
     def round_trips(self) -> int:
         """How many requests were sent, the login's own apart."""
         return self._exchange.round_trips
+
+    @property
+    def login(self) -> Login | None:
+        """How the account has proved itself on the present connection; None before it has."""
+        return self._exchange.carrier.login
 
     def identify(self) -> Identity:
         """What the host says of its own versions. Raises Faulted, HostUnreachable."""

@@ -1,0 +1,131 @@
+"""`converge doctor` walks to a host over every kind of line, and says at the first step that fails what would help."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.cli.cli_program import Ended, Program
+from tests.logins.conftest import Authority, listening
+
+from converge.lab.endpoint.host import Host, Policy
+from converge.lab.endpoint.server import LabServer
+from converge.lab.image import load_image
+from converge.lab.world import Account
+from converge.model.names import fold
+
+pytestmark = pytest.mark.timeout(120)
+
+USER, PASSWORD = "auditor", "Canary horse 1!"
+Doctor = Callable[..., Ended]
+
+
+@pytest.fixture
+def authority(tmp_path: Path) -> Authority:
+    """An authority of our own."""
+    return Authority(tmp_path, "Doctor authority")
+
+
+@pytest.fixture
+def doctor(program: Program, authority: Authority) -> Iterator[Doctor]:
+    """Runs doctor on a host with this policy, whose account is denied these rights, reached with these variables."""
+    with LabServer() as server:
+
+        def run(
+            *,
+            policy: Policy | None = None,
+            denies: tuple[str, ...] = (),
+            certificate: Path | None = None,
+            **variables: Any,
+        ) -> Ended:
+            world = load_image("exchange2003", host_name="LAB1")
+            world.accounts[fold(USER)] = Account(name=USER, password=PASSWORD, denies=denies)
+            tls = listening(certificate) if certificate else None
+            (endpoint,) = server.start([Host("web01", world, policy=policy or Policy())], tls=tls)
+            settings = {
+                "ansible_host": "127.0.0.1", "ansible_port": endpoint.port, "ansible_connection": "winrm",
+                "ansible_winrm_scheme": "https" if tls else "http", "ansible_user": USER, "ansible_password": PASSWORD,
+                **variables,
+            }  # fmt: skip
+            program.write("inventory/hosts.yml", json.dumps({"all": {"hosts": {"web01": settings}}}))
+            ended = program("doctor", "web01")
+            assert PASSWORD not in ended.out + ended.err
+            return ended
+
+        yield run
+
+
+def steps(ended: Ended) -> list[str]:
+    """The steps that went well."""
+    return [line.split(":")[0].removeprefix("ok").strip() for line in ended.out.splitlines() if line.startswith("ok")]
+
+
+ALL = ["settings", "name", "port", "HTTP", "authentication", "Identify", "WMI read", "registry read", "service read"]
+
+
+def test_over_https_the_certificate_is_described(doctor: Doctor, authority: Authority) -> None:
+    ended = doctor(
+        certificate=authority.sign("host", names=("127.0.0.1",), days=(-1, 9)),
+        ansible_winrm_ca_trust_path=str(authority.path),
+    )
+    assert ended.code == 0, ended.out
+    assert steps(ended)[:4] == ["settings", "name", "port", "TLS"]
+    (tls,) = [line for line in ended.out.splitlines() if line.startswith("ok    TLS")]
+    assert "CN=127.0.0.1" in tls
+    assert "CN=Doctor authority" in tls
+    assert "(8 days)" in tls
+
+
+@pytest.mark.parametrize(
+    ("days", "names", "words"),
+    [((-9, -1), ("127.0.0.1",), "has expired"), ((-1, 9), ("127.0.0.9",), "for another name")],
+)
+def test_a_bad_certificate_ends_it(
+    doctor: Doctor, authority: Authority, days: tuple[int, int], names: tuple[str, ...], words: str
+) -> None:
+    ended = doctor(
+        certificate=authority.sign("host", names=names, days=days), ansible_winrm_ca_trust_path=str(authority.path)
+    )
+    assert ended.code == 4
+    assert steps(ended)[-1] == "port"
+    assert words in ended.out
+    assert "Try:" in ended.out
+
+
+def test_basic_that_is_switched_off_is_told(doctor: Doctor, authority: Authority) -> None:
+    ended = doctor(
+        certificate=authority.sign("host", names=("127.0.0.1",)),
+        ansible_winrm_ca_trust_path=str(authority.path),
+        ansible_winrm_transport="basic",
+    )
+    assert ended.code == 4
+    assert steps(ended)[-1] == "HTTP"
+    assert "does not offer basic, only negotiate" in ended.out
+
+
+@pytest.mark.parametrize(
+    ("denies", "last", "words"),
+    [
+        ("winrm", "HTTP", "Remote Management Users"),
+        ("namespace", "Identify", "WMI namespace"),
+        ("registry_read", "WMI read", "registry"),
+        ("service_query", "registry read", "service"),
+    ],
+)
+def test_a_missing_right_is_named(doctor: Doctor, denies: str, last: str, words: str) -> None:
+    ended = doctor(denies=(denies,))
+    assert ended.code == 4, ended.out
+    assert steps(ended)[-1] == last
+    assert words in ended.out
+    assert "Try:" in ended.out
+
+
+def test_a_refused_shell_is_a_warning_that_tells_its_cost(doctor: Doctor) -> None:
+    ended = doctor(denies=("shells",))
+    assert ended.code == 0, ended.out
+    assert steps(ended)[: len(ALL)] == ALL
+    assert "WARN  no shell" in ended.out
+    assert "compared expanded" in " ".join(ended.out.split())
