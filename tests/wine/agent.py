@@ -15,6 +15,7 @@ FILE_NOT_FOUND, PATH_NOT_FOUND, ACCESS_DENIED, SHARING_VIOLATION = 2, 3, 5, 32
 DIRECTORY = 0x10
 NO_CHANGE = 0xFFFFFFFF
 _SECONDS = 60.0
+_STARTS = 3
 
 
 class Win32Error(Exception):
@@ -156,13 +157,27 @@ class Agent:
 
     def __init__(self, program: Path, environment: Mapping[str, str]) -> None:
         self._lock = threading.Lock()
-        self._process = subprocess.Popen(
-            ["wine", str(program)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            env=dict(environment),
-        )
+        self._command = ["wine", str(program)]
+        self._environment = dict(environment)
+        self._process = self._started()
+
+    def _started(self) -> subprocess.Popen[bytes]:
+        """A process that answers. Under load Wine sometimes starts none, so it is tried a few times."""
+        for _ in range(_STARTS):
+            self._process = subprocess.Popen(
+                self._command,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.DEVNULL,
+                env=self._environment,
+            )
+            try:
+                self.ask("system.facts")
+            except (RuntimeError, OSError):
+                self.close()
+                continue
+            return self._process
+        raise RuntimeError("no agent starts")
 
     def close(self) -> None:
         """End it."""
@@ -178,7 +193,8 @@ class Agent:
         return list(_rows(rest))
 
     def _exchanged(self, line: str, seconds: float) -> str:
-        assert self._process.stdin and self._process.stdout
+        assert self._process.stdin
+        assert self._process.stdout
         with self._lock:
             guard = threading.Timer(seconds, self._process.kill)
             guard.start()
@@ -258,7 +274,14 @@ class Agent:
             return []
 
     def create_service(
-        self, name: str, path: str, *, start: int = 3, kind: int = 0x10, depends_on: Sequence[str] = (), display: str = ""
+        self,
+        name: str,
+        path: str,
+        *,
+        start: int = 3,
+        kind: int = 0x10,
+        depends_on: Sequence[str] = (),
+        display: str = "",
     ) -> None:
         """Make a service; `start` 2 is automatic, 3 manual, 4 disabled; `kind` 0x10 has a process of its own, 0x20 shares."""
         needed = "".join(f"{item}\0" for item in depends_on)
@@ -347,7 +370,9 @@ class Agent:
 
     def run(self, line: str, *, folder: str = "", seconds: float = 30.0) -> Ended:
         """Run a command line to its end. Raises Win32Error where it does not start, or 1460 where it does not end."""
-        ((code, stdout, stderr),) = self.ask("process.run", line, folder, int(seconds * 1000), seconds=seconds + _SECONDS)
+        ((code, stdout, stderr),) = self.ask(
+            "process.run", line, folder, int(seconds * 1000), seconds=seconds + _SECONDS
+        )
         return Ended(int(code), _bytes(stdout), _bytes(stderr))
 
     def expand(self, text: str) -> str:

@@ -1,7 +1,7 @@
 /*
  * The two verbs of certutil.exe that are part of every Windows and missing in Wine: -hashfile FILE [ALGORITHM], in the
- * words Windows 10 prints, and -decode SOURCE TARGET, which refuses a target that is there. Both by the system's own
- * cryptography.
+ * words Windows 10 prints, which refuses an empty file, and -decode SOURCE TARGET, which refuses a target that is there.
+ * Both by the system's own cryptography.
  */
 #define WIN32_LEAN_AND_MEAN
 #include <windows.h>
@@ -58,6 +58,10 @@ static int hash_file(const wchar_t *path, const wchar_t *algorithm)
     HCRYPTHASH hash;
     if (!data)
         return failed(L"hashfile");
+    if (!size) {
+        SetLastError(ERROR_FILE_INVALID);
+        return failed(L"hashfile");
+    }
     if (!CryptAcquireContextW(&provider, NULL, NULL, PROV_RSA_AES, CRYPT_VERIFYCONTEXT) ||
         !CryptCreateHash(provider, id, 0, 0, &hash) || !CryptHashData(hash, data, size, 0) ||
         !CryptGetHashParam(hash, HP_HASHVAL, digest, &length, 0))

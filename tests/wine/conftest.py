@@ -12,13 +12,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
 from tests.wine.agent import Agent
+from tests.wine.bench import PROGRAM, Bench
 from tests.wine.host import Logged, WineHost
 from tests.wine.prefix import Prefix, Unavailable, be_windows_10, boot, compiled, provide_tools
 
 USER, PASSWORD = "Administrator", "Correct horse 1!"
-RUN_SECONDS = 100
+RUN_SECONDS = 240
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -32,7 +32,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @pytest.fixture(scope="session")
 def cache(request: pytest.FixtureRequest) -> Path:
     """Where compiled programs are kept from one session to the next."""
-    return Path(request.config.cache.mkdir("wine"))  # type: ignore[union-attr]  # the cache plugin is always on
+    return Path(request.config.cache.mkdir("wine"))
 
 
 @pytest.fixture(scope="session")
@@ -69,6 +69,17 @@ def accounts(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("accounts") / "ntlm"
     path.write_text(f":{USER}:{PASSWORD}\nWINE:{USER}:{PASSWORD}\n")
     return path
+
+
+@pytest.fixture
+def bench(windows: Agent, service_program: Path) -> Iterator[Bench]:
+    """The services of one test."""
+    if not windows.exists(r"C:\services"):
+        windows.make_folder(r"C:\services")
+        windows.write_file(PROGRAM, service_program.read_bytes())
+    made = Bench(windows)
+    yield made
+    made.clear()
 
 
 HostMaker = Callable[..., WineHost]
@@ -153,7 +164,7 @@ class Converge:
         path = playbook if isinstance(playbook, Path) else self.folder / "play.yml"
         if isinstance(playbook, str):
             path.write_text(playbook, encoding="utf-8")
-        children = {group: {"hosts": {"wine": {}}} for group in groups}
+        children: dict[str, Any] = {group: {"hosts": {"wine": {}}} for group in groups}
         inventory = {"all": {"hosts": {"wine": self.variables}, "children": children}}
         (self.folder / "inventory.yml").write_text(json.dumps(inventory))
         begun = len(self.host.log)

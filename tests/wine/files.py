@@ -115,7 +115,13 @@ class Files(_Entries):
 
     def _row(self, path: str, entry: FileRow) -> Row:
         version = self._agent.version(path)
-        return {**super()._row(path, entry), "FileSize": entry.size, "FileType": "File", "Manufacturer": None, "Version": version}
+        return {
+            **super()._row(path, entry),
+            "FileSize": entry.size,
+            "FileType": "File",
+            "Manufacturer": None,
+            "Version": version,
+        }
 
     def _delete(self, path: str, depth: int) -> None:
         self._agent.delete_file(path)

@@ -41,11 +41,12 @@ _PREFIXES = {
 
 @dataclass(frozen=True)
 class Logged:
-    """One request: the operation, the class or shell, and the method, query or command line."""
+    """One request: the operation, the class or shell, the method, query or command line, and the registry key."""
 
     operation: str
     target: str
     text: str = ""
+    key: str = ""
 
     @property
     def reads(self) -> bool:
@@ -116,7 +117,9 @@ class WineHost:
             header, body = soap.parse(data)
         except (ValueError, ElementTree.ParseError):
             words = "The SOAP XML in the message does not match the corresponding XML schema definition. "
-            return 500, soap.fault_envelope(Fault("w:SchemaValidationError", 2150858817, words), relates_to="", machine="")
+            return 500, soap.fault_envelope(
+                Fault("w:SchemaValidationError", 2150858817, words), relates_to="", machine=""
+            )
         if body is not None and soap.local(body) == "Identify":
             self.log.append(Logged("Identify", ""))
             return 200, self._identity()
@@ -158,7 +161,8 @@ class WineHost:
             self.log.append(Logged(operation, class_name, query))
             return operation, served[action](request)
         if action.lower() == f"{request.uri}/{operation}".lower():
-            self.log.append(Logged("Invoke", class_name, operation))
+            key = next((item.text or "" for item in request.body or () if soap.local(item) == "sSubKeyName"), "")
+            self.log.append(Logged("Invoke", class_name, operation, key))
             return "Invoke", self.wmi.invoke(request, operation)
         self.log.append(Logged("unknown", class_name, action))
         raise Fault("a:ActionNotSupported", 2150858754, "The action is not supported by the service. ")
@@ -196,10 +200,10 @@ def _handler_of(host: WineHost) -> type[BaseHTTPRequestHandler]:
             host.connections += 1
             self.login = Login(host.username, host.password, host.basic)
 
-        def do_GET(self) -> None:  # noqa: N802  # the base class names it
+        def do_GET(self) -> None:  # the base class names it
             self._reply(405, b"", {"Allow": "POST"})
 
-        def do_POST(self) -> None:  # noqa: N802  # the base class names it
+        def do_POST(self) -> None:  # the base class names it
             length = int(self.headers.get("Content-Length") or 0)
             if length > MAX_BODY:
                 self.close_connection = True
@@ -253,7 +257,7 @@ def _handler_of(host: WineHost) -> type[BaseHTTPRequestHandler]:
             self.end_headers()
             self.wfile.write(body)
 
-        def log_message(self, format: str, *arguments: Any) -> None:  # noqa: A002  # the base class names it
+        def log_message(self, format: str, *arguments: Any) -> None:  # the base class names it
             """Nothing: what was asked is in the host's log."""
 
     return Handler

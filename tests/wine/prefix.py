@@ -36,7 +36,11 @@ def provide_tools() -> None:
         raise Unavailable(f"Wine and MinGW are not installed: as root, apt-get install {' '.join(PACKAGES)}")
     try:
         for arguments in (["update"], ["install", "-y", "--no-install-recommends", *PACKAGES]):
-            _quietly(["apt-get", "-q", *arguments], seconds=INSTALL_SECONDS, environment={"DEBIAN_FRONTEND": "noninteractive"})
+            _quietly(
+                ["apt-get", "-q", *arguments],
+                seconds=INSTALL_SECONDS,
+                environment={"DEBIAN_FRONTEND": "noninteractive"},
+            )
     except (subprocess.SubprocessError, OSError) as error:
         raise Unavailable(f"Wine and MinGW cannot be installed: {error}") from error
     if not _tools_are_there():

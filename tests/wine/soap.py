@@ -164,7 +164,9 @@ def _check(header: Element, message_id: str) -> None:
         namespace = item.tag[1:].partition("}")[0]
         must = item.get(f"{{{SOAP}}}mustUnderstand") in ("true", "1")
         if must and local(item) not in _KNOWN_HEADERS.get(namespace, ()):
-            raise Fault("", 2150858768, "A header is not understood. ", code="s:MustUnderstand", not_understood=local(item))
+            raise Fault(
+                "", 2150858768, "A header is not understood. ", code="s:MustUnderstand", not_understood=local(item)
+            )
 
 
 def _seconds(duration: str) -> float:

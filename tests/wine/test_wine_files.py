@@ -6,7 +6,6 @@ from hashlib import sha256
 from pathlib import Path
 
 import pytest
-
 from tests.wine.agent import Agent
 from tests.wine.conftest import Converge
 from tests.wine.prefix import library
@@ -34,7 +33,13 @@ def test_files_are_copied_and_the_replaced_ones_kept_aside(
     converge: Converge, windows: Agent, folder: str, cache: Path
 ) -> None:
     old, new = library("5.5.1774.1", cache), library("5.5.1774.114", cache)
-    for name, data in {"new.dll": new, "there.dll": old, "same.dll": new, "text.txt": b"a" * 10, "odd.txt": b"b" * 11}.items():
+    for name, data in {
+        "new.dll": new,
+        "there.dll": old,
+        "same.dll": new,
+        "text.txt": b"a" * 10,
+        "odd.txt": b"b" * 11,
+    }.items():
         windows.write_file(rf"{folder}\{name}", data)
     play = f"""
 - name: files
@@ -49,12 +54,18 @@ def test_files_are_copied_and_the_replaced_ones_kept_aside(
     assert windows.read_file(rf"{folder}\missing.dll") == new
     assert windows.read_file(rf"{folder}\there.dll") == new
     assert windows.read_file(rf"{folder}\odd.txt") == b"a" * 10
-    kept = {entry.name.partition(".converge-")[0]: entry.name for entry in windows.list_folder(folder) if ".converge-" in entry.name}
+    kept = {
+        entry.name.partition(".converge-")[0]: entry.name
+        for entry in windows.list_folder(folder)
+        if ".converge-" in entry.name
+    }
     assert set(kept) == {"there.dll", "odd.txt"}
     assert windows.read_file(rf"{folder}\{kept['there.dll']}") == old
 
 
-def test_a_newer_file_is_not_replaced_by_an_older_one(converge: Converge, windows: Agent, folder: str, cache: Path) -> None:
+def test_a_newer_file_is_not_replaced_by_an_older_one(
+    converge: Converge, windows: Agent, folder: str, cache: Path
+) -> None:
     old, new = library("5.5.1774.1", cache), library("5.5.1774.114", cache)
     windows.write_file(rf"{folder}\old.dll", old)
     windows.write_file(rf"{folder}\there.dll", new)
@@ -81,7 +92,7 @@ def test_a_missing_source_is_found_by_check(converge: Converge, windows: Agent, 
     assert not windows.exists(rf"{folder}\target.dll")
 
 
-@pytest.mark.parametrize("content", ["", "one line\n", "Käse & <日本> \"%PATH%\" ^|!\r\n", "x" * 20_000])
+@pytest.mark.parametrize("content", ["", "one line\n", 'Käse & <日本> "%PATH%" ^|!\r\n', "x" * 20_000])
 def test_contents_arrive_byte_for_byte(converge: Converge, windows: Agent, folder: str, content: str) -> None:
     (converge.folder / "content.txt").write_bytes(content.encode())
     play = f"""
@@ -95,7 +106,9 @@ def test_contents_arrive_byte_for_byte(converge: Converge, windows: Agent, folde
     assert [entry.name for entry in windows.list_folder(folder)] == ["made & so on.txt"]
 
 
-def test_contents_of_the_same_size_are_told_apart_by_their_hash(converge: Converge, windows: Agent, folder: str) -> None:
+def test_contents_of_the_same_size_are_told_apart_by_their_hash(
+    converge: Converge, windows: Agent, folder: str
+) -> None:
     windows.write_file(rf"{folder}\x.txt", b"abc")
     digest = sha256(b"abd").hexdigest()
     play = f"""

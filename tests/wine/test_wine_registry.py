@@ -6,7 +6,6 @@ import struct
 from pathlib import Path
 
 import pytest
-
 from tests.wine.agent import (
     HKLM,
     REG_BINARY,
@@ -125,7 +124,9 @@ def test_expandable_texts_are_judged_alike_however_a_host_answers_them(
     converge = Converge(tmp_path, new_host(expandable=expandable))
     windows.set_value(HKLM, key, Value("Right", REG_EXPAND_SZ, sz(r"%SystemRoot%\x")))
     windows.set_value(HKLM, key, Value("Expanded", REG_EXPAND_SZ, sz(r"C:\windows\x")))
-    play = played([(name, r"type: expand_string, data: '%SystemRoot%\x'", 0, b"") for name in ("Right", "Expanded")], key)
+    play = played(
+        [(name, r"type: expand_string, data: '%SystemRoot%\x'", 0, b"") for name in ("Right", "Expanded")], key
+    )
 
     checked = converge.check(play)
     assert [address.rpartition("\\")[2] for address in checked.of("changed")] == ["Expanded"], checked.text

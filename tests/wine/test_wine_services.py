@@ -2,81 +2,20 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-
-from tests.wine.agent import HKLM, REG_DWORD, Agent, ProcessRow, Value, Win32Error
+from tests.wine.agent import Agent, Win32Error
+from tests.wine.bench import PROGRAM, Bench
 from tests.wine.conftest import Converge, HostMaker
-from tests.wine.prefix import dword
 from tests.wine.services import PAUSED, RUNNING, STOPPED
-
-PROGRAM = r"C:\services\service.exe"
-SETTLE_SECONDS = 10.0
-
-
-class Bench:
-    """Makes services and looks at them."""
-
-    def __init__(self, windows: Agent) -> None:
-        self.windows = windows
-        self._made: list[str] = []
-
-    def add(self, name: str, *, start: int = 3, running: bool = False, depends_on: tuple[str, ...] = (), **told: int) -> None:
-        """A service; `told` are the dwords that say how it fares."""
-        self.windows.create_service(name, PROGRAM, start=start, depends_on=depends_on)
-        self._made.append(name)
-        key = rf"SYSTEM\CurrentControlSet\Services\{name}\Parameters"
-        self.windows.make_key(HKLM, key)
-        for word, number in told.items():
-            self.windows.set_value(HKLM, key, Value(f"Witness{word}", REG_DWORD, dword(number)))
-        if running:
-            self.windows.start_service(name)
-            self.wait(name, RUNNING)
-
-    def state(self, name: str) -> int:
-        """What it is doing."""
-        return self.windows.service(name).state
-
-    def wait(self, name: str, state: int) -> None:
-        """Until it does that."""
-        ends = time.monotonic() + SETTLE_SECONDS
-        while self.state(name) != state:
-            assert time.monotonic() < ends, f"{name} is in state {self.state(name)}, not {state}"
-            time.sleep(0.05)
-
-    def process(self, name: str) -> ProcessRow:
-        """The process it runs in; numbers alone are soon given to another."""
-        number = self.windows.service(name).process
-        return next(process for process in self.windows.processes() if process.number == number)
-
-    def clear(self) -> None:
-        """Stop and remove them all."""
-        for name in reversed(self._made):
-            if self.state(name) in (RUNNING, PAUSED):
-                self.windows.control_service(name, 1)
-            ends = time.monotonic() + SETTLE_SECONDS
-            while self.state(name) != STOPPED and time.monotonic() < ends:
-                time.sleep(0.05)
-            self.windows.delete_service(name)
-
-
-@pytest.fixture
-def bench(windows: Agent, service_program: Path) -> Iterator[Bench]:
-    """The services of one test."""
-    if not windows.exists(r"C:\services"):
-        windows.make_folder(r"C:\services")
-        windows.write_file(PROGRAM, service_program.read_bytes())
-    made = Bench(windows)
-    yield made
-    made.clear()
 
 
 def play(*entries: str) -> str:
     """A playbook of these services."""
-    return "- name: services\n  hosts: all\n  resources:\n" + "".join(f"    - service: {{{entry}}}\n" for entry in entries)
+    return "- name: services\n  hosts: all\n  resources:\n" + "".join(
+        f"    - service: {{{entry}}}\n" for entry in entries
+    )
 
 
 def test_services_are_started_stopped_resumed_and_given_their_start_mode(converge: Converge, bench: Bench) -> None:
@@ -98,11 +37,19 @@ def test_services_are_started_stopped_resumed_and_given_their_start_mode(converg
 
     checked = converge.check(wanted)
     assert (checked.exit_code, len(checked.of("changed"))) == (2, 4), checked.text + checked.complaint
-    assert [bench.state(name) for name in ("Stopped1", "Running1", "Paused1", "Disabled1")] == [STOPPED, RUNNING, PAUSED, STOPPED]
+    assert [bench.state(name) for name in ("Stopped1", "Running1", "Paused1", "Disabled1")] == [
+        STOPPED,
+        RUNNING,
+        PAUSED,
+        STOPPED,
+    ]
 
     applied = converge.apply(wanted)
     assert applied.exit_code == 0, applied.text + applied.complaint
-    states = {name: (bench.state(name), bench.windows.service(name).start) for name in ("Stopped1", "Running1", "Paused1", "Disabled1")}
+    states = {
+        name: (bench.state(name), bench.windows.service(name).start)
+        for name in ("Stopped1", "Running1", "Paused1", "Disabled1")
+    }
     assert states == {
         "Stopped1": (RUNNING, 2),
         "Running1": (STOPPED, 4),
@@ -191,7 +138,9 @@ def test_a_handler_restarts_a_service_with_its_dependents(converge: Converge, be
     assert applied.exit_code == 0, applied.text
     for name in ("Base", "Leaf", "LeafOfLeaf"):
         bench.wait(name, RUNNING)
-    assert all(bench.process(name) != process for name, process in before.items()), applied.text + repr(applied.requests)
+    assert all(bench.process(name) != process for name, process in before.items()), applied.text + repr(
+        applied.requests
+    )
     assert bench.state("IdleLeaf") == STOPPED
 
     again = converge.check(wanted)

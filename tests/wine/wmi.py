@@ -68,7 +68,9 @@ class Wmi:
         key = provider.key.lower()
         unknown = set(request.selectors) - {key}
         if unknown:
-            raise Fault("w:InvalidSelectors", 2150858843, "The selectors are not valid. ", detail=_detail("UnexpectedSelectors"))
+            raise Fault(
+                "w:InvalidSelectors", 2150858843, "The selectors are not valid. ", detail=_detail("UnexpectedSelectors")
+            )
         value = str(request.selectors.get(key, ""))
         if key and not value:
             raise Fault("w:InvalidSelectors", 2150859002, "The request needs keys. ", asked=asked)
@@ -98,9 +100,7 @@ class Wmi:
         context = "" if ended else self._remember(_Opened(left, most, request.envelope_size))
         inside = f"<w:Items>{''.join(first)}</w:Items>" if first else ""
         end = "<w:EndOfSequence/>" if ended else ""
-        return (
-            f"<n:EnumerateResponse><n:EnumerationContext>{context}</n:EnumerationContext>{inside}{end}</n:EnumerateResponse>"
-        )
+        return f"<n:EnumerateResponse><n:EnumerationContext>{context}</n:EnumerationContext>{inside}{end}</n:EnumerateResponse>"
 
     def _items(self, request: Request, found: soap.Element | None) -> list[str]:
         namespace, class_name = _resource(request.uri)
@@ -178,7 +178,12 @@ class Wmi:
         parameters = _parameters(request.body, request.uri, method)
         if class_name.lower() == "stdregprov" and namespace.lower() in ("root/default", "root/cimv2"):
             if request.selectors:
-                raise Fault("w:InvalidSelectors", 2150858843, "The selectors are not valid. ", detail=_detail("UnexpectedSelectors"))
+                raise Fault(
+                    "w:InvalidSelectors",
+                    2150858843,
+                    "The selectors are not valid. ",
+                    detail=_detail("UnexpectedSelectors"),
+                )
             return soap.output(request.uri, method, self.registry.invoke(method, parameters))
         self._provider(namespace, class_name, ("GetObject", class_name))
         served = {each.name.lower(): each for each in (self.services, self.files, self.directories)}

@@ -256,7 +256,7 @@ def _ordered(value: object, operator: str, constant: object) -> bool:
     if operator in ("=", "<>"):
         return (value == constant) is (operator == "=")
     less, equal = value < constant, value == constant  # type: ignore[operator]  # both are of one ordered type here
-    return {"<": less, "<=": less or equal, ">": not less and not equal, ">=": not less}[operator]
+    return bool({"<": less, "<=": less or equal, ">": not less and not equal, ">=": not less}[operator])
 
 
 def _pattern(like: str) -> str:

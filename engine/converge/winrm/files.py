@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import hashlib
 import re
 from collections.abc import Collection, Iterator, Sequence
+from dataclasses import replace
 from typing import Final
 
 from converge.errors import ActionRefused, LocalProtocolError, RemoteProtocolError
@@ -41,6 +43,7 @@ _PIECE: Final = 5100
 """Bytes of content in one command line; as base64 they stay below the 8191 characters cmd takes."""
 _FILE: Final = ("FileSize", "LastModified", "Name", "Version")
 _FOLDER: Final = ("Name",)
+_EMPTY_DIGEST: Final = hashlib.sha256(b"").hexdigest()
 _DIGEST: Final = re.compile(r"^(?:[0-9a-f]{2} ?){32}$", re.IGNORECASE)
 
 Row = Properties | Refused | None
@@ -58,19 +61,21 @@ def _file_answer(reader: Reader, query: File, row: Row) -> Answer[FileFacts]:
     if isinstance(row, Refused):
         return row
     try:
-        digest = _sha256(reader, query.path) if query.hashed else None
-        return Found(_facts(query.path, row, sha256=digest))
+        facts = _facts(query.path, row)
+        if not query.hashed:
+            return Found(facts)
+        # certutil refuses to hash what is empty (0x800703ee).
+        return Found(replace(facts, sha256=_sha256(reader, query.path) if facts.size else _EMPTY_DIGEST))
     except (Faulted, RemoteProtocolError) as error:
         return refused(error)
 
 
-def _facts(path: str, row: Properties, *, sha256: str | None = None) -> FileFacts:
+def _facts(path: str, row: Properties) -> FileFacts:
     return FileFacts(
         path=path,
         size=row.integer("FileSize") or 0,
         version=row.text("Version") or None,
         modified=row.datetime("LastModified"),
-        sha256=sha256,
     )
 
 
@@ -191,7 +196,8 @@ def _commanded(session: Session, *lines: str, what: str) -> Performed:
         finished = session.run(*lines, seconds=COMMAND_SECONDS)
     except Faulted as faulted:
         raise action_refused(what, faulted) from faulted
-    if finished.exit_code:
+    # rmdir complains and ends with 0 all the same.
+    if finished.exit_code or finished.stderr.strip():
         raise ActionRefused(f"{what} failed: {finished.complaint or f'exit code {finished.exit_code}'}")
     return Performed()
 
