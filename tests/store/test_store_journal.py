@@ -190,10 +190,10 @@ class TestHistory:
     def test_runs_that_ended_cost_nothing_to_read(self, books: Bookkeeper, store: Store, rows: Rows) -> None:
         books.record(RUN_1, *[event for _ in range(300) for event in (INTENDED, ActionEnded(1, "done"))], ENDED)
         assert rows("SELECT number, settled FROM journal_heads") == [(601, 601)]
-        started = time.monotonic()
+        started = time.process_time()
         for _ in range(20):
             assert store.history("mail01") == History()
-        assert time.monotonic() - started < 1.0
+        assert time.process_time() - started < 1.0
 
 
 class TestChain:
