@@ -1,7 +1,7 @@
 """A conversation with one host: `Reader` can only read, `Session` can act too.
 
 A read is repeated once when the line breaks. A write is never sent twice: when the line breaks after it may have been
-received, Interrupted says that nobody knows. Only a host's own word that it did nothing (a quota) lets it go out again.
+received, Interrupted says that nobody knows; a host over its quota refuses it, and the next run tries again.
 """
 
 from __future__ import annotations
@@ -229,7 +229,7 @@ class Reader:
 
 
 class Session(Reader):
-    """Reads, and acts. Every request of the methods here is carried out at most once."""
+    """Reads, and acts. Every request of the methods here is sent at most once."""
 
     def call(
         self,
@@ -293,10 +293,10 @@ class Session(Reader):
             raise HostUnreachable(f"{self.connection.endpoint} broke off twice", why=cut.why) from cut
 
     def _sent_once(self, operation: AnyRequest, expected: type[A], *, seconds: float) -> A:
-        """Raises Cut only where the request was not sent. Only one that the host turned away for a quota goes out again."""
+        """Raises Cut only where the request was not sent."""
         name = operation.method if isinstance(operation, Invoke) else "a command"
         try:
-            return self._exchange.patiently(operation, expected, seconds=seconds)
+            return self._exchange.once(operation, expected, seconds=seconds)
         except Cut as cut:
             if not cut.sent:
                 raise
