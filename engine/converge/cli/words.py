@@ -10,6 +10,7 @@ COMMANDS = {
     "apply": ("converge.cli.apply", "Apply a saved plan to the hosts for which it still holds."),
     "undo": ("converge.cli.undo", "Take a run back."),
     "runs": ("converge.cli.runs", "List past runs, show one, or forget old ones."),
+    "enforce": ("converge.cli.enforce", "Watch groups on a cadence; repair drift where the policy says so."),
     "report": ("converge.cli.report", "Write one page about the fleet: hosts, drift over time, a run's journal."),
     "lab": ("converge.cli.lab", "Serve simulated Windows hosts over WinRM on loopback, and look after them."),
     "lint": ("converge.cli.lint", "Check playbooks and inventory without contacting any host."),
@@ -18,4 +19,4 @@ COMMANDS = {
 }
 """Each command's module, whose `command` is the click command, and its line in the help."""
 
-RESERVED = frozenset({*COMMANDS, "enforce", "serve"})
+RESERVED = frozenset({*COMMANDS, "serve"})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 from typing import Literal
 
 from converge.model.change import Json
@@ -89,3 +90,23 @@ class RecordedChange:
     kept: bool = True
     notify: tuple[str, ...] = ()
     part_of: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Drift:
+    """A resource of a host that enforcement saw away from its desired state. Moments are aware.
+
+    `since` is when the present drift was first seen, None while there is none. `reverted` counts how often it was changed
+    back after a repair, or could not be repaired; `quarantined` is when that became too often.
+    """
+
+    host: str
+    address: str
+    since: datetime | None = None
+    repaired: datetime | None = None
+    reverted: int = 0
+    quarantined: datetime | None = None
+
+    def is_forgotten(self, now: datetime, after: timedelta) -> bool:
+        """Whether it is in order for good: never repaired, or repaired long ago and not quarantined."""
+        return self.quarantined is None and (self.repaired is None or now - self.repaired >= after)

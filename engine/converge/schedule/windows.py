@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 from zoneinfo import ZoneInfo
 
 from dateutil.rrule import rrule, rrulestr
@@ -31,6 +31,7 @@ _RULE_KEYS = ("rrule", "duration", "timezone")
 Span = tuple[datetime, datetime]
 
 
+@runtime_checkable  # a policy holds windows in a pydantic model, which asks
 class Window(Protocol):
     """A definition that says when it is open."""
 

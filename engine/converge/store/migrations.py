@@ -40,7 +40,16 @@ def _first(connection: Connection) -> None:
         connection.execute(text(statement))
 
 
-MIGRATIONS: tuple[Callable[[Connection], None], ...] = (_first,)
+def _second(connection: Connection) -> None:
+    for statement in (
+        "CREATE TABLE enforced_groups (name TEXT PRIMARY KEY, begun TEXT NOT NULL)",
+        "CREATE TABLE enforced_drift (name TEXT NOT NULL, host TEXT NOT NULL, address TEXT NOT NULL, since TEXT,"
+        " repaired TEXT, reverted BIGINT NOT NULL, quarantined TEXT, PRIMARY KEY (name, host, address))",
+    ):
+        connection.execute(text(statement))
+
+
+MIGRATIONS: tuple[Callable[[Connection], None], ...] = (_first, _second)
 """The step at index n leads from version n to n + 1."""
 
 

@@ -18,7 +18,7 @@ from converge.store.journal import rows_of
 from converge.store.tables import HOST_RESULTS, HOST_STATE, JOURNAL, RUNS
 
 PAGE = 200
-LOOKING = ("check", "plan")
+LOOKING = ("check", "plan", "monitor")
 """Modes of runs that change nothing."""
 
 

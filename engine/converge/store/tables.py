@@ -109,3 +109,20 @@ PLACES = Table(
     Column("found", Text, nullable=False),
     Column("last_full", Text, nullable=False),
 )  # fmt: skip
+
+ENFORCED_GROUPS = Table(
+    "enforced_groups", METADATA,
+    Column("name", Text, primary_key=True),
+    Column("begun", Text, nullable=False),
+)  # fmt: skip
+
+ENFORCED_DRIFT = Table(
+    "enforced_drift", METADATA,
+    Column("name", Text, primary_key=True),
+    Column("host", Text, primary_key=True),
+    Column("address", Text, primary_key=True),
+    Column("since", Text),
+    Column("repaired", Text),
+    Column("reverted", BigInteger, nullable=False),
+    Column("quarantined", Text),
+)  # fmt: skip

@@ -1,0 +1,45 @@
+"""The command `enforce`: its options."""
+
+from __future__ import annotations
+
+import click
+
+from converge.cli import given
+
+
+@click.command(short_help="Watch groups on a cadence, and hold them to their desired state where the policy says so.")
+@click.option("--policy", metavar="FILE", default="", envvar="CONVERGE_POLICY", help="The policy file.")
+@click.option("--once", is_flag=True, help="Make one round of every group now, then end.")
+@click.option(
+    "--port", type=click.IntRange(0, 65535), default=9811, show_default=True, envvar="CONVERGE_ENFORCE_PORT",
+    help="Where /metrics and /healthz are served on loopback. 0: a free one.",
+)  # fmt: skip
+@click.option("--release", metavar="HOST[=ADDRESS]", help="End a quarantine, then end.")
+@given.INVENTORY
+@given.EXTRA_VARS
+@given.FORKS
+@given.STORE
+def command(
+    policy: str,
+    *,
+    once: bool,
+    port: int,
+    release: str | None,
+    inventory: tuple[str, ...],
+    extra_vars: tuple[str, ...],
+    forks: int,
+    store: str,
+) -> int:
+    """Look at groups of hosts on a cadence, and repair drift where the policy file says `mode: enforce`.
+
+    Never restarts a computer and never makes a change without a way back that would have to be accepted. SIGTERM and
+    Ctrl-C end it at the next boundary between two actions.
+    """
+    from converge.cli import enforcing
+
+    if release is not None:
+        return enforcing.release(release, store=store)
+    if not policy:
+        raise click.UsageError("--policy FILE is needed")
+    wiring = enforcing.Wiring(inventory, extra_vars, forks, store)
+    return enforcing.enforce(policy, wiring, once=once, port=port)

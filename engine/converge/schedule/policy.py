@@ -1,0 +1,145 @@
+"""The policy file: which hosts are watched or held to their desired state, how often, when, and how much at once."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from apscheduler.triggers.base import BaseTrigger  # type: ignore[import-untyped]  # it has no types
+from apscheduler.triggers.cron import CronTrigger  # type: ignore[import-untyped]  # it has no types
+from apscheduler.triggers.interval import IntervalTrigger  # type: ignore[import-untyped]  # it has no types
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, InstanceOf, ValidationError, model_validator
+from ruamel.yaml import YAML
+from ruamel.yaml.error import MarkedYAMLError, YAMLError
+from ruamel.yaml.nodes import MappingNode, Node, SequenceNode
+
+from converge.errors import InputErrors, InputProblem, UsageError
+from converge.schedule.durations import read_duration
+from converge.schedule.local_time import zone_named
+from converge.schedule.windows import ChangeWindows, read_windows
+
+LARGEST = 1024 * 1024  # bytes of a policy file
+ANCHOR = datetime(2024, 1, 1, tzinfo=UTC)  # what intervals count from, so that a restart does not move them
+SHORTEST_CADENCE = timedelta(minutes=1)
+
+
+def _duration(value: object) -> timedelta:
+    return value if isinstance(value, timedelta) else timedelta() if value == 0 else read_duration(value)
+
+
+def _windows(value: object) -> ChangeWindows:
+    return value if isinstance(value, ChangeWindows) else read_windows(value)
+
+
+Duration = Annotated[timedelta, BeforeValidator(_duration)]
+Windows = Annotated[InstanceOf[ChangeWindows], BeforeValidator(_windows)]
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, arbitrary_types_allowed=True)
+
+
+class Budgets(_Part):
+    """How much one round may change. A host with more drift than its budget is left for a person."""
+
+    changes_per_host: int = Field(default=20, ge=1, le=10_000)
+    hosts: int = Field(default=10, ge=1, le=100_000)
+
+
+class GroupPolicy(_Part):
+    """One group of hosts. The zero value looks and changes nothing."""
+
+    hosts: str = ""  # a pattern of the inventory; the group's name if empty
+    playbooks: tuple[str, ...] = ()
+    mode: Literal["monitor", "enforce"] = "monitor"
+    cadence: str = "30m"  # a duration, or five fields of cron
+    timezone: str = "UTC"
+    splay: Duration = timedelta(minutes=1)
+    grace: Duration = timedelta(hours=1)
+    window: Windows = ChangeWindows()
+    budgets: Budgets = Budgets()
+    quarantine_after: int = Field(default=3, ge=1, le=1000)
+    forget_after: Duration = timedelta(days=7)
+
+    @model_validator(mode="after")
+    def _cadence_is_one(self) -> GroupPolicy:
+        self.trigger()
+        return self
+
+    def trigger(self) -> BaseTrigger:
+        """When rounds are due. Raises ValueError with words."""
+        zone = zone_named(self.timezone)
+        if len(self.cadence.split()) == 5:
+            return CronTrigger.from_crontab(self.cadence, timezone=zone)
+        every = read_duration(self.cadence)
+        if every < SHORTEST_CADENCE:
+            raise ValueError("cadence: at least 1m")
+        return IntervalTrigger(seconds=int(every.total_seconds()), start_date=ANCHOR, timezone=UTC)
+
+    def due_after(self, moment: datetime) -> datetime | None:
+        """The first round that is due after a moment."""
+        trigger, zone = self.trigger(), zone_named(self.timezone)
+        fields = self.cadence.split()
+        at_fixed_hours = len(fields) == 5 and "*" not in fields[1]
+        due: datetime | None = trigger.get_next_fire_time(None, moment.astimezone(UTC) + timedelta(seconds=1))
+        while due is not None and at_fixed_hours and due.astimezone(UTC).astimezone(zone).fold:
+            # As cron does: an hour that is named is meant once, also when autumn has it twice.
+            due = trigger.get_next_fire_time(None, due.astimezone(UTC) + timedelta(hours=1))
+        return due.astimezone(UTC) if due else None
+
+
+class Policy(_Part):
+    """The whole file."""
+
+    version: Literal[1]
+    groups: Mapping[str, GroupPolicy] = Field(min_length=1, max_length=1000)
+
+
+def load_policy(path: Path) -> Policy:
+    """Read a policy file. Raises InputErrors with everything wrong in it, each with its place, and UsageError."""
+    try:
+        content = path.read_bytes()[: LARGEST + 1]
+    except OSError as error:
+        raise UsageError(f"the policy {path} cannot be read: {error.strerror or error}") from error
+    if len(content) > LARGEST:
+        raise UsageError(f"the policy {path} is larger than 1 MiB")
+    try:
+        text = content.decode("utf-8")
+        node = YAML(typ="safe", pure=True).compose(text)
+        value = YAML(typ="safe", pure=True).load(text)
+    except UnicodeDecodeError as error:
+        raise InputErrors([InputProblem(str(path), 0, 0, "it is not UTF-8")]) from error
+    except MarkedYAMLError as error:
+        mark = error.problem_mark
+        line, column = (mark.line + 1, mark.column + 1) if mark else (0, 0)
+        raise InputErrors([InputProblem(str(path), line, column, str(error.problem))]) from error
+    except (YAMLError, ValueError, RecursionError) as error:
+        raise InputErrors([InputProblem(str(path), 0, 0, f"it is no YAML: {type(error).__name__}")]) from error
+    try:
+        return Policy.model_validate({} if value is None else value)
+    except ValidationError as error:
+        problems = [_problem(path, node, each["loc"], each["msg"]) for each in error.errors(include_url=False)]
+        raise InputErrors(problems) from None
+
+
+def _problem(path: Path, node: Node | None, place: Sequence[Any], words: str) -> InputProblem:
+    found = node
+    for step in place:
+        below = _below(found, step)
+        if below is None:
+            break
+        found = below
+    line, column = (found.start_mark.line + 1, found.start_mark.column + 1) if found is not None else (0, 0)
+    where = ".".join(str(step) for step in place)
+    return InputProblem(str(path), line, column, f"{where}: {words.removeprefix('Value error, ')}" if where else words)
+
+
+def _below(node: Node | None, step: object) -> Node | None:
+    if isinstance(node, MappingNode):
+        return next((value for key, value in node.value if key.value == str(step)), None)
+    if isinstance(node, SequenceNode) and isinstance(step, int) and step < len(node.value):
+        below: Node = node.value[step]
+        return below
+    return None

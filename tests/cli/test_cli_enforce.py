@@ -1,0 +1,109 @@
+"""`converge enforce` as a process: a round, its metrics and health, signals, and what it leaves alone."""
+
+from __future__ import annotations
+
+import json
+import re
+import signal
+import time
+import urllib.error
+import urllib.request
+from typing import IO
+
+from tests.cli.cli_program import Program, interrupt
+
+POLICY = "version: 1\ngroups:\n  all: {mode: %s, cadence: 1h, splay: 0, grace: %s}\n"
+
+
+def policy(program: Program, mode: str = "enforce", grace: str = "0") -> None:
+    program.write("policy.yml", POLICY % (mode, grace))
+
+
+def line_with(stream: IO[str] | None, words: str) -> str:
+    assert stream is not None
+    for line in stream:
+        if words in line:
+            return line
+    raise AssertionError(f"it ended without saying: {words}")
+
+
+def get(address: str) -> tuple[int, str]:
+    try:
+        with urllib.request.urlopen(address, timeout=10) as answer:
+            return answer.status, answer.read().decode()
+    except urllib.error.HTTPError as error:
+        return error.code, error.read().decode()
+
+
+def test_one_round_repairs_what_the_policy_allows(fleet: Program) -> None:
+    policy(fleet, grace="1h")
+    assert "would change, in its grace: mail[01-02]" in fleet("enforce", "--policy", "policy.yml", "--once").out
+    policy(fleet, mode="monitor")
+    assert "would change, monitored: mail[01-02]" in fleet("enforce", "--policy", "policy.yml", "--once").out
+    assert fleet("--check").code == 2
+    policy(fleet)
+    ended = fleet("enforce", "--policy", "policy.yml", "--once")
+    assert ended.code == 0, ended.err
+    assert "repaired: 2 changed" in ended.out
+    assert fleet("--check").code == 0
+
+
+def test_the_daemon_tells_metrics_and_health_and_ends_within_seconds(fleet: Program) -> None:
+    policy(fleet)
+    process = fleet.started("enforce", "--policy", "policy.yml", "--port", "0")
+    try:
+        first = line_with(process.stdout, "/metrics")
+        port = int(re.search(r"127\.0\.0\.1:(\d+)", first)[1])  # type: ignore[index]  # the line says its port
+        line_with(process.stdout, "repaired: 2 changed")
+        address = f"http://127.0.0.1:{port}"
+        deadline = time.monotonic() + 10
+        while (told := get(f"{address}/metrics")[1]).count("_total{") < 2 and time.monotonic() < deadline:
+            time.sleep(0.1)
+        assert 'converge_enforce_repaired_hosts_total{group="all",status="changed"} 2.0' in told
+        code, health = get(f"{address}/healthz")
+        assert (code, json.loads(health)["healthy"]) == (200, True)
+        assert get(f"{address}/else")[0] == 404
+        began = time.monotonic()
+        ended = interrupt(process, number=signal.SIGTERM)
+        assert time.monotonic() - began < 10
+    finally:
+        process.kill()
+    assert ended.code == 0
+    assert "stopped" in ended.out
+    assert fleet("--check").code == 0
+
+
+def test_sigterm_in_the_middle_of_a_round_leaves_nothing_that_the_next_does_not_finish(fleet: Program) -> None:
+    policy(fleet)
+    process = fleet.started("enforce", "--policy", "policy.yml", "--port", "0")
+    try:
+        line_with(process.stdout, "looked")
+    finally:
+        process.send_signal(signal.SIGTERM)
+        process.communicate(timeout=30)
+    fleet("enforce", "--policy", "policy.yml", "--once")
+    assert fleet("--check").code == 0
+    assert "still open" not in fleet("runs", fleet("runs").out.splitlines()[1].split()[0]).out
+
+
+def test_what_is_wrong_is_told_before_anything_begins(fleet: Program) -> None:
+    fleet.write("policy.yml", "version: 1\ngroups:\n  all: {mode: enforced}\n")
+    ended = fleet("enforce", "--policy", "policy.yml")
+    assert ended.code == 1
+    assert "policy.yml:3:" in ended.err
+    assert fleet("enforce").code == 1
+    fleet.write("policy.yml", "version: 1\ngroups:\n  nobody: {}\n")
+    assert fleet("enforce", "--policy", "policy.yml").code == 1
+    assert fleet("enforce", "--release", "mail01").code == 1
+
+
+def test_a_port_that_is_taken_is_an_error_in_words(fleet: Program) -> None:
+    import socket
+
+    policy(fleet)
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        ended = fleet("enforce", "--policy", "policy.yml", "--port", str(taken.getsockname()[1]))
+    assert ended.code == 1
+    assert "cannot be opened" in ended.err

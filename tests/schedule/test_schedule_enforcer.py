@@ -1,0 +1,289 @@
+"""Enforcement by a clock that tests turn: grace, budgets, quarantine, windows, missed rounds, and a month of all of it."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from converge.errors import HostUnreachable, UsageError
+from converge.fleet.stop import StopToken
+from converge.model.change import Change, HostResult, Problem, Status
+from converge.model.recorded import Drift
+from converge.schedule.drift import Left, decide, drifting, seen
+from converge.schedule.enforcer import Enforcer, Permitted, Round
+from converge.schedule.policy import GroupPolicy, Policy
+from converge.store.store import Store, Where
+
+START = datetime(2026, 3, 1, tzinfo=UTC)
+HOUR = timedelta(hours=1)
+
+
+@dataclass
+class TurnedClock:
+    """Time passes only by waiting, and stops at `end`."""
+
+    moment: datetime
+    end: datetime
+
+    def now(self) -> datetime:
+        return self.moment
+
+    def wait_until(self, moment: datetime, stop: StopToken) -> bool:
+        if moment >= self.end:
+            self.moment = max(self.moment, self.end)
+            stop.ask()
+            return False
+        self.moment = max(self.moment, moment)
+        return True
+
+
+@dataclass
+class World:
+    """Hosts with resources that are in order or not, and hands that look and repair. Every repair is noted."""
+
+    clock: TurnedClock
+    drift: dict[str, set[str]]
+    addresses: tuple[str, ...] = ("service:A", "service:B")
+    gone: set[str] = field(default_factory=set)
+    repairs: list[tuple[datetime, str, str]] = field(default_factory=list)
+    looks: int = 0
+    stubborn: set[str] = field(default_factory=set)  # addresses that cannot be repaired
+
+    def look(self, name: str, policy: GroupPolicy, *, stop: StopToken) -> Sequence[HostResult]:
+        self.looks += 1
+        return [self._look(host) for host in self.drift]
+
+    def _look(self, host: str) -> HostResult:
+        if host in self.gone:
+            return HostResult(host, Status.UNREACHABLE, error=Problem.of(HostUnreachable("no answer")))
+        drift = self.drift[host]
+        changes = tuple(
+            Change(each, {"kind": "service"}, each, "play", Status.CHANGED if each in drift else Status.OK)
+            for each in self.addresses
+        )
+        return HostResult(host, Status.CHANGED if drift else Status.OK, changes)
+
+    def repair(
+        self, name: str, policy: GroupPolicy, planned: Sequence[HostResult], *, permitted: Permitted, stop: StopToken
+    ) -> Sequence[HostResult]:
+        return [self._repair(result.host, permitted[result.host]) for result in planned]
+
+    def _repair(self, host: str, addresses: frozenset[str]) -> HostResult:
+        changes = []
+        for each in sorted(addresses):
+            assert each in self.drift[host], "nothing is changed that is in order"
+            self.repairs.append((self.clock.moment, host, each))
+            status = Status.FAILED if each in self.stubborn else Status.CHANGED
+            if status is Status.CHANGED:
+                self.drift[host].discard(each)
+            changes.append(Change(each, {"kind": "service"}, each, "play", status))
+        return HostResult(host, Status.CHANGED, tuple(changes))
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[Store]:
+    with Store.open(Where(tmp_path)) as store:
+        yield store
+
+
+def group(**more: object) -> GroupPolicy:
+    return GroupPolicy.model_validate({"mode": "enforce", "cadence": "30m", "splay": 0, "grace": "1h", **more})
+
+
+def enforcer(world: World, store: Store, policy: GroupPolicy) -> tuple[Enforcer, list[Round]]:
+    rounds: list[Round] = []
+    whole = Policy(version=1, groups={"web": policy})
+    return Enforcer(whole, world, store.enforcement, world.clock, rounds.append, chance=random.Random(1)), rounds
+
+
+def world_of(hosts: int, *, hours: float, drift: set[str] | None = None) -> World:
+    clock = TurnedClock(START, START + hours * HOUR)
+    return World(clock, {f"web{number:02}": set(drift or ()) for number in range(hosts)})
+
+
+def test_monitoring_repairs_nothing(store: Store) -> None:
+    world = world_of(2, hours=48, drift={"service:A"})
+    made, rounds = enforcer(world, store, group(mode="monitor"))
+    made.run(StopToken())
+    assert world.looks == len(rounds) == 96
+    assert world.repairs == []
+    assert rounds[-1].decision.counts() == {Left.MONITORED: 2}
+
+
+def test_new_drift_is_shown_for_its_grace_before_it_is_repaired(store: Store) -> None:
+    world = world_of(1, hours=3, drift={"service:A"})
+    made, rounds = enforcer(world, store, group())
+    made.run(StopToken())
+    assert rounds[0].decision.left == {("web00", "service:A"): Left.GRACE}
+    assert world.repairs == [(START + HOUR, "web00", "service:A")]
+
+
+def test_what_is_changed_back_again_and_again_is_quarantined_and_released_by_a_person(store: Store) -> None:
+    world = world_of(1, hours=24 * 3)
+    made, rounds = enforcer(world, store, group(quarantine_after=3, grace=0))
+    stop = StopToken()
+
+    def somebody(made_round: Round) -> None:
+        rounds.append(made_round)
+        world.drift["web00"].add("service:A")
+
+    made.tell = somebody
+    made.run(stop)
+    assert len(world.repairs) == 3
+    assert [len(each.newly_quarantined) for each in rounds].count(1) == 1
+    assert rounds[-1].quarantined[0].address == "service:A"
+    assert rounds[-1].decision.left == {("web00", "service:A"): Left.QUARANTINED}
+    assert store.enforcement.release("web00", "service:B") == 0
+    assert store.enforcement.release("web00", "service:A") == 1
+    made.round("web", stop=StopToken())
+    assert len(world.repairs) == 4
+
+
+def test_what_cannot_be_repaired_is_not_tried_for_ever(store: Store) -> None:
+    world = world_of(1, hours=24 * 3, drift={"service:A"})
+    world.stubborn = {"service:A"}
+    made, _ = enforcer(world, store, group(quarantine_after=4))
+    made.run(StopToken())
+    assert len(world.repairs) == 4
+
+
+def test_budgets_bound_hosts_of_a_round_and_changes_of_a_host(store: Store) -> None:
+    world = world_of(5, hours=1, drift={"service:A"})
+    world.drift["web00"] = {"service:A", "service:B"}
+    made, rounds = enforcer(world, store, group(grace=0, budgets={"hosts": 2, "changes_per_host": 1}))
+    made.run(StopToken())
+    assert Counter(moment for moment, _, _ in world.repairs) == {START: 2, START + HOUR / 2: 2}
+    assert rounds[-1].decision.counts() == {Left.CHANGES: 2}
+    assert world.drift["web00"] == {"service:A", "service:B"}
+
+
+def test_outside_the_policys_window_nothing_is_repaired(store: Store) -> None:
+    world = world_of(1, hours=24, drift={"service:A"})
+    window = {"from": "10:00", "to": "11:00", "timezone": "UTC"}
+    made, _ = enforcer(world, store, group(window=window))
+    made.run(StopToken())
+    assert [moment for moment, _, _ in world.repairs] == [START + 10 * HOUR]
+
+
+def test_missed_rounds_are_made_up_once(store: Store) -> None:
+    world = world_of(1, hours=1)
+    enforcer(world, store, group())[0].run(StopToken())
+    assert world.looks == 2
+    world.clock = TurnedClock(START + 24 * HOUR + timedelta(minutes=7), START + 25 * HOUR)
+    made, rounds = enforcer(world, store, group())
+    made.clock = world.clock
+    made.run(StopToken())
+    assert [each.began - START for each in rounds] == [24 * HOUR + timedelta(minutes=7), 24.5 * HOUR]
+
+
+def test_a_restart_forgets_neither_grace_nor_what_was_looked_at(store: Store) -> None:
+    world = world_of(1, hours=0.75, drift={"service:A"})
+    enforcer(world, store, group())[0].run(StopToken())
+    world.clock = TurnedClock(START + 0.75 * HOUR, START + 1.2 * HOUR)
+    made, rounds = enforcer(world, store, group())
+    made.run(StopToken())
+    assert [each.began for each in rounds] == [START + HOUR]
+    assert len(world.repairs) == 1
+
+
+def test_rounds_are_spread_by_their_splay_and_never_early(store: Store) -> None:
+    world = world_of(1, hours=100)
+    made, rounds = enforcer(world, store, group(splay="10m"))
+    made.run(StopToken())
+    late = [(each.began - START) % timedelta(minutes=30) for each in rounds[1:]]
+    assert max(late) <= timedelta(minutes=10)
+    assert len(set(late)) > 50
+
+
+def test_cron_follows_the_clock_of_its_zone() -> None:
+    policy = group(cadence="30 2 * * *", timezone="Europe/Berlin")
+    assert policy.due_after(datetime(2026, 3, 27, 12, tzinfo=UTC)) == datetime(2026, 3, 28, 1, 30, tzinfo=UTC)
+    autumn = policy.due_after(datetime(2026, 10, 24, 12, tzinfo=UTC))
+    assert autumn == datetime(2026, 10, 25, 0, 30, tzinfo=UTC)
+    assert autumn is not None
+    following = policy.due_after(autumn)
+    assert following is not None
+    assert following - autumn > HOUR, "the hour that comes twice has one round"
+
+
+def test_a_round_that_cannot_be_made_is_told_and_the_next_is_tried(store: Store) -> None:
+    world = world_of(1, hours=1.2)
+    made, rounds = enforcer(world, store, group())
+    fine = world.look
+
+    def broken(name: str, policy: GroupPolicy, *, stop: StopToken) -> Sequence[HostResult]:
+        if not rounds:
+            raise UsageError("the inventory is being written")
+        return fine(name, policy, stop=stop)
+
+    world.look = broken  # type: ignore[method-assign]  # files that cannot be read for a while
+    made.run(StopToken())
+    assert [each.error is not None for each in rounds] == [True, False, False]
+
+
+def test_a_stop_between_looking_and_repairing_repairs_nothing(store: Store) -> None:
+    world = world_of(3, hours=5, drift={"service:A"})
+    made, _ = enforcer(world, store, group(grace=0))
+    stop = StopToken()
+    fine = world.look
+
+    def look(name: str, policy: GroupPolicy, *, stop: StopToken) -> Sequence[HostResult]:
+        found = fine(name, policy, stop=stop)
+        stop.ask()
+        return found
+
+    world.look = look  # type: ignore[method-assign]  # SIGTERM at the worst moment
+    made.run(stop)
+    assert world.repairs == []
+
+
+def test_an_unreachable_host_keeps_what_is_known_of_it() -> None:
+    known = {("web01", "service:A"): Drift("web01", "service:A", since=START)}
+    gone = HostResult("web01", Status.UNREACHABLE, error=Problem("unreachable", "no answer"))
+    assert seen(known, [gone], policy=group(), now=START + HOUR) == known
+    assert decide(known, drifting([gone]), policy=group(), now=START + 5 * HOUR).permitted == {}
+
+
+def test_a_month_of_drift_flapping_and_disappearing_hosts(store: Store) -> None:
+    """40 hosts over 30 days, summer time begins on the way. All that anybody relies on is looked at after each round."""
+    world = world_of(40, hours=24 * 30)
+    chance = random.Random(245208)
+    window = {"days": "mon-sat", "from": "20:00", "to": "06:00", "timezone": "Europe/Berlin"}
+    policy = group(cadence="2h", splay="10m", window=window, budgets={"hosts": 5}, forget_after="1d")
+    made, rounds = enforcer(world, store, policy)
+    first_seen: dict[tuple[str, str], datetime] = {}
+    flapping = ("web07", "service:B")
+
+    def after(made_round: Round) -> None:
+        rounds.append(made_round)
+        assert made_round.error is None
+        assert len(made_round.repaired) <= 5
+        for result in made_round.repaired:
+            for change in result.changes:
+                key = (result.host, change.address)
+                assert world.clock.moment - first_seen.pop(key) >= policy.grace
+                assert policy.window.open_until(world.clock.moment) is not None
+        for host, drift in world.drift.items():  # what happens to the fleet until the next round
+            if chance.random() < 0.005:
+                drift.add(chance.choice(world.addresses))
+            (world.gone.add if chance.random() < 0.02 else world.gone.discard)(host)
+        world.drift[flapping[0]].add(flapping[1])
+        for host in world.drift.keys() - world.gone:
+            for address in world.drift[host]:
+                first_seen.setdefault((host, address), world.clock.moment)
+
+    made.tell = after
+    began = time.monotonic()
+    made.run(StopToken())
+    assert time.monotonic() - began < 60
+    assert 355 <= len(rounds) <= 361
+    assert len(world.repairs) > 50
+    assert sum((host, address) == flapping for _, host, address in world.repairs) == 3
+    assert {(each.host, each.address) for each in rounds[-1].quarantined} == {flapping}
