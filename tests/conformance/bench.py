@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
@@ -14,6 +15,7 @@ from tests.conformance.case import ACCOUNT, Case
 
 from converge.apply.host import apply, check
 from converge.apply.options import ApplyOptions
+from converge.apply.undoing import undo
 from converge.lab.endpoint.host import Host, Policy
 from converge.lab.endpoint.request_log import RequestRecord
 from converge.lab.endpoint.server import LabServer
@@ -23,11 +25,12 @@ from converge.lab.world import World
 from converge.model.action import AnyAction, Performed
 from converge.model.answer import Answers
 from converge.model.change import Change, HostResult
-from converge.model.journal import History, Journal
+from converge.model.journal import History, Journal, JournalEvent, RegistrySnapshot, event_as_json
 from converge.model.machine import Machine, Observer
 from converge.model.play import Play
 from converge.model.query import AnyQuery
 from converge.model.secret import Secret
+from converge.store.fold import OpenEnds
 from converge.store.store import Store, Where
 from converge.windows import reg_file
 from converge.winrm.connection import Connection, Login, Sealing
@@ -82,6 +85,35 @@ class TakingTime:
             return self.machine.perform(action)
         finally:
             self.machine.world.clock.advance(SECONDS_OF_AN_ACTION)
+
+
+@dataclass
+class InMemoryJournal:
+    """The events of all runs on one host, kept in memory."""
+
+    run: str
+    events: list[tuple[str, dict[str, Any]]]
+
+    def write(self, event: JournalEvent) -> None:
+        """Keep it, as plain data."""
+        self.events.append((self.run, json.loads(json.dumps(event_as_json(event)))))
+
+    def back_up(self, snapshot: RegistrySnapshot) -> str:
+        """Rendered, and forgotten."""
+        reg_file.render(snapshot)
+        return "nowhere.reg"
+
+    def history(self) -> History:
+        """What earlier runs left open."""
+        return open_ends([(run, event) for run, event in self.events if run != self.run])
+
+
+def open_ends(events: Sequence[tuple[str, dict[str, Any]]]) -> History:
+    """What is open after these events."""
+    ends = OpenEnds()
+    for run, event in events:
+        ends.take(run, event)
+    return ends.history()
 
 
 @dataclass
@@ -164,7 +196,9 @@ class Bench:
     reach: Reach
     folder: Path
     plays: tuple[Play, ...]
+    stored: bool = True
     runs: list[str] = field(default_factory=list)
+    events: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
 
     def options(self, **given: Any) -> ApplyOptions:
         """Everything allowed unless told otherwise."""
@@ -193,29 +227,56 @@ class Bench:
         self, *, wrap: Wrap = lambda machine: machine, journal: WrapJournal = lambda journal: journal, **given: Any
     ) -> HostResult:
         """Bring about what the case declares."""
-        with self.store() as store, store.leases.acquire(HOST, run=self.next_run()) as lease:
-            kept = store.journal(lease, render=reg_file.render)
-            with self.reach.machine() as machine:
-                return apply(
-                    self.plays,
-                    machine=wrap(machine),
-                    rehearse=Rehearsal,
-                    variables={},
-                    journal=journal(kept),
-                    options=self.options(**given),
-                )
+        with self._opened(self.next_run()) as kept, self.reach.machine() as machine:
+            return apply(
+                self.plays,
+                machine=wrap(machine),
+                rehearse=Rehearsal,
+                variables={},
+                journal=journal(kept),
+                options=self.options(**given),
+            )
 
+    @contextmanager
+    def _opened(self, run: str) -> Iterator[Journal]:
+        """The journal of a run: in the store, or where a case runs a hundred times and that is not the point, in memory."""
+        if not self.stored:
+            yield InMemoryJournal(run, self.events)
+            return
+        with self.store.leases.acquire(HOST, run=run) as lease:
+            yield self.store.journal(lease, render=reg_file.render)
+
+    def undo(self, run: str) -> HostResult:
+        """Take a run back: those of its changes that have a way back."""
+        recorded, disturbed = self.store.runs.changes(run, HOST), self.store.runs.broken_off_since(run, HOST)
+        with self._opened(self.next_run()) as journal, self.reach.machine() as machine:
+            return undo(
+                recorded,
+                disturbed=disturbed,
+                machine=machine,
+                rehearse=Rehearsal,
+                journal=journal,
+                options=self.options(),
+            )
+
+    @cached_property
     def store(self) -> Store:
         """What is remembered of the runs so far."""
         return Store.open(Where(self.folder))
 
     def history(self) -> History:
         """What the runs so far left open."""
-        with self.store() as store:
-            return store.history(HOST)
+        return self.store.history(HOST) if self.stored else open_ends(self.events)
+
+    def close(self) -> None:
+        """Let go of the store."""
+        if self.stored:
+            self.store.close()
 
     def journal(self, run: str = "") -> list[dict[str, Any]]:
         """The events of a run's journal, of the last by default, as the file itself holds them."""
+        if not self.stored:
+            return [event for told, event in self.events if told == (run or self.runs[-1])]
         with closing(sqlite3.connect(self.folder / "converge.db")) as file:
             rows = file.execute(
                 "SELECT body FROM journal WHERE run = ? ORDER BY number", (run or self.runs[-1],)
@@ -231,6 +292,13 @@ class Bench:
         told = self.world.to_json()
         del told["clock"]
         return told
+
+
+class MakeBench(Protocol):
+    """Makes a case ready on a machine, with a journal in memory or in a store."""
+
+    def __call__(self, case: Case, machine: MachineName = "memory", *, stored: bool = False) -> Bench:
+        """A new world each time."""
 
 
 def shown(change: Change) -> dict[str, Any]:

@@ -5,8 +5,8 @@ They are written in `cases/KIND.yml`, a list of mappings; see test_conformance.p
 
 from __future__ import annotations
 
-import copy
-from collections.abc import Iterator, Mapping
+import json
+from collections.abc import Iterator
 from dataclasses import dataclass, field, fields
 from functools import lru_cache
 from pathlib import Path
@@ -81,7 +81,11 @@ class Case:
 
     def make_world(self) -> World:
         """The world before anything is done; its clock stands still."""
-        world = _base(self.image)
+        kept = _WORLDS.get(repr(self)) or _WORLDS.setdefault(repr(self), json.dumps(self._furnished().to_json()))
+        return World.from_json(json.loads(kept))
+
+    def _furnished(self) -> World:
+        world = load_image(self.image, folder=FOLDER / "worlds")
         enact(world, Effects.model_validate(self.world))
         world.quirks = Quirks.model_validate(self.quirks)
         account = world.accounts[ACCOUNT.upper()]
@@ -91,6 +95,13 @@ class Case:
 
     def plays(self, folder: Path) -> tuple[Play, ...]:
         """Its plays, loaded from a playbook as users write it."""
+        return _PLAYS.get(self._declared) or _PLAYS.setdefault(self._declared, self._loaded(folder))
+
+    @property
+    def _declared(self) -> str:
+        return repr((self.entries, self.handlers))
+
+    def _loaded(self, folder: Path) -> tuple[Play, ...]:
         entries = [{"name": f"entry {number}", **entry} for number, entry in enumerate(self.entries)]
         play = {"name": "the case", "hosts": "all", "resources": entries, "handlers": self.handlers}
         path = folder / "case.yml"
@@ -99,14 +110,8 @@ class Case:
         return load([path], kinds=KINDS)
 
 
-def _base(image: str) -> World:
-    """A new world of an image. Making one from the file takes longer than copying it."""
-    return World.from_json(copy.deepcopy(_kept(image)))
-
-
-@lru_cache
-def _kept(image: str) -> Mapping[str, Any]:
-    return load_image(image, folder=FOLDER / "worlds").to_json()
+_WORLDS: dict[str, str] = {}  # a case is played many times over
+_PLAYS: dict[str, tuple[Play, ...]] = {}
 
 
 @lru_cache

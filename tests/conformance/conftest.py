@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.conformance.bench import Bench, InMemory, MachineName, OverWinRM
+from tests.conformance.bench import Bench, InMemory, MachineName, MakeBench, OverWinRM
 from tests.conformance.case import Case
 
 from converge.lab.endpoint.server import LabServer
@@ -31,17 +31,21 @@ def server() -> Iterator[LabServer]:
 
 
 @pytest.fixture
-def bench(folder: Path, server: LabServer) -> Callable[[Case, MachineName], Bench]:
-    """Makes a case ready; each time with a world and a folder of its own."""
+def bench(folder: Path, server: LabServer) -> Iterator[MakeBench]:
+    """Makes a case ready; each time with a world and a store of its own."""
     made = 0
+    benches: list[Bench] = []
 
-    def make(case: Case, machine: MachineName = "memory") -> Bench:
+    def make(case: Case, machine: MachineName = "memory", *, stored: bool = False) -> Bench:
         nonlocal made
         made += 1
         own = folder / str(made)
         own.mkdir()
         world = case.make_world()
         reach = InMemory(world) if machine == "memory" else OverWinRM.to(world, server=server, login=machine)
-        return Bench(case, world, reach, own, case.plays(own))
+        benches.append(Bench(case, world, reach, own, case.plays(own), stored))
+        return benches[-1]
 
-    return make
+    yield make
+    for made_ready in benches:
+        made_ready.close()

@@ -24,11 +24,10 @@ this folder (here, and in the files about broken lines, refusals, crashes and th
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import pytest
-from tests.conformance.bench import Bench, MachineName, shown
+from tests.conformance.bench import Bench, MachineName, MakeBench, shown
 from tests.conformance.case import Case, all_cases
 from tests.conformance.reading import facts, names_of, wanted
 
@@ -37,7 +36,6 @@ from converge.model.resource import KINDS
 
 pytestmark = pytest.mark.timeout(60)
 
-MakeBench = Callable[[Case, MachineName], Bench]
 MACHINES: tuple[MachineName, ...] = ("memory", "basic", "ntlm")
 READING = ("reg query ", "reg.exe query ", "certutil -hashfile ", "certutil.exe -hashfile ")
 SHELL_KEEPING = ("Create", "Receive", "Signal", "Delete")
@@ -72,7 +70,7 @@ def test_titles_tell_cases_apart() -> None:
 
 @pytest.mark.parametrize(("case", "machine"), RUNS, ids=IDS)
 def test_a_case(case: Case, machine: MachineName, bench: MakeBench) -> None:
-    made = bench(case, machine)
+    made = bench(case, machine, stored=True)
     before = made.state()
 
     checked = made.check()

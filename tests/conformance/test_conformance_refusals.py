@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
-from tests.conformance.bench import Bench, MachineName
+from tests.conformance.bench import MachineName, MakeBench
 from tests.conformance.case import Case, all_cases
 from tests.conformance.reading import facts, settled
 
@@ -18,7 +17,6 @@ from converge.model.query import AnyQuery
 
 pytestmark = pytest.mark.timeout(60)
 
-MakeBench = Callable[[Case, MachineName], Bench]
 CASES = [case for case in all_cases() if case.changes]
 IDS = [f"{case.file}: {case.title}" for case in CASES]
 FIRSTS = list({case.file: case for case in reversed(CASES)}.values())[::-1]
