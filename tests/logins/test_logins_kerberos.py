@@ -23,7 +23,7 @@ pytestmark = [
     pytest.mark.timeout(60),
     pytest.mark.skipif(
         importlib.util.find_spec("gssapi") is None or importlib.util.find_spec("krb5") is None,
-        reason="the Kerberos libraries are not in this interpreter: an interpreter of its own runs these tests",
+        reason="the libraries of this login are not in this interpreter: an interpreter of its own runs these tests",
     ),
 ]
 

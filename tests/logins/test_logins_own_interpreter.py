@@ -1,4 +1,4 @@
-"""Kerberos needs a KDC and two libraries that must be built: they are had here, and the tests of Kerberos run with them."""
+"""Kerberos needs a KDC and libraries that must be built, CredSSP one more: they are had here, and those tests run with them."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ PROGRAMS = {
     "krb5-config": "libkrb5-dev",
 }
 PROGRAMS |= {"faketime": "faketime"}
-LIBRARIES = ("gssapi", "krb5")
+LIBRARIES = {"gssapi": "gssapi", "krb5": "krb5", "requests_credssp": "requests-credssp"}
 INSTALLING, RUNNING = 600, 120
-TESTS = Path(__file__).with_name("test_logins_kerberos.py")
+TESTS = [str(Path(__file__).with_name(f"test_logins_{name}.py")) for name in ("kerberos", "credssp")]
 
 
 def provide_programs() -> None:
@@ -38,15 +38,26 @@ def provide_programs() -> None:
 
 
 def provide_libraries(place: Path) -> None:
-    """What the extra `kerberos` brings, in a folder of its own: built once, from then on out of pip's own cache."""
+    """What the extras `kerberos` and `credssp` bring, in a folder of its own: built once, from then on out of pip's own cache."""
     if all(importlib.util.find_spec(name) for name in LIBRARIES):
         return
     try:
         quietly(
-            [sys.executable, "-m", "pip", "install", "-q", "--no-deps", "--target", str(place), *LIBRARIES, "decorator"]
+            [
+                sys.executable,
+                "-m",
+                "pip",
+                "install",
+                "-q",
+                "--no-deps",
+                "--target",
+                str(place),
+                *LIBRARIES.values(),
+                "decorator",
+            ]
         )
     except (OSError, subprocess.SubprocessError):
-        pytest.skip("the Kerberos libraries cannot be installed here")
+        pytest.skip("gssapi cannot be installed here")
 
 
 def quietly(words: list[str]) -> None:
@@ -56,7 +67,7 @@ def quietly(words: list[str]) -> None:
 
 
 @pytest.mark.timeout(INSTALLING + RUNNING)
-def test_kerberos_with_a_real_kdc(tmp_path: Path) -> None:
+def test_kerberos_with_a_real_kdc_and_credssp(tmp_path: Path) -> None:
     provide_programs()
     provide_libraries(tmp_path / "libraries")
     known = [str(tmp_path / "libraries"), *filter(None, [os.environ.get("PYTHONPATH")])]
@@ -70,7 +81,7 @@ def test_kerberos_with_a_real_kdc(tmp_path: Path) -> None:
         "no:cacheprovider",
         "--basetemp",
         str(tmp_path / "inner"),
-        str(TESTS),
+        *TESTS,
     ]
     done = subprocess.run(
         words, env={**settings, "PYTHONPATH": os.pathsep.join(known)}, cwd=Path(__file__).parents[2], text=True,

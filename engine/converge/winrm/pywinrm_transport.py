@@ -7,6 +7,7 @@ allowed.
 
 from __future__ import annotations
 
+import re
 import struct
 from typing import Any, Final
 
@@ -32,6 +33,7 @@ _PYWINRM_NAMES: Final = {
     Login.CREDSSP: "credssp",
 }
 _SEALED_AS: Final = {Login.KERBEROS: "kerberos", Login.CREDSSP: "credssp"}
+_CREDSSP_ERRORS: Final = "requests_credssp.exceptions"
 _BAD_SEAL = (SpnegoError, WinRMError, ValueError, LookupError, AttributeError, struct.error)
 
 
@@ -64,6 +66,11 @@ class PywinrmTransport:
                 self._encryption = self._new_encryption()
         except _BAD_SEAL as error:
             raise RemoteProtocolError(str(error)[:300]) from error
+        except Exception as error:
+            # The library of CredSSP is not there to be named unless somebody wants it.
+            if type(error).__module__ != _CREDSSP_ERRORS:
+                raise
+            return _refused_by_credssp(error)
         self._line.settle()
         return answer
 
@@ -162,6 +169,12 @@ class PywinrmTransport:
         if isinstance(error, (ConnectTimeout, LineError)):
             raise refusals.not_reached(self._connection, error) from error
         raise HostUnreachable(f"{self._connection.endpoint} cannot be asked", why=reason) from error
+
+
+def _refused_by_credssp(error: Exception) -> HttpAnswer:
+    """What the host answered in effect: a 401, with what it offers where CredSSP is not among it."""
+    offered = re.search(r"actual: '([^']*)'", str(error))
+    return HttpAnswer(401, {"www-authenticate": offered[1] if offered else ""}, b"")
 
 
 def _late(line: Line, seconds: float) -> Cut:
