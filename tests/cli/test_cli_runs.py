@@ -325,13 +325,13 @@ class TestTrouble:
         assert process.returncode == 0
 
     BUG = (
-        "import converge.cli.running as running, converge.cli.main as main\n"
-        "real = running.check\n"
+        "import converge.cli.tasks as tasks, converge.cli.main as main\n"
+        "real = tasks.check\n"
         "def check(plays, *, observer, **more):\n"
         "    secret = 'hunter2'\n"
         "    if observer.host == 'mail01': raise ValueError('quotes ' + secret)\n"
         "    return real(plays, observer=observer, **more)\n"
-        "running.check = check\n"
+        "tasks.check = check\n"
     )
 
     @pytest.mark.parametrize("verbose", [[], ["-vvv"]])
