@@ -87,21 +87,34 @@ class TestRuns:
 
 
 class TestKilled:
+    @staticmethod
+    def ask(folder: Path, query: str, *values: object) -> Any:
+        with closing(sqlite3.connect(folder / ".converge/converge.db", timeout=30)) as file:
+            return file.execute(query, values).fetchone()[0]
+
+    def killed_at(self, fleet: Program, rows: int) -> None:
+        """A run killed once it has written so much about some host."""
+        before = self.ask(fleet.folder, "SELECT max(run) FROM runs")
+        most = "SELECT max(written) FROM (SELECT count(*) AS written FROM journal WHERE run > ? GROUP BY host)"
+        process = fleet.started("--yes")
+        deadline = time.monotonic() + BOUND
+        while process.poll() is None and time.monotonic() < deadline:
+            if (self.ask(fleet.folder, most, before) or 0) >= rows:
+                break
+            time.sleep(0.01)
+        process.kill()
+        process.communicate(timeout=BOUND)
+
     @pytest.mark.timeout(240)
     def test_the_next_run_goes_on_from_there(self, fleet: Program) -> None:
         fleet("--check")
-        for seconds in (1.0, 1.6, 2.4):
-            process = fleet.started("--yes")
-            time.sleep(seconds)
-            process.kill()
-            process.communicate(timeout=BOUND)
+        for rows in (1, 4, 6):
+            self.killed_at(fleet, rows)
         ended = fleet("--yes")
         assert ended.code == 0, ended.out + ended.err
         assert fleet("--check").code == 0
-        with closing(sqlite3.connect(fleet.folder / ".converge/converge.db")) as file:
-            killed = file.execute("SELECT count(*) FROM runs WHERE ended IS NULL").fetchone()[0]
-            assert file.execute("PRAGMA integrity_check").fetchone() == ("ok",)
-        assert killed > 0
+        assert self.ask(fleet.folder, "SELECT count(*) FROM runs WHERE ended IS NULL") > 0
+        assert self.ask(fleet.folder, "PRAGMA integrity_check") == "ok"
         broken = next(run for run in listed(fleet) if run["ended"] is None)
         assert "it goes on, or it was broken off" in fleet("runs", broken["run"]).out
 
