@@ -18,16 +18,24 @@ from converge.lab.machine import LabMachine
 from converge.lab.rehearsal import Rehearsal
 from converge.lab.world import World
 from converge.model.change import Change, HostResult
+from converge.model.journal import History
 from converge.model.machine import Machine
 from converge.model.play import Play
 from converge.model.recorded import RecordedChange
 from converge.model.resource import KINDS
+from converge.model.saved_plan import HostPlan, PlannedFrom, SavedPlan
 from converge.model.secret import Secret
+from converge.plan.approval import Approved
+from converge.plan.evidence import evidence
+from converge.plan.memory import Memory
 from converge.playbook import load
+from converge.store.plan_files import key_name, read_plan, write_plan
 from converge.store.store import Store, Where
 from converge.windows import reg_file
 
 HOST = "site"
+PLANNED = "2026-11-20T210000Z-0000"
+KEY = b"k" * 32
 Wrap = Callable[[Machine], Machine]
 
 
@@ -88,6 +96,34 @@ class Site:
             return apply(
                 plays, machine=wrap(self.machine), rehearse=Rehearsal, variables={},
                 journal=store.journal(lease, render=reg_file.render), options=self.options(**given),
+            )  # fmt: skip
+
+    def plan(self, plays: Sequence[Play], **given: Any) -> HostPlan:
+        """What is planned, as it comes back from a file."""
+        known = Memory(self.machine, run=PLANNED)
+        result = check(
+            plays, observer=known, rehearse=Rehearsal, variables={}, history=History(), run=PLANNED,
+            options=self.options(digest_key=KEY, **given),
+        )  # fmt: skip
+        host = HostPlan(HOST, result.status, result.changes, result.error, answers=evidence(known.answers, key=KEY))
+        whole = SavedPlan("1", PLANNED, "", "", key_name(KEY), PlannedFrom({}, ()), (host,))
+        write_plan(whole, self.folder / "plan.json", key=KEY)
+        read = read_plan(self.folder / "plan.json", key=KEY)
+        assert (read.plan, read.doubt) == (whole, "")
+        return read.plan.hosts[0]
+
+    def apply_plan(
+        self, plan: HostPlan, plays: Sequence[Play], *, wrap: Wrap = as_it_is, key: bytes | None = KEY, **given: Any
+    ) -> HostResult:
+        with self.store() as store, store.leases.acquire(HOST, run=self.next_run()) as lease:
+            approved = Approved(
+                plan, run=lease.run, planned_run=PLANNED, key=key,
+                claim=lambda run: store.plans.claim("1", host=HOST, run=run),
+            )  # fmt: skip
+            return apply(
+                plays, machine=wrap(self.machine), rehearse=Rehearsal, variables={},
+                journal=store.journal(lease, render=reg_file.render), options=self.options(digest_key=KEY, **given),
+                approval=approved,
             )  # fmt: skip
 
     def recorded(self, run: str = "") -> tuple[RecordedChange, ...]:

@@ -1,0 +1,62 @@
+"""Walking through plays: what goes wrong in one does not end the others, and check supposes what a person will do."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from ruamel.yaml import YAML
+from tests.apply.apply_site import Site, statuses, told
+
+from converge.model.play import Play
+from converge.model.resource import KINDS
+from converge.playbook import load
+
+pytestmark = pytest.mark.timeout(60)
+
+VENDOR = r"HKLM\SOFTWARE\Vendor"
+BY_HAND = r"D:\Vendor\by-hand.txt"
+
+
+def plays_of(site: Site, *raw: dict[str, Any]) -> tuple[Play, ...]:
+    path = site.folder / "plays.yml"
+    with path.open("w", encoding="utf-8") as stream:
+        YAML(typ="safe").dump([{"hosts": "all", **play} for play in raw], stream)
+    return load([path], kinds=KINDS)
+
+
+def value(name: str) -> dict[str, Any]:
+    return {"registry_value": {"key": VENDOR, "name": name, "type": "string", "data": "x"}}
+
+
+def test_a_condition_that_cannot_be_judged_fails_its_play_alone(site: Site) -> None:
+    unknown = {"that": {"file": {"path": r"%NoSuchVariable%\x", "exists": True}}, "else": "it is not there"}
+    plays = plays_of(
+        site,
+        {"name": "first", "applies_when": [unknown], "resources": [value("A")]},
+        {"name": "second", "resources": [value("B")]},
+    )
+    for result in (site.check(plays), site.apply(plays)):
+        assert result.error is None, told(result)
+        assert [change.status.value for change in result.changes] == ["failed", "changed"], told(result)
+        assert result.changes[0].address == "play:first"
+        assert "NoSuchVariable" in told(result)
+
+
+def test_check_supposes_that_a_person_did_the_step_of_a_procedure(site: Site) -> None:
+    step = {"name": "by hand", "instructions": "do it", "done_when": {"file": {"path": BY_HAND, "exists": True}}}
+    procedure = {
+        "name": "p",
+        "done_when": {"file": {"path": r"D:\Vendor\copy.txt", "exists": True}},
+        "steps": [
+            {"name": "a person", "operator_step": step},
+            {"name": "a copy", "file": {"path": r"D:\Vendor\copy.txt", "copy_from": BY_HAND}},
+        ],
+    }
+    plays = site.plays([{"procedure": procedure}])
+    checked = site.check(plays)
+    assert set(statuses(checked).values()) == {"changed"}, told(checked)
+    assert "decided after" in told(checked)
+    stopped = site.apply(plays)
+    assert stopped.changes[0].error is not None
+    assert stopped.changes[0].error.code == "needs-operator"
