@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import socket
 import subprocess
 import time
@@ -88,18 +89,21 @@ class Realm:
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,
+            start_new_session=True,
         )
         ends = time.monotonic() + STARTING
         while time.monotonic() < ends:
             with suppress(OSError), socket.create_connection(("127.0.0.1", self.port), timeout=1):
                 return
             time.sleep(0.05)
+        self.stop()
         raise TimeoutError(f"the KDC does not listen: {(self.folder / 'krb5kdc.out').read_text()}")
 
     def stop(self) -> None:
         """End the KDC."""
         if self._kdc is not None:
-            self._kdc.terminate()
+            # faketime runs the KDC as a child of its own: both are ended, and nobody else is in their group.
+            os.killpg(self._kdc.pid, signal.SIGTERM)
             self._kdc.wait(timeout=STARTING)
 
     def admin(self, command: str) -> None:

@@ -150,6 +150,7 @@ def make_world() -> World:
 @BOUNDED
 @given(sequences)
 @example([SetRegistryValue(CLASS, "NEW", DATA[0])])
+@example([StartService("Held")])
 @example([StopService("MSFTPSVC"), StopService("W3SVC"), StopService("IISADMIN"), StartService("MSFTPSVC")])
 @example([MoveDirectory(FOLDERS[1], FOLDERS[4]), RemoveFile(FILES[4]), RemoveDirectory(FOLDERS[5])])
 def test_a_rehearsal_answers_what_the_host_will(sequence: Sequence[AnyAction]) -> None:

@@ -77,6 +77,7 @@ class Carrier:
     changes: int = 0
     before_change: Callable[[], None] = lambda: None  # written before the first action: what the change will owe
     approves: Callable[[Change, str], bool] = lambda *_: True  # asked before the first action of each change
+    suppose: Callable[[str], None] = lambda _: None  # in a rehearsal: hold that a person did this
 
     def look(self, resource: Resource) -> Answers:
         """Everything the resource wants to know, asked where it is not known. Raises HostUnreachable."""
@@ -272,6 +273,9 @@ class Carrier:
 
     def _ask_person(self, change: Change) -> Change:
         if self.performer.rehearsing:
+            self.suppose(change.name)
+            memory = self.performer.memory
+            memory.forget_these(tuple(memory.answers))
             return replace(change, reason="needs a person")
         problem = Problem(
             "needs-operator",

@@ -108,7 +108,8 @@ def _rehearsed(
     options: ApplyOptions,
 ) -> Walk:
     performer = Performer(ActingMemory(rehearsal, run=run), NoJournal(run, history), options, rehearsing=True)
-    return Walk(Carrier(performer, _by_address(history)), variables, history, rehearsal)
+    carrier = Carrier(performer, _by_address(history), suppose=rehearsal.suppose)
+    return Walk(carrier, variables, history)
 
 
 def _through(walk: Walk, plays: Sequence[Play]) -> Problem | None:

@@ -88,10 +88,7 @@ class _Procedure:
             self.label, name=step.name, accepted=True, part_of=self.procedure.address,
             way_back=self.procedure.way_back(None, None),
         )  # fmt: skip
-        change = self.carrier.carry_out(step.resource, label)
-        if step.resource.needs_person and self.carrier.performer.rehearsing:
-            return replace(change, reason="needs a person")
-        return change
+        return self.carrier.carry_out(step.resource, label)
 
     def _earlier(self, step: Step) -> Change:
         resource = step.resource

@@ -13,7 +13,6 @@ from converge.errors import InputErrors, ResourceError, Undecided, Unforetold
 from converge.model.answer import Answers
 from converge.model.change import Change, Problem, Status
 from converge.model.journal import History
-from converge.model.machine import RehearsalMachine
 from converge.model.play import Declared, Entry, Play, Scope
 from converge.model.query import AnyQuery, Service
 from converge.model.resource import ProcedureResource, Resource
@@ -30,12 +29,11 @@ class SkippedError(Exception):
 
 @dataclass(slots=True)
 class Walk:
-    """One pass through the plays of one host, on a real machine or on a rehearsal (`rehearsal` is then set)."""
+    """One pass through the plays of one host, on a real machine or on a rehearsal."""
 
     carrier: Carrier
     variables: Mapping[str, object]
     history: History
-    rehearsal: RehearsalMachine | None = None
     changes: list[Change] = field(default_factory=list)
 
     def through(self, plays: Sequence[Play]) -> None:
@@ -61,7 +59,7 @@ class Walk:
         except Unforetold as error:
             self._note_play(play, Status.CHANGED, reason=f"decided after {error.after}")
             return
-        except InputErrors as error:
+        except (InputErrors, ResourceError) as error:
             self._note_play(play, Status.FAILED, error=Problem.of(error))
             return
         _PlayRun(self, play, scope, prospect.foretold(scope)).run()
@@ -84,7 +82,7 @@ class Walk:
         )
 
     def _applicable_scope(self, play: Play) -> Scope:
-        """The play's variables for this host. Raises SkippedError, Undecided, Unforetold, InputErrors."""
+        """The play's variables for this host. Raises SkippedError, Undecided, Unforetold, InputErrors, ResourceError."""
         memory = self.carrier.performer.memory
         known_facts = facts(memory.ask(FACT_QUERIES))
         begun = any(item.play == play.name for item in self.history.procedures)
@@ -261,9 +259,6 @@ class _PlayRun:
                 change = self.walk.carrier.carry_out(resource, label)
         if self.walk.carrier.performer.count > before or change.status is Status.CHANGED:
             handlers.notify(entry.notify)
-        if resource.needs_person and change.status is Status.CHANGED and self.walk.rehearsal is not None:
-            self.walk.rehearsal.suppose(declared.name)
-            self.walk.carrier.performer.memory.forget_these(tuple(self.walk.carrier.performer.memory.answers))
         if (resource.blocks_play or resource.needs_person) and change.status not in GOOD:
             self.blocked_by = declared.name
         return change

@@ -28,6 +28,7 @@ from converge.windows import environment, paths
 _EMPTY = KeyContents((), ())
 _SERVICES = RegistryPath(Hive.LOCAL_MACHINE, r"SYSTEM\CurrentControlSet\Services")
 _STARTS = tuple(StartMode)  # boot 0, system 1, automatic 2, manual 3, disabled 4
+_HELD = (ServiceState.PAUSED, ServiceState.PAUSE_PENDING)
 _BY_ITSELF = (StartMode.BOOT, StartMode.SYSTEM, StartMode.AUTOMATIC)
 Look = Callable[[AnyQuery], Answer[object]]
 """Asks what the answer to another query is at that moment."""
@@ -39,6 +40,8 @@ def foretell_service(action: AnyAction, query: Service, *, answer: Answer[object
         return answer
     service = answer.value
     match action:
+        case StartService(name=name) if service.state in _HELD and same(name, query.name):
+            return answer  # to the service manager it runs already
         case StartService(name=name) if same(name, query.name) or _is_needed_by(name, service, look):
             return Found(replace(service, state=ServiceState.RUNNING, exit_code=0, specific_exit_code=0))
         case ResumeService(name=name) if same(name, query.name):

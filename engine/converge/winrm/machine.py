@@ -88,6 +88,9 @@ class WinRMMachine(WinRMObserver):
             line = " ".join(action.argv) if action.shell else command_line(action.argv)
         except ValueError as error:
             raise ActionRefused(f"{title} cannot be run", why=str(error)) from error
+        if line.startswith('"'):
+            # `cmd /c` takes the first and the last quote off a line that begins with one. After an @ it does not.
+            line = f"@{line}"
         try:
             finished = self._session.run(line, seconds=action.timeout)
         except Faulted as faulted:
