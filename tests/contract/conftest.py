@@ -137,7 +137,7 @@ def _wine(request: pytest.FixtureRequest) -> Iterator[Machine]:
 
 @contextlib.contextmanager
 def _real(request: pytest.FixtureRequest) -> Iterator[Machine]:
-    named = [os.environ.get(f"CONVERGE_TEST_{word}", "") for word in ("HOST", "USER", "PASSWORD")]
+    named = [os.environ.get(name, "") for name in REAL_HOST]
     if not all(named):
         pytest.skip(
             "no real host to ask: CONVERGE_TEST_HOST, CONVERGE_TEST_USER and CONVERGE_TEST_PASSWORD are not set"
@@ -173,9 +173,8 @@ MACHINES: dict[str, Callable[[pytest.FixtureRequest], contextlib.AbstractContext
     "memory": _memory,
     "endpoint": _endpoint,
     "wine": _wine,
+    "real": _real,
 }
-if all(os.environ.get(name) for name in REAL_HOST):
-    MACHINES["real"] = _real
 
 
 @pytest.fixture(params=list(MACHINES))
