@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Generator
 from fnmatch import fnmatchcase
 from pathlib import Path
 
 import pytest
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    # Started in the background of a shell, interrupts would be ignored here and by every program that a test starts.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 _ALLOWED = [
     line.strip()

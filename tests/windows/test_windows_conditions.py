@@ -109,7 +109,7 @@ def test_the_32_bit_view_is_where_a_64_bit_windows_keeps_it() -> None:
     condition = parse_condition(raw)
     assert list(condition.queries(Answers({}))) == [OperatingSystem()]
     mapped = RegistryValue(parse_path(r"HKLM\SOFTWARE\WOW6432Node\Vendor"), "x")
-    assert list(condition.queries(answers())) == [mapped]
+    assert list(condition.queries(answers())) == [OperatingSystem(), mapped]
     assert condition.holds(answers((mapped, Found(RegistryData(RegistryType.DWORD, 1)))))
 
 
