@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import os
 import signal
 from collections.abc import Generator
 from fnmatch import fnmatchcase
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+# In CI the examples are the same every time: a run there judges the change, and new examples are sought elsewhere.
+settings.register_profile("ci", derandomize=True)
+if os.environ.get("CI"):
+    settings.load_profile("ci")
 
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     # Started in the background of a shell, interrupts would be ignored here and by every program that a test starts.

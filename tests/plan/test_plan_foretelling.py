@@ -153,6 +153,7 @@ def make_world() -> World:
 @example([StartService("Held")])
 @example([StopService("MSFTPSVC"), StopService("W3SVC"), StopService("IISADMIN"), StartService("MSFTPSVC")])
 @example([MoveDirectory(FOLDERS[1], FOLDERS[4]), RemoveFile(FILES[4]), RemoveDirectory(FOLDERS[5])])
+@example([SetServiceStartMode("busy", StartMode.DISABLED), StartService("busy")])
 def test_a_rehearsal_answers_what_the_host_will(sequence: Sequence[AnyAction]) -> None:
     world = make_world()
     rehearsal = Rehearsal(LabMachine(world))

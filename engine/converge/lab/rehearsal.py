@@ -30,7 +30,7 @@ from converge.model.action import (
     WriteFile,
 )
 from converge.model.answer import Absent, Answer, Answers, Found, NotForetold
-from converge.model.facts import DirectoryFacts, FileFacts, ServiceFacts, StartMode
+from converge.model.facts import DirectoryFacts, FileFacts, ServiceFacts, ServiceState, StartMode
 from converge.model.machine import Observer
 from converge.model.names import fold, same
 from converge.model.query import AnyQuery, Directory, File, OperatingSystem, RegistryKey, Service, ServiceStartTime
@@ -111,7 +111,9 @@ class Rehearsal:
         if isinstance(answer, Absent):
             return f"there is no service {name}"
         if isinstance(answer, Found) and isinstance(answer.value, ServiceFacts):
-            return f"{name} is disabled" if answer.value.start_mode is StartMode.DISABLED else ""
+            # One that runs although it was disabled since is as good as started: the host says that it runs already.
+            stopped = answer.value.state is ServiceState.STOPPED
+            return f"{name} is disabled" if stopped and answer.value.start_mode is StartMode.DISABLED else ""
         return ""
 
 
