@@ -97,6 +97,7 @@ MAX_SIZE = 4 * 1024 * 1024  # bytes of one image file
 _MAX_EXTENDS = 8
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 _CURRENT_VERSION = RegistryPath(Hive.LOCAL_MACHINE, r"SOFTWARE\Microsoft\Windows NT\CurrentVersion")
+_SHELL = RegistryPath(Hive.LOCAL_MACHINE, r"SOFTWARE\Microsoft\Windows\CurrentVersion")
 _ENVIRONMENT = RegistryPath(Hive.LOCAL_MACHINE, r"SYSTEM\CurrentControlSet\Control\Session Manager\Environment")
 
 
@@ -261,8 +262,12 @@ def _furnish(world: World) -> None:
     profile = world.profile
     for folder in ("", r"\System32", r"\inf", r"\TEMP"):
         world.files.make_folder(profile.system_root + folder)
-    for folder in ("Program Files", r"Program Files\Common Files"):
-        world.files.make_folder(rf"{profile.system_root[:2]}\{folder}")
+    shell = world.registry.create(_SHELL)
+    for bits in ("", " (x86)") if profile.is_64_bit else ("",):
+        programs = rf"{profile.system_root[:2]}\Program Files{bits}"
+        for value, folder in (("ProgramFilesDir", programs), ("CommonFilesDir", rf"{programs}\Common Files")):
+            world.files.make_folder(folder)
+            shell.set(f"{value}{bits}", number=1, data=folder)
     key = world.registry.create(_CURRENT_VERSION)
     key.set("ProductName", number=1, data=profile.caption)
     key.set("CurrentVersion", number=1, data=".".join(str(part) for part in profile.release))

@@ -3,12 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Final
 
 from converge.errors import ResourceError
 from converge.model.answer import Answers
 from converge.model.facts import OperatingSystemFacts
-from converge.model.query import AnyQuery, OperatingSystem
+from converge.model.names import fold
+from converge.model.query import AnyQuery, OperatingSystem, RegistryValue
+from converge.model.registry import Hive, RegistryPath
 from converge.windows import paths
+
+_CURRENT_VERSION: Final = RegistryPath(Hive.LOCAL_MACHINE, r"SOFTWARE\Microsoft\Windows\CurrentVersion")
+_ENVIRONMENT: Final = RegistryPath(
+    Hive.LOCAL_MACHINE, r"SYSTEM\CurrentControlSet\Control\Session Manager\Environment"
+)
+_OF_THE_SYSTEM: Final = frozenset(map(fold, ("SystemRoot", "windir", "SystemDrive")))
+_FOLDERS: Final = {
+    fold("ProgramFiles"): "ProgramFilesDir",
+    fold("ProgramFiles(x86)"): "ProgramFilesDir (x86)",
+    fold("ProgramW6432"): "ProgramFilesDir",
+    fold("CommonProgramFiles"): "CommonFilesDir",
+    fold("CommonProgramFiles(x86)"): "CommonFilesDir (x86)",
+    fold("CommonProgramW6432"): "CommonFilesDir",
+}
+"""Where Windows keeps what these variables become at a login (KB 933700 names the value ProgramFilesDir)."""
 
 
 def variables(facts: OperatingSystemFacts) -> dict[str, str]:
@@ -19,7 +37,28 @@ def variables(facts: OperatingSystemFacts) -> dict[str, str]:
 
 def questions(*texts: str | None) -> list[AnyQuery]:
     """What must be asked before these paths can be resolved: nothing, unless one holds a variable."""
-    return [OperatingSystem()] if any(text and not paths.is_expanded(text) for text in texts) else []
+    named = dict.fromkeys(name for text in texts if text for name in paths.variables_in(text))
+    asked = [question for name in named if (question := _question(name)) is not None]
+    return [OperatingSystem(), *asked] if named else []
+
+
+def _question(name: str) -> RegistryValue | None:
+    """Where a variable lies in the registry; None for those that follow from the system folder."""
+    folded = fold(name)
+    if folded in _OF_THE_SYSTEM:
+        return None
+    return RegistryValue(_CURRENT_VERSION, _FOLDERS[folded]) if folded in _FOLDERS else RegistryValue(_ENVIRONMENT, name)
+
+
+def _told(text: str, answers: Answers, facts: OperatingSystemFacts | None) -> dict[str, str]:
+    """The variables that the host told, those of this text from the registry too as far as it answered."""
+    told = variables(facts) if facts else {}
+    for name in paths.variables_in(text):
+        question = _question(name)
+        data = answers.known(question) if question is not None else None
+        if data is not None and data.text is not None:
+            told.setdefault(name, paths.expand(data.text, told))
+    return told
 
 
 def known(answers: Answers) -> Mapping[str, str] | None:
@@ -32,8 +71,10 @@ def expanded(text: str, answers: Answers) -> str:
     """A text with the host's variables in place. Asks nothing of the host where none occurs. Raises Undecided, Unforetold."""
     if paths.is_expanded(text):
         return text
-    facts = answers.value(OperatingSystem())
-    return paths.expand(text, variables(facts) if facts else {})
+    for question in questions(text):
+        if question in answers:
+            answers.value(question)  # what was refused or cannot be foretold ends here
+    return paths.expand(text, _told(text, answers, answers.value(OperatingSystem())))
 
 
 def resolve(path: str, answers: Answers) -> str:
@@ -51,10 +92,7 @@ def resolve_known(path: str, answers: Answers) -> str | None:
     """The full path as far as it can be told already, else None. For choosing further queries only."""
     text = path
     if not paths.is_expanded(path):
-        told = known(answers)
-        if told is None:
-            return None
-        text = paths.expand(path, told)
+        text = paths.expand(path, _told(path, answers, answers.known(OperatingSystem())))
     try:
         return paths.check(text) if paths.is_expanded(text) else None
     except ValueError:

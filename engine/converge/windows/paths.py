@@ -78,6 +78,11 @@ def expand(text: str, environment: Mapping[str, str]) -> str:
     return _VARIABLE.sub(replacement, text)
 
 
+def variables_in(text: str) -> list[str]:
+    """The names between percent signs, as they are written."""
+    return _VARIABLE.findall(text)
+
+
 def is_expanded(text: str) -> bool:
     """Whether no %VARIABLE% is left in a text."""
     return _VARIABLE.search(text) is None
