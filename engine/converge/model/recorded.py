@@ -110,3 +110,37 @@ class Drift:
     def is_forgotten(self, now: datetime, after: timedelta) -> bool:
         """Whether it is in order for good: never repaired, or repaired long ago and not quarantined."""
         return self.quarantined is None and (self.repaired is None or now - self.repaired >= after)
+
+
+@dataclass(frozen=True, slots=True)
+class Outlook:
+    """What enforcement means to do with a group: the round that is due next, and how it stands. Moments are aware.
+
+    `revision` tells versions of the policy file apart. `owner` is the process that enforces (`user@machine pid 123`), empty
+    once it has ended in order. `due` is None where no further round will be; one long past means that the process is gone.
+    `error` says why the last round could not be made, and is empty where it was.
+    """
+
+    group: str
+    mode: str
+    revision: str
+    owner: str
+    written: datetime
+    due: datetime | None
+    error: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Intention:
+    """What enforcement means to do with drift that its last round left, or with a host that it could not look at.
+
+    `address` is empty where the whole host is meant. `reason` is a stable code, the `Left` of `schedule/drift.py`; `words`
+    says the same to a person. `due` is the first round that would repair it if all stays as it is, None where none would.
+    """
+
+    group: str
+    host: str
+    address: str
+    reason: str
+    due: datetime | None
+    words: str

@@ -49,7 +49,19 @@ def _second(connection: Connection) -> None:
         connection.execute(text(statement))
 
 
-MIGRATIONS: tuple[Callable[[Connection], None], ...] = (_first, _second)
+def _third(connection: Connection) -> None:
+    for statement in (
+        "CREATE TABLE enforced_outlook (name TEXT PRIMARY KEY, mode TEXT NOT NULL, revision TEXT NOT NULL,"
+        " owner TEXT NOT NULL, written TEXT NOT NULL, due TEXT, error TEXT NOT NULL)",
+        "CREATE TABLE enforced_intentions (name TEXT NOT NULL, host TEXT NOT NULL, address TEXT NOT NULL,"
+        " reason TEXT NOT NULL, due TEXT, words TEXT NOT NULL, PRIMARY KEY (name, host, address))",
+        "CREATE TABLE refused_logins (account TEXT NOT NULL, host TEXT NOT NULL, refused TEXT NOT NULL,"
+        " PRIMARY KEY (account, host))",
+    ):
+        connection.execute(text(statement))
+
+
+MIGRATIONS: tuple[Callable[[Connection], None], ...] = (_first, _second, _third)
 """The step at index n leads from version n to n + 1."""
 
 

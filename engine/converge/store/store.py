@@ -23,6 +23,7 @@ from converge.store import migrations
 from converge.store.committing import Committer
 from converge.store.database import Database, open_postgresql, open_sqlite
 from converge.store.enforcement import Enforcement
+from converge.store.intentions import Intentions
 from converge.store.journal import Keeping, StoredJournal, hosts_left_open, read_history, verify_chain
 from converge.store.leases import TERM, Lease, Leases
 from converge.store.places import StoredPlaces
@@ -59,6 +60,7 @@ class Store:
         self.runs = Runs(database)
         self.plans = AppliedPlans(database)
         self.enforcement = Enforcement(database)
+        self.intentions = Intentions(database)
         self.places = StoredPlaces(database)
         self.leases = Leases(
             database, owner=owner(), beacons=None if database.is_shared else where.folder / "leases", term=where.term

@@ -126,3 +126,33 @@ ENFORCED_DRIFT = Table(
     Column("reverted", BigInteger, nullable=False),
     Column("quarantined", Text),
 )  # fmt: skip
+
+ENFORCED_OUTLOOK = Table(
+    "enforced_outlook", METADATA,
+    Column("name", Text, primary_key=True),
+    Column("mode", Text, nullable=False),
+    Column("revision", Text, nullable=False),
+    Column("owner", Text, nullable=False),
+    Column("written", Text, nullable=False),
+    Column("due", Text),
+    Column("error", Text, nullable=False),
+)  # fmt: skip
+
+ENFORCED_INTENTIONS = Table(
+    "enforced_intentions", METADATA,
+    Column("name", Text, primary_key=True),
+    Column("host", Text, primary_key=True),
+    Column("address", Text, primary_key=True),
+    Column("reason", Text, nullable=False),
+    Column("due", Text),
+    Column("words", Text, nullable=False),
+)  # fmt: skip
+"""What the last round of each group left, and what is meant to become of it. Replaced as a whole by the next round."""
+
+REFUSED_LOGINS = Table(
+    "refused_logins", METADATA,
+    Column("account", Text, primary_key=True),
+    Column("host", Text, primary_key=True),
+    Column("refused", Text, nullable=False),
+)  # fmt: skip
+"""Logins that a host refused to enforcement, by the folded name of the account. Nothing of any password."""
