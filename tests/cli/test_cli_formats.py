@@ -26,3 +26,10 @@ def test_the_textfile_is_put_in_place_as_a_whole(fleet: Program) -> None:
     assert [item.name for item in path.parent.iterdir()] == ["converge.prom"]
     assert fleet("--check", "--format", "prometheus", "-o", str(path), "no-such.yml").code == 1
     assert 'converge_run_input_errors{mode="check"} 1.0' in path.read_text()
+
+
+def test_playbooks_are_listed_in_the_order_in_which_they_are_gone_through(fleet: Program) -> None:
+    first = "- name: first\n  hosts: all\n  order: 1\n  resources: [{requirement: {name: x, that: {expr: 'true'}, else: y}}]\n"
+    fleet.write("playbooks/zz-first.yml", first)
+    told = json.loads(fleet("--check", "--format", "json").out)["playbooks"]
+    assert told == ["playbooks/zz-first.yml", "playbooks/registry.yml"]

@@ -74,7 +74,9 @@ def select(sources: Sources) -> Selection:
     by_host, warnings = _plays_by_host(plays, inventory, limit=sources.limit)
     targets = _targets(by_host, inventory)
     windows = windows_of(inventory, targets)
-    names = tuple(str(playbook) for playbook in playbooks)
+    # In the order in which they are gone through: by the first play of each.
+    turns = {play.file: turn for turn, play in reversed([*enumerate(plays)])}
+    names = tuple(sorted((str(playbook) for playbook in playbooks), key=lambda name: turns.get(name, len(turns))))
     warnings = [*(str(warning) for warning in inventory.warnings), *warnings]
     return Selection(names, plays, inventory, targets, tuple(warnings), windows)
 
