@@ -21,7 +21,7 @@ from converge.model.change import Change, HostResult
 from converge.model.journal import History
 from converge.model.machine import Machine
 from converge.model.play import Play
-from converge.model.recorded import RecordedChange
+from converge.model.recorded import LaterChange, RecordedChange
 from converge.model.resource import KINDS
 from converge.model.saved_plan import HostPlan, PlannedFrom, SavedPlan
 from converge.model.secret import Secret
@@ -29,7 +29,8 @@ from converge.plan.approval import Approved
 from converge.plan.evidence import evidence
 from converge.plan.memory import Memory
 from converge.playbook import load
-from converge.store.plan_files import key_name, read_plan, write_plan
+from converge.store.keys import key_name
+from converge.store.plan_files import read_plan, write_plan
 from converge.store.store import Store, Where
 from converge.windows import reg_file
 
@@ -130,15 +131,15 @@ class Site:
         with self.store() as store:
             return store.runs.changes(run or self.runs[-1], HOST, opener=store.sealing)
 
-    def disturbed(self, run: str) -> frozenset[str]:
+    def later(self, run: str) -> dict[str, LaterChange]:
         with self.store() as store:
-            return store.runs.broken_off_since(run, HOST)
+            return store.runs.later_changes(run, HOST)
 
     def check_undo(self, run: str = "", **given: Any) -> HostResult:
         run = run or self.runs[-1]
         return check_undo(
             self.recorded(run),
-            disturbed=self.disturbed(run),
+            later=self.later(run),
             observer=self.machine,
             rehearse=Rehearsal,
             run="check",
@@ -147,10 +148,10 @@ class Site:
 
     def undo(self, run: str = "", *, wrap: Wrap = as_it_is, **given: Any) -> HostResult:
         run = run or self.runs[-1]
-        recorded, disturbed = self.recorded(run), self.disturbed(run)
+        recorded, later = self.recorded(run), self.later(run)
         with self.store() as store, store.leases.acquire(HOST, run=self.next_run()) as lease:
             return undo(
-                recorded, disturbed=disturbed, machine=wrap(self.machine), rehearse=Rehearsal,
+                recorded, later=later, machine=wrap(self.machine), rehearse=Rehearsal,
                 journal=store.journal(lease, render=reg_file.render), options=self.options(**given),
             )  # fmt: skip
 

@@ -248,11 +248,11 @@ class Bench:
 
     def undo(self, run: str) -> HostResult:
         """Take a run back: those of its changes that have a way back."""
-        recorded, disturbed = self.store.runs.changes(run, HOST), self.store.runs.broken_off_since(run, HOST)
+        recorded, later = self.store.runs.changes(run, HOST), self.store.runs.later_changes(run, HOST)
         with self._opened(self.next_run()) as journal, self.reach.machine() as machine:
             return undo(
                 recorded,
-                disturbed=disturbed,
+                later=later,
                 machine=machine,
                 rehearse=Rehearsal,
                 journal=journal,

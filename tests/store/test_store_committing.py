@@ -73,7 +73,7 @@ def test_what_cannot_be_committed_is_nobodys(store: Store, rows: Rows) -> None:
     crowd.run(work, many=10)
     written = {number for number, ended in crowd.ended.items() if ended == "written"}
     assert 1 not in written
-    assert {name for (name,) in rows("SELECT name FROM settings")} == {
+    assert {name for (name,) in rows("SELECT name FROM settings WHERE name <> 'signing key'")} == {
         "same" if number == 0 else f"name {number}" for number in written
     }
     committer.do(lambda connection: None)

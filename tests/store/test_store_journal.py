@@ -196,43 +196,6 @@ class TestHistory:
         assert time.process_time() - started < 1.0
 
 
-class TestChain:
-    @pytest.mark.parametrize(
-        "damage",
-        [
-            "UPDATE journal SET body = replace(body, 'done', 'lost') WHERE number = 2",
-            "UPDATE journal SET hash = '00' WHERE number = 2",
-            "UPDATE journal SET body = '[]' WHERE number = 2",
-            "UPDATE journal SET body = 'x' WHERE number = 2",
-            "UPDATE journal SET run = 'another' WHERE number = 2",
-            "UPDATE journal SET number = 9 WHERE number = 2",
-            "DELETE FROM journal WHERE number = 1",
-            "DELETE FROM journal WHERE number = 2",
-            "DELETE FROM journal WHERE number = 3",
-            "DELETE FROM journal",
-            "UPDATE journal_heads SET hash = '00'",
-        ],
-    )
-    def test_damage_is_never_passed_over(self, books: Bookkeeper, store: Store, rows: Rows, damage: str) -> None:
-        books.record(RUN_1, INTENDED, ActionEnded(1, "done"), HandlerOwed("play", "restart", "10:00"))
-        assert store.verify("mail01") == 3
-        rows(damage)
-        with pytest.raises(JournalUnavailable, match=r"of the journal of mail01 .* is damaged"):
-            store.verify("mail01")
-        with pytest.raises(JournalUnavailable, match="is damaged"):
-            store.history("mail01")
-
-    def test_a_row_moved_from_another_host_is_found(self, books: Bookkeeper, store: Store, rows: Rows) -> None:
-        books.record(RUN_1, INTENDED, host="a")
-        books.record(RUN_1, INTENDED, host="b")
-        rows(
-            "UPDATE journal SET body = (SELECT body FROM journal WHERE host = 'a'),"
-            " hash = (SELECT hash FROM journal WHERE host = 'a') WHERE host = 'b'"
-        )
-        with pytest.raises(JournalUnavailable):
-            store.history("b")
-
-
 class TestReadingBack:
     def test_a_change_with_its_actions(self, books: Bookkeeper, store: Store) -> None:
         second = ActionIntended(2, 1, "service:SMTPSVC", {"action": "Second"})

@@ -153,7 +153,7 @@ class TestForgetting:
             books.record(f"r{number}", INTENDED, ActionEnded(1, "done"), ENDED)
         store.runs.keep_newest(2)
         rows("DELETE FROM journal WHERE number = 4")
-        with pytest.raises(Exception, match="is damaged"):
+        with pytest.raises(Exception, match="row 4 is missing"):
             store.verify("mail01")
 
 

@@ -99,7 +99,7 @@ class TestFiles:
         data = bytearray(path.read_bytes())
         data[20 * 4096 :] = b"\xa5" * (len(data) - 20 * 4096)
         path.write_bytes(data)
-        with Store.open(where) as store, pytest.raises(JournalUnavailable, match="damaged"):
+        with pytest.raises(JournalUnavailable, match="damaged"), Store.open(where) as store:
             store.history("mail01")
 
     def test_a_folder_where_the_file_should_be(self, tmp_path: Path) -> None:

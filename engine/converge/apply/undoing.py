@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from types import MappingProxyType
 
 from converge import __version__
 from converge.apply.backup import touched_keys
@@ -28,7 +29,7 @@ from converge.model.journal import (
     TakingBack,
 )
 from converge.model.machine import Machine, Observer
-from converge.model.recorded import RecordedChange
+from converge.model.recorded import LaterChange, RecordedChange
 from converge.model.resource import KINDS, Resource, State
 from converge.plan.decision import Decision, Label, decide, shown
 from converge.plan.memory import ActingMemory, gather
@@ -36,12 +37,13 @@ from converge.plan.memory import ActingMemory, gather
 _NEVER_DONE = ("refused", "not-done")
 _WITHOUT_TRACE = ("RunCommand", "InvokeCimMethod")  # a program that was refused by its exit code has run all the same
 _LONGEST_STATE = 300  # characters of a state in an error
+_NO_LATER: Mapping[str, LaterChange] = MappingProxyType({})
 
 
 def check_undo(
     recorded: Sequence[RecordedChange],
     *,
-    disturbed: Collection[str] = (),
+    later: Mapping[str, LaterChange] = _NO_LATER,
     observer: Observer,
     rehearse: Rehearse,
     run: str,
@@ -50,7 +52,7 @@ def check_undo(
     """What undo would do to this host, by doing it in memory. Sends only reads. Raises nothing of ConvergeError."""
     began = options.monotonic()
     performer = Performer(ActingMemory(rehearse(observer), run=run), NoJournal(run), options, rehearsing=True)
-    undoing = _Undoing(Carrier(performer), recorded, disturbed)
+    undoing = _Undoing(Carrier(performer), recorded, later)
     error = undoing.through() or undoing.refusal()
     return result_of(observer, undoing.changes, error=error, seconds=options.monotonic() - began)
 
@@ -58,7 +60,7 @@ def check_undo(
 def undo(
     recorded: Sequence[RecordedChange],
     *,
-    disturbed: Collection[str] = (),
+    later: Mapping[str, LaterChange] = _NO_LATER,
     machine: Machine,
     rehearse: Rehearse,
     journal: Journal,
@@ -66,7 +68,7 @@ def undo(
 ) -> HostResult:
     """Take these changes, of one run on this host, back. Nothing is begun where one has no way back and that was not accepted.
 
-    `disturbed` are the addresses at which a later run broke off: there any state is taken for its work.
+    `later` is what later runs did at each address. Where the last one broke off, any state is taken for its work.
     Raises nothing of ConvergeError: what went wrong is in the result.
     """
     began = options.monotonic()
@@ -78,13 +80,13 @@ def undo(
         rehearsal = Performer(
             ActingMemory(rehearse(memory), run=journal.run), NoJournal(journal.run), options, rehearsing=True
         )
-        rehearsed = _Undoing(Carrier(rehearsal), recorded, disturbed)
+        rehearsed = _Undoing(Carrier(rehearsal), recorded, later)
         error = rehearsed.through() or rehearsed.refusal()
         undoing = rehearsed
         if error is None:
             performer = Performer(memory, journal, options, rehearsing=False)
             performer.back_up(touched_keys(rehearsal.performed))
-            undoing = _Undoing(Carrier(performer), recorded, disturbed)
+            undoing = _Undoing(Carrier(performer), recorded, later)
             error = undoing.through()
         changes = undoing.changes
         status = result_of(machine, changes, error=error, seconds=0.0).status
@@ -100,7 +102,7 @@ class _Undoing:
 
     carrier: Carrier
     recorded: Sequence[RecordedChange]
-    disturbed: Collection[str]
+    later: Mapping[str, LaterChange]
     changes: list[Change] = field(default_factory=list)
     undone: list[RecordedChange] = field(default_factory=list)
 
@@ -140,8 +142,8 @@ class _Undoing:
         if reason := _no_way_back(change):
             return None, Problem("no-way-back", f"no way back: {reason}")
         try:
-            by, half_done = self.carrier.performer.memory.run, change.address in self.disturbed
-            return Restored.of(change, by=by, half_done=half_done), None
+            by, later = self.carrier.performer.memory.run, self.later.get(change.address)
+            return Restored.of(change, by=by, half_done=later is not None and not later.is_over), None
         except ValueError:
             what = "its record cannot be read: it was written by a converge that knew this kind otherwise"
             return None, Problem("unreadable-record", what, try_="take it back with that version, or by hand")
@@ -197,9 +199,12 @@ class _Undoing:
         now = actual.as_json() if actual is not None else None
         states = (("before the run", change.before), ("after it", change.after), ("now", now))
         told = "" if change.sensitive else "; ".join(f"{when}: {_short(state)}" for when, state in states)
-        return Problem(
-            "changed-since", f"it was changed after run {change.run}", told, "look who needs it so; change it by hand"
-        )
+        later = self.later.get(change.address)
+        if later is not None and (change.sensitive or later.after == now):
+            what = f"run {later.run} changed it after run {change.run}"
+            return Problem("changed-since", what, told, f"take that back first: converge undo {later.run}")
+        what = f"it was changed after run {change.run}, by no run of converge that is remembered"
+        return Problem("changed-since", what, told, "look who needs it so; change it by hand")
 
     def _owe(self, change: RecordedChange) -> None:
         """What must be restarted for this change is owed from before it begins."""

@@ -36,7 +36,8 @@ from converge.report.saved import tell_plan
 from converge.report.sink import sink_for
 from converge.report.text import TextOptions
 from converge.store.names import new_run_id
-from converge.store.plan_files import ReadPlan, derived_key, key_name, read_plan, write_plan
+from converge.store.keys import derived_key, key_name
+from converge.store.plan_files import ReadPlan, read_plan, write_plan
 from converge.store.store import FILE_NAME, Store
 
 

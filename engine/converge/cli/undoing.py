@@ -92,7 +92,7 @@ class Undoing:
         """What would be taken back."""
         return check_undo(
             self.store.runs.changes(self.run, host, opener=self.store.sealing),
-            disturbed=self.store.runs.broken_off_since(self.run, host),
+            later=self.store.runs.later_changes(self.run, host),
             observer=observer,
             rehearse=Rehearsal,
             run=run,
@@ -103,7 +103,7 @@ class Undoing:
         """Take it back."""
         return undo(
             self.store.runs.changes(self.run, host, opener=self.store.sealing),
-            disturbed=self.store.runs.broken_off_since(self.run, host),
+            later=self.store.runs.later_changes(self.run, host),
             machine=machine,
             rehearse=Rehearsal,
             journal=journal,

@@ -93,6 +93,18 @@ class RecordedChange:
 
 
 @dataclass(frozen=True, slots=True)
+class LaterChange:
+    """What a later run did last at an address. `after` is how it left it, None also where that is not known.
+
+    `is_over` is false where that run broke off, or did not bring it to what it wanted.
+    """
+
+    run: str
+    after: Json = field(repr=False)
+    is_over: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Drift:
     """A resource of a host that enforcement saw away from its desired state. Moments are aware.
 

@@ -9,9 +9,11 @@ from typing import Protocol
 
 from converge.errors import JournalUnavailable
 from converge.model.change import Json, Status
-from converge.model.recorded import Outcome, RecordedAction, RecordedChange
+from converge.model.recorded import LaterChange, Outcome, RecordedAction, RecordedChange
 from converge.model.secret import Secret
-from converge.store.chain import Row
+
+Content = Mapping[str, Json]
+"""What a row of the journal holds."""
 
 
 class Opener(Protocol):
@@ -21,40 +23,41 @@ class Opener(Protocol):
         """The text. Raises JournalUnavailable where it was sealed with another key."""
 
 
-def changes_of(run: str, host: str, *, rows: Iterable[Row], opener: Opener | None = None) -> tuple[RecordedChange, ...]:
+def changes_of(
+    run: str, host: str, *, rows: Iterable[Content], opener: Opener | None = None
+) -> tuple[RecordedChange, ...]:
     """The changes of `run` among a host's rows, oldest first; later runs' rows tell what became of unknown actions."""
     found: dict[int, RecordedChange] = {}
     where: dict[int, int] = {}
-    for row in rows:
-        if row.run != run and '"ActionSettled"' not in row.body:
-            continue
+    for content in rows:
+        event = content["event"]
         try:
-            event = json.loads(row.body)["event"]
-            if row.run == run:
+            if content["run"] == run:
                 _take(found, where, event, run=run, host=host, opener=opener)
             elif event["event"] == "ActionSettled" and event["run"] == run:
                 _conclude(found, where, event, outcome=event["result"])
         except (ValueError, KeyError, TypeError) as error:
             raise JournalUnavailable(
-                f"row {row.number} of the journal of {host} cannot be read", code="journal-damaged"
+                f"row {content['number']} of the journal of {host} cannot be read", code="journal-damaged"
             ) from error
     return tuple(found.values())
 
 
-def broken_off(run: str, *, rows: Iterable[Row]) -> frozenset[str]:
-    """The addresses of changes that other runs than `run` began last and did not end well, among a host's rows."""
-    begun: dict[tuple[str, int], str] = {}
-    open_: dict[str, bool] = {}
-    for row in rows:
-        event = json.loads(row.body)["event"]
-        if row.run == run or event["event"] not in ("ChangeBegun", "ChangeEnded"):
+def later_changes(run: str, *, rows: Iterable[Content]) -> dict[str, LaterChange]:
+    """What other runs than `run` did last at each address, among a host's rows."""
+    begun: dict[tuple[str, int], Mapping[str, Json]] = {}
+    found: dict[str, LaterChange] = {}
+    for content in rows:
+        event, by = content["event"], content["run"]
+        if by == run or event["event"] not in ("ChangeBegun", "ChangeEnded"):
             continue
         if event["event"] == "ChangeBegun":
-            begun[(row.run, event["change"])] = event["address"]
-            open_[event["address"]] = True
-        elif (address := begun.get((row.run, event["change"]))) is not None:
-            open_[address] = event["status"] != Status.CHANGED.value
-    return frozenset(address for address, is_open in open_.items() if is_open)
+            begun[(by, event["change"])] = event
+            found[event["address"]] = LaterChange(by, None, is_over=False)
+        elif (change := begun.get((by, event["change"]))) is not None:
+            is_over = event["status"] == Status.CHANGED.value
+            found[change["address"]] = LaterChange(by, change["after"] if is_over else None, is_over=is_over)
+    return found
 
 
 def _take(

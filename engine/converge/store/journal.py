@@ -1,12 +1,13 @@
 """The journal in the store: rows that are only ever added, each chained to the one before, each on the disk when `write` returns.
 
 Every write renews the lease of its host in the same transaction: who has lost it writes nothing more, and so does nothing more.
+What is read back is compared with the chain first: a journal that does not fit together is relied upon by nobody.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -16,7 +17,7 @@ from converge.errors import JournalUnavailable
 from converge.model.change import Json
 from converge.model.journal import ChangeBegun, History, JournalEvent, RegistrySnapshot, RunEnded, event_as_json
 from converge.store import backups
-from converge.store.chain import NO_ROW, Row, canonical, chained
+from converge.store.chain import NO_ROW, Chain, Gap, Head, Row, canonical
 from converge.store.committing import Committer
 from converge.store.database import Database
 from converge.store.fold import OpenEnds
@@ -26,7 +27,7 @@ from converge.store.tables import JOURNAL, JOURNAL_GAPS, JOURNAL_HEADS
 
 PAGE = 500  # rows read at once
 _FIRST_HEAD = text(
-    "INSERT INTO journal_heads (host, number, hash, settled, settled_hash) VALUES (:host, 0, '', 0, '')"
+    "INSERT INTO journal_heads (host, number, hash, settled, settled_hash, seal) VALUES (:host, 0, '', 0, '', :seal)"
     " ON CONFLICT (host) DO NOTHING"
 )
 
@@ -38,6 +39,7 @@ class Keeping:
     `committer` is shared by the journals of all hosts.
     """
 
+    chain: Chain
     committer: Committer
     folder: Path
     render: Callable[[RegistrySnapshot], bytes]
@@ -68,7 +70,7 @@ class StoredJournal:
             self._lease.extend(connection)
             self._append(connection, line)
             if isinstance(event, RunEnded):
-                settle(connection, self._lease.host, name=self._database.name)
+                settle(connection, self._lease.host, chain=self._keeping.chain, name=self._database.name)
 
         self._keeping.committer.do(work)
 
@@ -81,14 +83,13 @@ class StoredJournal:
 
     def history(self) -> History:
         """What earlier runs left open on this host. Raises JournalUnavailable where it cannot be read or does not fit together."""
-        return read_history(self._database, self._lease.host, before=self.run)
+        return read_history(self._database, self._lease.host, chain=self._keeping.chain, before=self.run)
 
     def _append(self, connection: Connection, line: Mapping[str, Json]) -> None:
-        host = self._lease.host
-        connection.execute(_FIRST_HEAD, {"host": host})
-        head = connection.execute(
-            select(JOURNAL_HEADS.c.number, JOURNAL_HEADS.c.hash).where(JOURNAL_HEADS.c.host == host)
-        ).one()
+        host, chain = self._lease.host, self._keeping.chain
+        connection.execute(_FIRST_HEAD, {"host": host, "seal": chain.head_seal(Head(host, 0, NO_ROW, 0, NO_ROW))})
+        head = _head(connection, host, chain=chain, name=self._database.name)
+        assert head is not None
         number = head.number + 1
         body = canonical(
             {
@@ -100,66 +101,78 @@ class StoredJournal:
                 "event": line,
             }
         )
-        row = Row(host, number, self.run, body, chained(head.hash, body))
-        connection.execute(insert(JOURNAL).values(host=host, number=number, run=self.run, body=row.body, hash=row.hash))
-        connection.execute(
-            update(JOURNAL_HEADS).where(JOURNAL_HEADS.c.host == host).values(number=number, hash=row.hash)
-        )
+        digest = chain.hash(head.hash, body)
+        connection.execute(insert(JOURNAL).values(host=host, number=number, run=self.run, body=body, hash=digest))
+        _keep_head(connection, replace(head, number=number, hash=digest), chain=chain)
 
 
-def read_history(database: Database, host: str, *, before: str | None = None) -> History:
+def read_history(database: Database, host: str, *, chain: Chain, before: str | None = None) -> History:
     """What runs left open on a host, the run `before` left out. Raises JournalUnavailable."""
     with database.reading() as connection:
-        return _open_ends(connection, host, before=before, name=database.name).history()
+        return _open_ends(connection, host, before=before, chain=chain, name=database.name).history()
 
 
-def hosts_left_open(database: Database) -> dict[str, History]:
-    """Every host on which something is open, and what. Raises JournalUnavailable."""
+def hosts_with_open_rows(database: Database) -> tuple[str, ...]:
+    """Hosts of which something may be open: their journals go on behind what is settled. Raises JournalUnavailable."""
+    unsettled = select(JOURNAL_HEADS.c.host).where(JOURNAL_HEADS.c.number > JOURNAL_HEADS.c.settled)
     with database.reading() as connection:
-        unsettled = select(JOURNAL_HEADS.c.host).where(JOURNAL_HEADS.c.number > JOURNAL_HEADS.c.settled)
-        hosts = connection.execute(unsettled.order_by(JOURNAL_HEADS.c.host)).scalars().all()
-        found = {host: _open_ends(connection, host, name=database.name).history() for host in hosts}
-    return {host: history for host, history in found.items() if history != History()}
+        return tuple(connection.execute(unsettled.order_by(JOURNAL_HEADS.c.host)).scalars())
 
 
-def settle(connection: Connection, host: str, *, name: str) -> None:
+def settle(connection: Connection, host: str, *, chain: Chain, name: str) -> None:
     """Remember that nothing up to the last row is open, if so: later runs need not read it again."""
-    if _open_ends(connection, host, name=name).history() == History():
-        settled = {"settled": JOURNAL_HEADS.c.number, "settled_hash": JOURNAL_HEADS.c.hash}
-        connection.execute(update(JOURNAL_HEADS).where(JOURNAL_HEADS.c.host == host).values(settled))
+    if _open_ends(connection, host, chain=chain, name=name).history() == History():
+        head = _head(connection, host, chain=chain, name=name)
+        assert head is not None
+        _keep_head(connection, replace(head, settled=head.number, settled_hash=head.hash), chain=chain)
 
 
-def verify_chain(database: Database, host: str) -> int:
+def verify_chain(database: Database, host: str, *, chain: Chain) -> int:
     """Look through every row of a host's journal; how many there are. Raises JournalUnavailable at the first that does not fit.
 
-    Rows that retention removed are accounted for by their last hash. The chain shows mistakes, damage and careless edits;
-    who can write to the store and computes every hash anew is not found out.
+    Rows that retention removed are accounted for by their last hash.
     """
     with database.reading() as connection:
-        head = connection.execute(select(JOURNAL_HEADS).where(JOURNAL_HEADS.c.host == host)).first()
-        if head is None:
-            return 0
-        gaps = connection.execute(select(JOURNAL_GAPS).where(JOURNAL_GAPS.c.host == host)).all()
-        follows = {gap.first: (gap.last, gap.hash) for gap in gaps}
-        count, number, previous = 0, 0, NO_ROW
-        for row in rows_of(connection, host, after=0):
-            while number + 1 in follows and row.number != number + 1:
-                number, previous = follows[number + 1]
-            _content(row, number, previous=previous, name=database.name)
-            count, number, previous = count + 1, row.number, row.hash
-        while number + 1 in follows:
-            number, previous = follows[number + 1]
-        if (number, previous) != (head.number, head.hash):
-            raise _damaged(database.name, host, number + 1, "it is missing")
-        return count
+        return sum(1 for _ in verified(connection, host, after=0, chain=chain, name=database.name))
 
 
-def rows_of(connection: Connection, host: str, *, after: int, run: str | None = None) -> Iterator[Row]:
-    """The rows of a host behind a number, in order, a page at a time."""
+def verified(
+    connection: Connection, host: str, *, after: int, chain: Chain, name: str
+) -> Iterator[tuple[Row, Mapping[str, Json]]]:
+    """The rows of a host behind a number with their contents, in order, each compared with the chain, up to the last one.
+
+    Raises JournalUnavailable where one does not fit: what came before it is not to be relied upon either.
+    """
+    head = _head(connection, host, chain=chain, name=name)
+    if head is None:
+        if next(rows_of(connection, host, after=0), None) is not None:
+            raise _damaged(name, host, "what says how far it goes is missing")
+        return
+    gaps = {gap.first: gap for gap in _gaps(connection, host, chain=chain, name=name)}
+    number, previous = after, _hash_of(connection, head, after, gaps.values(), name=name)
+    for row in rows_of(connection, host, after=after):
+        while number + 1 in gaps and row.number != number + 1:
+            number, previous = gaps[number + 1].last, gaps[number + 1].hash
+        if row.number != number + 1:
+            raise _damaged(name, host, _missing(number + 1, row.number - 1))
+        try:
+            content = chain.read(row, previous)
+        except ValueError as error:
+            raise _damaged(name, host, f"row {row.number}: {error}") from error
+        yield row, content
+        number, previous = row.number, row.hash
+    while number + 1 in gaps:
+        number, previous = gaps[number + 1].last, gaps[number + 1].hash
+    if number < head.number:
+        raise _damaged(name, host, _missing(number + 1, head.number) + ", the end of it")
+    if (number, previous) != (head.number, head.hash):
+        raise _damaged(name, host, f"row {number} is not the one that was written last")
+
+
+def rows_of(connection: Connection, host: str, *, after: int) -> Iterator[Row]:
+    """The rows of a host behind a number as they are, in order, a page at a time."""
     wanted = select(JOURNAL.c.host, JOURNAL.c.number, JOURNAL.c.run, JOURNAL.c.body, JOURNAL.c.hash)
     wanted = wanted.where(JOURNAL.c.host == host).order_by(JOURNAL.c.number).limit(PAGE)
-    if run is not None:
-        wanted = wanted.where(JOURNAL.c.run == run)
     while True:
         page = [Row(*row) for row in connection.execute(wanted.where(JOURNAL.c.number > after))]
         yield from page
@@ -168,39 +181,72 @@ def rows_of(connection: Connection, host: str, *, after: int, run: str | None = 
         after = page[-1].number
 
 
-def _open_ends(connection: Connection, host: str, *, name: str, before: str | None = None) -> OpenEnds:
+def believed(gaps: Iterable[Gap], *, chain: Chain, name: str) -> list[Gap]:
+    """Gaps of which each was left by retention. Raises JournalUnavailable."""
+    found = list(gaps)
+    for gap in found:
+        if not chain.believes(gap):
+            raise _damaged(name, gap.host, f"{_missing(gap.first, gap.last)}, and not by `converge runs --prune`")
+    return found
+
+
+def _open_ends(connection: Connection, host: str, *, chain: Chain, name: str, before: str | None = None) -> OpenEnds:
     ends = OpenEnds()
-    head = connection.execute(select(JOURNAL_HEADS).where(JOURNAL_HEADS.c.host == host)).first()
-    if head is None or head.number == head.settled:
-        return ends
-    number, previous = head.settled, head.settled_hash
-    for row in rows_of(connection, host, after=number):
-        content = _content(row, number, previous=previous, name=name)
-        number, previous = row.number, row.hash
+    head = _head(connection, host, chain=chain, name=name)
+    after = head.settled if head is not None else 0
+    for row, content in verified(connection, host, after=after, chain=chain, name=name):
         if row.run != before:
             try:
                 ends.take(row.run, content["event"])
             except (KeyError, TypeError, AttributeError) as error:
-                raise _damaged(name, host, number, "it lacks what it must hold") from error
-    if (number, previous) != (head.number, head.hash):
-        raise _damaged(name, host, number + 1, "it is missing")
+                raise _damaged(name, host, f"row {row.number} lacks what it must hold") from error
     return ends
 
 
-def _content(row: Row, number: int, *, previous: str, name: str) -> Mapping[str, Json]:
-    if row.number != number + 1:
-        raise _damaged(name, row.host, number + 1, "it is missing")
-    try:
-        return row.read(previous)
-    except (ValueError, KeyError, TypeError) as error:
-        why = str(error) if type(error) is ValueError else "it cannot be read"
-        raise _damaged(name, row.host, row.number, why) from error
+def _head(connection: Connection, host: str, *, chain: Chain, name: str) -> Head | None:
+    row = connection.execute(select(JOURNAL_HEADS).where(JOURNAL_HEADS.c.host == host)).first()
+    if row is None:
+        return None
+    head = Head(row.host, row.number, row.hash, row.settled, row.settled_hash, row.seal)
+    if not chain.believes(head):
+        raise _damaged(name, host, "what says how far it goes was changed")
+    return head
 
 
-def _damaged(name: str, host: str, number: int, why: str) -> JournalUnavailable:
+def _keep_head(connection: Connection, head: Head, *, chain: Chain) -> None:
+    sealed = asdict(replace(head, seal=chain.head_seal(head)))
+    connection.execute(update(JOURNAL_HEADS).where(JOURNAL_HEADS.c.host == head.host).values(sealed))
+
+
+def _gaps(connection: Connection, host: str, *, chain: Chain, name: str) -> list[Gap]:
+    rows = connection.execute(select(JOURNAL_GAPS).where(JOURNAL_GAPS.c.host == host))
+    return believed((Gap(row.host, row.first, row.last, row.hash, row.seal) for row in rows), chain=chain, name=name)
+
+
+def _hash_of(connection: Connection, head: Head, number: int, gaps: Iterable[Gap], *, name: str) -> str:
+    """The hash of a row, of which only the number is known."""
+    if number == 0:
+        return NO_ROW
+    if number == head.settled:
+        return head.settled_hash
+    for gap in gaps:
+        if gap.last == number:
+            return gap.hash
+    wanted = select(JOURNAL.c.hash).where((JOURNAL.c.host == head.host) & (JOURNAL.c.number == number))
+    found = connection.execute(wanted).scalar()
+    if found is None:
+        raise _damaged(name, head.host, _missing(number, number))
+    return str(found)
+
+
+def _missing(first: int, last: int) -> str:
+    return f"row {first} is missing" if first >= last else f"rows {first} to {last} are missing"
+
+
+def _damaged(name: str, host: str, why: str) -> JournalUnavailable:
     return JournalUnavailable(
-        f"row {number} of the journal of {host} in {name} is damaged: {why}",
-        why="What an earlier run left open on this host cannot be told.",
-        try_="look at the host; put back a copy of the store, or use another --store",
+        f"the journal of {host} in {name} cannot be relied upon: {why}",
+        why="What runs did to this host, and what they left open on it, cannot be told: nothing is done to it.",
+        try_="find out who changed the store; look at the host; put back a copy of the store, or use another --store",
         code="journal-damaged",
     )

@@ -9,6 +9,7 @@ from sqlalchemy import Connection, func, insert, inspect, select, text
 
 from converge.errors import JournalUnavailable
 from converge.store.database import Database
+from converge.store.rechaining import key_the_chains
 from converge.store.tables import VERSIONS
 
 _ADVISORY_LOCK = 0x636F6E76  # of PostgreSQL; any number that all of us agree on
@@ -61,7 +62,11 @@ def _third(connection: Connection) -> None:
         connection.execute(text(statement))
 
 
-MIGRATIONS: tuple[Callable[[Connection], None], ...] = (_first, _second, _third)
+def _fourth(connection: Connection) -> None:
+    connection.execute(text("CREATE INDEX host_results_by_host ON host_results (host, run)"))
+
+
+MIGRATIONS: tuple[Callable[[Connection], None], ...] = (_first, _second, _third, _fourth, key_the_chains)
 """The step at index n leads from version n to n + 1."""
 
 

@@ -18,6 +18,7 @@ from converge.errors import UsageError
 from converge.model.change import Json
 from converge.model.saved_plan import FORMAT, SavedPlan
 from converge.store import durable
+from converge.store.keys import derived_key, key_name
 
 LARGEST = 512 * 1024 * 1024  # bytes
 _HEAD = "converge_plan"
@@ -31,16 +32,6 @@ class ReadPlan:
 
     plan: SavedPlan
     doubt: str = ""
-
-
-def key_name(key: bytes) -> str:
-    """What tells a signing key apart without telling it."""
-    return hmac.new(key, b"converge plan key", hashlib.sha256).hexdigest()[:16]
-
-
-def derived_key(key: bytes, *, purpose: str, plan: str) -> bytes:
-    """A key for one purpose and one plan, so that digests of two plans cannot be compared."""
-    return hmac.new(key, f"converge {purpose} {plan}".encode(), hashlib.sha256).digest()
 
 
 def write_plan(plan: SavedPlan, path: Path, *, key: bytes) -> None:
@@ -110,7 +101,7 @@ def _doubt(document: Mapping[str, Json], plan: SavedPlan, *, key: bytes | None) 
 def _signature(document: Mapping[str, Json], *, key: bytes) -> str:
     content = {name: value for name, value in document.items() if name != _SEAL}
     text = json.dumps(content, sort_keys=True, ensure_ascii=True, separators=(",", ":"))
-    return hmac.new(derived_key(key, purpose="signature", plan=""), text.encode("ascii"), hashlib.sha256).hexdigest()
+    return hmac.new(derived_key(key, purpose="signature"), text.encode("ascii"), hashlib.sha256).hexdigest()
 
 
 def _no_plan(path: Path, why: str) -> UsageError:

@@ -10,11 +10,12 @@ from sqlalchemy import Row as DatabaseRow
 from sqlalchemy import func, select
 
 from converge.model.change import Status
-from converge.model.recorded import HostRecord, HostSeen, RecordedChange, RunRecord
+from converge.model.recorded import HostRecord, HostSeen, LaterChange, RecordedChange, RunRecord
 from converge.store import recording, retention
-from converge.store.changes import Opener, broken_off, changes_of
+from converge.store.chain import Chain
+from converge.store.changes import Content, Opener, changes_of, later_changes
 from converge.store.database import Database
-from converge.store.journal import rows_of
+from converge.store.journal import verified
 from converge.store.tables import HOST_RESULTS, HOST_STATE, JOURNAL, RUNS
 
 PAGE = 200
@@ -25,8 +26,9 @@ LOOKING = ("check", "plan", "monitor")
 class Runs:
     """Run records. Every method may raise JournalUnavailable."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, *, chain: Chain) -> None:
         self._database = database
+        self._chain = chain
 
     def begin(self, run: str, *, mode: str, playbooks: Sequence[str], user: str, version: str) -> recording.Recording:
         """Write down that a run begins; what becomes of it is told to the recording."""
@@ -99,28 +101,30 @@ class Runs:
         """The changes of a host in a run, oldest first, with what is known of each action by now.
 
         With an `opener` (`Store.sealing`) sensitive states are opened; else they are the digests that may be shown.
+        Raises JournalUnavailable also where the journal does not fit together from that run on.
         """
-        first = select(func.min(JOURNAL.c.number)).where((JOURNAL.c.run == run) & (JOURNAL.c.host == host))
-        with self._database.reading() as connection:
-            number = connection.execute(first).scalar()
-            if number is None:
-                return ()
-            return changes_of(run, host, rows=rows_of(connection, host, after=number - 1), opener=opener)
+        return changes_of(run, host, rows=self._from(run, host), opener=opener)
 
-    def broken_off_since(self, run: str, host: str) -> frozenset[str]:
-        """The addresses at which a later run on this host broke off: what is found there may be its work."""
+    def later_changes(self, run: str, host: str) -> dict[str, LaterChange]:
+        """What later runs did last at each address of this host: what is found there may be their work."""
+        return later_changes(run, rows=self._from(run, host))
+
+    def _from(self, run: str, host: str) -> Iterator[Content]:
+        """What a host's journal holds from the first row of a run on."""
         first = select(func.min(JOURNAL.c.number)).where((JOURNAL.c.run == run) & (JOURNAL.c.host == host))
         with self._database.reading() as connection:
             number = connection.execute(first).scalar()
-            return broken_off(run, rows=rows_of(connection, host, after=number)) if number is not None else frozenset()
+            if number is not None:
+                rows = verified(connection, host, after=number - 1, chain=self._chain, name=self._database.name)
+                yield from (content for _, content in rows)
 
     def prune_older_than(self, moment: datetime) -> int:
         """Forget runs begun before a moment (aware); how many. A run with open ends is kept."""
-        return retention.prune(self._database, older_than=moment)
+        return retention.prune(self._database, chain=self._chain, older_than=moment)
 
     def keep_newest(self, count: int) -> int:
         """Forget all but the newest runs; how many. A run with open ends is kept."""
-        return retention.prune(self._database, keep=count)
+        return retention.prune(self._database, chain=self._chain, keep=count)
 
 
 def _run_record(row: DatabaseRow[tuple[object, ...]]) -> RunRecord:

@@ -16,24 +16,26 @@ from typing import Self
 from sqlalchemy import make_url, select, text
 from sqlalchemy.exc import ArgumentError
 
-from converge.errors import UsageError
+from converge.errors import JournalUnavailable, UsageError
 from converge.model.journal import History, RegistrySnapshot
 from converge.model.secret import Secret
 from converge.store import migrations
+from converge.store.chain import Chain
 from converge.store.committing import Committer
 from converge.store.database import Database, open_postgresql, open_sqlite
 from converge.store.enforcement import Enforcement
 from converge.store.intentions import Intentions
-from converge.store.journal import Keeping, StoredJournal, hosts_left_open, read_history, verify_chain
+from converge.store.journal import Keeping, StoredJournal, hosts_with_open_rows, read_history, verify_chain
 from converge.store.leases import TERM, Lease, Leases
 from converge.store.places import StoredPlaces
 from converge.store.plans import AppliedPlans
 from converge.store.runs import Runs
 from converge.store.sealing import Sealing
-from converge.store.tables import SETTINGS
+from converge.store.tables import SETTINGS, SIGNING_KEY
 
 FILE_NAME = "converge.db"
 _NEW_SETTING = text("INSERT INTO settings (name, value) VALUES (:name, :value) ON CONFLICT (name) DO NOTHING")
+SALT = "journal key salt"
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +55,7 @@ class Where:
 class Store:
     """An open store. Close it, or use it in a `with`."""
 
-    def __init__(self, database: Database, where: Where) -> None:
+    def __init__(self, database: Database, where: Where, *, signing_key: bytes) -> None:
         self._database = database
         self._where = where
         self._committer = Committer(database)
@@ -78,9 +80,9 @@ class Store:
         except BaseException:
             database.close()
             raise
-        return cls(database, where)
 
     def __enter__(self) -> Self:
+            return cls(database, where, signing_key=_signing_key(database))
         return self
 
     def __exit__(
@@ -115,43 +117,60 @@ class Store:
 
     def journal(self, lease: Lease, *, render: Callable[[RegistrySnapshot], bytes]) -> StoredJournal:
         """The journal of the leased host; `render` makes the text of a .reg file."""
-        return StoredJournal(
-            self._database, lease, keeping=Keeping(self._committer, self._where.folder, render, self.sealing)
-        )
+        keeping = Keeping(self._chain, self._committer, self._where.folder, render, self.sealing)
+        return StoredJournal(self._database, lease, keeping=keeping)
 
     def history(self, host: str) -> History:
-        """What is open on a host. Raises JournalUnavailable."""
-        return read_history(self._database, host)
+        """What is open on a host. Raises JournalUnavailable, also where its journal does not fit together."""
+        return read_history(self._database, host, chain=self._chain)
 
     def left_open(self) -> dict[str, History]:
         """Every host on which something is open, and what. Raises JournalUnavailable."""
-        return hosts_left_open(self._database)
+        found = {host: self.history(host) for host in hosts_with_open_rows(self._database)}
+        return {host: history for host, history in found.items() if history != History()}
 
     def verify(self, host: str) -> int:
         """Look through the whole journal of a host; how many rows it has. Raises JournalUnavailable where one does not fit."""
-        return verify_chain(self._database, host)
+        return verify_chain(self._database, host, chain=self._chain)
 
     @cached_property
     def sealing(self) -> Sealing | None:
         """Seals and opens sensitive values; None without a key."""
         if self._where.key is None:
             return None
-        return Sealing(self._where.key, salt=self._setting("journal key salt"))
+        return Sealing(self._where.key, salt=self._salt())
 
-    @cached_property
-    def signing_key(self) -> bytes:
-        """32 random bytes, made once for this store: what saved plans are signed with. Raises JournalUnavailable."""
-        return self._setting("signing key")
-
-    def _setting(self, name: str) -> bytes:
-        wanted = select(SETTINGS.c.value).where(SETTINGS.c.name == name)
-        with self._database.reading() as connection:
-            value = connection.execute(wanted).scalar()
-        if value is None:
+    def _salt(self) -> bytes:
+        found = _setting(self._database, SALT)
+        if found is None:
             with self._database.writing() as connection:
-                connection.execute(_NEW_SETTING, {"name": name, "value": secrets.token_hex(32)})
-                value = connection.execute(wanted).scalar_one()
-        return bytes.fromhex(value)
+                connection.execute(_NEW_SETTING, {"name": SALT, "value": secrets.token_hex(32)})
+            found = _setting(self._database, SALT)
+            assert found is not None
+        return found
+
+
+def _setting(database: Database, name: str) -> bytes | None:
+    """One of the random values of a store. Raises JournalUnavailable."""
+    with database.reading() as connection:
+        value = connection.execute(select(SETTINGS.c.value).where(SETTINGS.c.name == name)).scalar()
+    try:
+        return None if value is None else bytes.fromhex(value)
+    except ValueError:
+        return b""
+
+
+def _signing_key(database: Database) -> bytes:
+    """The key that was made with the store. Raises JournalUnavailable: no other would do in its place."""
+    key = _setting(database, SIGNING_KEY)
+    if not key:
+        raise JournalUnavailable(
+            f"the store {database.name} has lost its key",
+            why="Without it nobody can tell whether its journals are what was written.",
+            try_="put back a copy of it; or look at the hosts, then use another --store",
+            code="store-damaged",
+        )
+    return key
 
 
 def _database(where: Where) -> Database:

@@ -17,7 +17,8 @@ SETTINGS = Table(
     Column("name", Text, primary_key=True),
     Column("value", Text, nullable=False),
 )  # fmt: skip
-"""Random values made once for a store: the key that signs saved plans, the salt of the journal's key."""
+"""Random values made once for a store: the key under which its journal is chained and saved plans are signed, and a salt."""
+SIGNING_KEY = "signing key"
 
 RUNS = Table(
     "runs", METADATA,
@@ -40,6 +41,7 @@ HOST_RESULTS = Table(
     Column("seconds", Double, nullable=False),
     Column("error", Text),
     Column("resources", Text, nullable=False),
+    Index("host_results_by_host", "host", "run"),
 )  # fmt: skip
 """Hosts that were not in order, or whose state was another than before. The others are in `host_state` alone."""
 
@@ -61,7 +63,7 @@ JOURNAL = Table(
     Column("hash", Text, nullable=False),
     Index("journal_by_run", "run", "host", "number"),
 )  # fmt: skip
-"""Append-only. `number` counts the rows of a host; `hash` is that of the row before with this one."""
+"""Append-only. `number` counts the rows of a host; `hash` is that of the row before with this one, under the store's key."""
 
 JOURNAL_HEADS = Table(
     "journal_heads", METADATA,
@@ -70,8 +72,9 @@ JOURNAL_HEADS = Table(
     Column("hash", Text, nullable=False),
     Column("settled", BigInteger, nullable=False),
     Column("settled_hash", Text, nullable=False),
+    Column("seal", Text, nullable=False),
 )  # fmt: skip
-"""The last row of each host, and the row up to which nothing is left open."""
+"""The last row of each host, and the row up to which nothing is left open. Believed where the seal is that of the rest."""
 
 JOURNAL_GAPS = Table(
     "journal_gaps", METADATA,
@@ -79,8 +82,9 @@ JOURNAL_GAPS = Table(
     Column("first", BigInteger, primary_key=True, autoincrement=False),
     Column("last", BigInteger, nullable=False),
     Column("hash", Text, nullable=False),
+    Column("seal", Text, nullable=False),
 )  # fmt: skip
-"""Rows removed by retention, with the hash of the last of them: the chain goes on from there."""
+"""Rows removed by retention, with the hash of the last of them: the chain goes on from there. Sealed like the heads."""
 
 LEASES = Table(
     "leases", METADATA,
