@@ -34,8 +34,8 @@ from converge.store.sealing import Sealing
 from converge.store.tables import SETTINGS, SIGNING_KEY
 
 FILE_NAME = "converge.db"
-_NEW_SETTING = text("INSERT INTO settings (name, value) VALUES (:name, :value) ON CONFLICT (name) DO NOTHING")
 SALT = "journal key salt"
+_NEW_SETTING = text("INSERT INTO settings (name, value) VALUES (:name, :value) ON CONFLICT (name) DO NOTHING")
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +59,10 @@ class Store:
         self._database = database
         self._where = where
         self._committer = Committer(database)
-        self.runs = Runs(database)
+        self._chain = Chain.of(signing_key)
+        self.signing_key = signing_key
+        """32 random bytes, made once for this store: what its journal is chained and saved plans are signed with."""
+        self.runs = Runs(database, chain=self._chain)
         self.plans = AppliedPlans(database)
         self.enforcement = Enforcement(database)
         self.intentions = Intentions(database)
@@ -77,12 +80,12 @@ class Store:
                 migrations.require_present(database)
             else:
                 migrations.migrate(database)
+            return cls(database, where, signing_key=_signing_key(database))
         except BaseException:
             database.close()
             raise
 
     def __enter__(self) -> Self:
-            return cls(database, where, signing_key=_signing_key(database))
         return self
 
     def __exit__(
