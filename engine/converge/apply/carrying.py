@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Literal, Protocol, runtime_checkable
 
 from converge.apply.options import StoppedError
@@ -27,6 +28,7 @@ from converge.model.resource import Resource, State
 from converge.model.secret import Secret
 from converge.plan.decision import Decision, Label, decide, shown, with_outcome
 from converge.plan.memory import gather
+from converge.plan.recall import questions
 
 _NOT_KEPT = "its values are sensitive, and without CONVERGE_JOURNAL_KEY they are not kept"
 
@@ -51,23 +53,6 @@ class Explaining(Protocol):
         """The cause in words, or an empty text."""
 
 
-@runtime_checkable
-class Incomplete(Protocol):
-    """A kind that can be repaired in part: what was found is repaired, and what could not be read leaves it undecided."""
-
-    def incomplete(self, answers: Answers) -> str:
-        """What could not be read, in words; empty when everything could."""
-
-
-@runtime_checkable
-class Unguarded(Protocol):
-    """A kind whose effect no looking can tell unless it has a guard: a command."""
-
-    @property
-    def has_guard(self) -> bool:
-        """Whether a condition tells if it was done."""
-
-
 @dataclass(slots=True)
 class Carrier:
     """Brings resources of one host to their desired states, one after the other."""
@@ -81,7 +66,7 @@ class Carrier:
 
     def look(self, resource: Resource) -> Answers:
         """Everything the resource wants to know, asked where it is not known. Raises HostUnreachable."""
-        return gather((resource.queries,), self.performer.memory)
+        return gather((partial(questions, resource),), self.performer.memory)
 
     def carry_out(self, resource: Resource, label: Label) -> Change:
         """Decide, and where something differs perform and look again. Raises HostUnreachable, JournalUnavailable, StoppedError."""
@@ -92,7 +77,7 @@ class Carrier:
             return shown(resource, failed, label)
         decision = self._as_kept(decide(resource, answers), label)
         change = shown(resource, decision, label, digest_key=self.performer.options.digest_key)
-        if decision.status in (Status.OK, Status.CHANGED) and not _is_unguarded(resource):
+        if decision.status in (Status.OK, Status.CHANGED) and resource.has_guard:
             self.settle_earlier(change.address, done=decision.status is Status.OK)
         if decision.status is not Status.CHANGED:
             return self._with_gaps(resource, change, answers)
@@ -207,7 +192,7 @@ class Carrier:
         self, resource: Resource, change: Change, error: Interrupted | HostUnreachable, number: int, label: Label
     ) -> Change:
         """The line broke during an action, or before it was looked at: ask the host again. Nothing is sent twice."""
-        if _is_unguarded(resource):
+        if not resource.has_guard:
             problem = _needs_settling(self.performer.memory.host, f"{error.what}: nobody knows whether it was done")
             return self._ended(change, number, Status.UNKNOWN, problem)
         try:
@@ -250,7 +235,7 @@ class Carrier:
     def _settled_by_person(self, resource: Resource, change: Change) -> Change | None:
         """What a person says of a command that an earlier run began and whose guard, if it has one, cannot tell."""
         begun = self.open_actions.get(change.address, [])
-        if not begun or not _is_unguarded(resource):
+        if not begun or resource.has_guard:
             return None
         host = self.performer.memory.host
         said = self.performer.options.settle.get(host)
@@ -286,7 +271,7 @@ class Carrier:
         return with_outcome(change, Status.FAILED, error=problem)
 
     def _with_gaps(self, resource: Resource, change: Change, answers: Answers) -> Change:
-        if not isinstance(resource, Incomplete) or change.status not in (Status.OK, Status.CHANGED):
+        if change.status not in (Status.OK, Status.CHANGED):
             return change
         gaps = resource.incomplete(answers)
         if not gaps:
@@ -301,10 +286,6 @@ _NOT_PLANNED = Problem(
     "The host became another than foretold while the plan was carried out. This change was not made.",
     "make a new plan",
 )
-
-
-def _is_unguarded(resource: Resource) -> bool:
-    return isinstance(resource, Unguarded) and not resource.has_guard
 
 
 def _needs_settling(host: str, what: str) -> Problem:

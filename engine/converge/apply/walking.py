@@ -19,6 +19,7 @@ from converge.model.resource import ProcedureResource, Resource
 from converge.plan.decision import Label
 from converge.plan.facts import FACT_QUERIES, facts
 from converge.plan.memory import gather
+from converge.plan.recall import questions
 
 GOOD = (Status.OK, Status.CHANGED)
 
@@ -140,7 +141,7 @@ class _Prospect:
         for applicability in self.play.applies_when:
             applies = self._ask_condition(scope, applicability.that, known, wanted) and applies
         for resource in self._declared(scope, certain=applies):
-            wishes = _tolerant(resource.queries, known)
+            wishes = _tolerant(resource, known)
             wanted += wishes if applies else [query for query in wishes if isinstance(query, Service)]
         return wanted
 
@@ -192,9 +193,9 @@ class _Prospect:
         return [declared.resource for declarations in found.values() for declared in declarations]
 
 
-def _tolerant(queries: object, known: Answers) -> Collection[AnyQuery]:
+def _tolerant(resource: Resource, known: Answers) -> Collection[AnyQuery]:
     try:
-        return queries(known)  # type: ignore[operator, no-any-return]  # Resource.queries
+        return questions(resource, known)
     except (Undecided, Unforetold, ResourceError, InputErrors):
         return ()
 

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from converge.errors import Undecided, Unforetold
 from converge.model.query import AnyQuery, Query
 
 T = TypeVar("T")
+P = TypeVar("P")
 T_co = TypeVar("T_co", covariant=True)
 
 
@@ -47,15 +48,27 @@ Answer = Found[T] | Absent | Refused | NotForetold
 class Answers(Mapping[AnyQuery, "Answer[object]"]):
     """The answers to some queries, and the run they were given in (it names what is kept aside).
 
-    While a run is taken back, `run` is that run and `by` the one that takes it back; else they are the same.
+    While a run is taken back, `run` is that run and `by` the one that takes it back; else they are the same. `keeps_in` is
+    the folder set aside on the host for what is kept, empty where it is kept beside. `kept` is where the run that is taken
+    back kept what was there, empty where that is not known.
     """
 
-    __slots__ = ("_answers", "by", "run")
+    __slots__ = ("_answers", "by", "keeps_in", "kept", "run")
 
-    def __init__(self, answers: Mapping[AnyQuery, Answer[object]], *, run: str = "", by: str = "") -> None:
+    def __init__(
+        self,
+        answers: Mapping[AnyQuery, Answer[object]],
+        *,
+        run: str = "",
+        by: str = "",
+        keeps_in: str = "",
+        kept: str = "",
+    ) -> None:
         self._answers = answers
         self.run = run
         self.by = by or run
+        self.keeps_in = keeps_in
+        self.kept = kept
 
     @property
     def taking_back(self) -> bool:
@@ -73,6 +86,10 @@ class Answers(Mapping[AnyQuery, "Answer[object]"]):
 
     def __len__(self) -> int:
         return len(self._answers)
+
+    def get(self, query: AnyQuery, default: object = None) -> Any:
+        """The answer, or the default where it was not asked."""
+        return self._answers.get(query, default)
 
     def value(self, query: Query[T]) -> T | None:
         """What was found, or None for absent.
@@ -94,6 +111,19 @@ class Answers(Mapping[AnyQuery, "Answer[object]"]):
         """What was found, or None for anything else and for what was not asked. For choosing further queries only."""
         answer = self._answers.get(query)
         return answer.value if isinstance(answer, Found) else None  # type: ignore[return-value]  # as above
+
+    def part(self, query: Query[T], of: Callable[[T], P]) -> P | None:
+        """What `of` makes of the value; None for absent. Says that nothing else of it counts. Raises as `value` does.
+
+        `of` is a function that stays the same: a host that differs only elsewhere is a host like any other.
+        """
+        found = self.value(query)
+        return None if found is None else of(found)
+
+    def known_part(self, query: Query[T], of: Callable[[T], P]) -> P | None:
+        """As `part`, or None for anything else and for what was not asked. For choosing further queries only."""
+        found = self.known(query)
+        return None if found is None else of(found)
 
 
 def describe(query: AnyQuery) -> str:

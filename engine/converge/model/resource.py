@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from datetime import timedelta
-from typing import Any, ClassVar, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 from pydantic import BaseModel, ConfigDict
 
@@ -36,6 +36,11 @@ class Resource(BaseModel):
     They may raise Undecided (an answer was refused), Unforetold (only a command will bring it) and ResourceError
     (it cannot be brought about, and why).
     """
+
+    # Room for what was worked out of it. It is no part of the resource: not compared, shown, copied or written down.
+    __slots__ = ("_remembered",)
+    if TYPE_CHECKING:
+        _remembered: dict[str, Any]
 
     model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True)
 
@@ -73,6 +78,16 @@ class Resource(BaseModel):
     def identity(self) -> tuple[object, ...]:
         """Equal for two resources that are the same thing on a host."""
         return (self.kind, *(fold(str(value)) for value in self.key.values()))
+
+    @property
+    def remembered(self) -> dict[str, Any]:
+        """Room for what was worked out of this resource; hosts that declare the same share it, and it goes when they go."""
+        try:
+            return self._remembered
+        except AttributeError:
+            found: dict[str, Any] = {}
+            object.__setattr__(self, "_remembered", found)
+            return found
 
     def queries(self, known: Answers) -> Collection[AnyQuery]:
         """What must be asked, given what is known so far. Called again until it names nothing new."""
@@ -117,6 +132,16 @@ class Resource(BaseModel):
         """Whether the change from before to after could be taken back."""
         del before, after
         return WayBack()
+
+    @property
+    def has_guard(self) -> bool:
+        """Whether looking tells if it was done. Not so for a command without a condition that says it."""
+        return True
+
+    def incomplete(self, answers: Answers) -> str:
+        """What could not be read, in words, where what was found is repaired all the same; empty when everything could."""
+        del answers
+        return ""
 
     def notes(self, answers: Answers) -> Sequence[str]:
         """What a person should read beside the change: things left alone, keys that could not be read."""

@@ -14,6 +14,7 @@ from converge.model.action import AnyAction, action_as_json
 from converge.model.answer import Answers
 from converge.model.change import Change, Json, Position, Problem, Status, WayBack
 from converge.model.resource import Resource, State
+from converge.plan.recall import recalled
 
 DIGEST_KEY = secrets.token_bytes(32)
 """Digests of sensitive values can be compared within a run, and guessed by nobody. A saved plan brings a key of its own."""
@@ -51,6 +52,10 @@ class Label:
 
 def decide(resource: Resource, answers: Answers) -> Decision:
     """Compare and choose. Refusals, what cannot be foretold and what cannot be brought about become statuses."""
+    return recalled(resource, "decide", answers, work=lambda looked_at: _decide(resource, looked_at))
+
+
+def _decide(resource: Resource, answers: Answers) -> Decision:
     try:
         before = resource.actual_state(answers)
         after = resource.desired_state(before, answers)

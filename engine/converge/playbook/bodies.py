@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
 
 from pydantic import ValidationError
 
@@ -17,22 +16,16 @@ from converge.playbook.problems import Problems
 from converge.playbook.templates import Constant, Value, read_value
 from converge.playbook.variables import Names, Variables
 
-MAX_KEPT: Final = 4096
-
 
 @dataclass(slots=True)
 class Body:
-    """What stands under a kind. `fixed` is its resource if it is the same for every host.
-
-    Hosts whose bodies come to the same share one resource, which cannot be changed. What holds a secret is never kept.
-    """
+    """What stands under a kind. `fixed` is its resource if it is the same for every host."""
 
     kind: type[Resource]
     node: Table
     value: Value
     sensitive: bool
     fixed: Resource | None = None
-    _kept: dict[str, Resource] = field(default_factory=dict, repr=False)
 
     def rendered(self, scope: Variables) -> tuple[dict[str, object], bool]:
         """The body for one host as plain data, and whether a secret is part of it."""
@@ -43,17 +36,6 @@ class Body:
 
     def validated(self, raw: Mapping[str, object], *, secret: bool) -> Resource:
         """The resource of a body that is worked out. Raises InputErrors with the place of each field at fault."""
-        if secret or self.sensitive:
-            return self._validated(raw, secret=secret)
-        text = repr(raw)  # unlike equality, it tells 1 from true
-        found = self._kept.get(text)
-        if found is None:
-            found = self._validated(raw, secret=False)
-            if len(self._kept) < MAX_KEPT:
-                self._kept[text] = found
-        return found
-
-    def _validated(self, raw: Mapping[str, object], *, secret: bool) -> Resource:
         try:
             return self.kind.model_validate(raw, context=_context(self.node))
         except ValidationError as error:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 
 from pydantic import BaseModel, ValidationError
 
@@ -14,6 +15,7 @@ from converge.playbook.ansible import entry_keyword_hint
 from converge.playbook.bodies import Body, read_body
 from converge.playbook.checking import problems_of
 from converge.playbook.document import Listing, Node, Scalar, Table, kind_of, plain
+from converge.playbook.expressions import Mention
 from converge.playbook.forms import EntryForm, HandlerForm, StepForm
 from converge.playbook.problems import Problems, did_you_mean, failure, shown
 from converge.playbook.templates import Constant, Value, read_truth, read_value
@@ -21,6 +23,7 @@ from converge.playbook.variables import Names, Variables
 
 Kinds = Mapping[str, type[Resource]]
 MAX_LOOP = 10_000
+MAX_KEPT = 256  # different declarations of one entry
 _STEPS = "steps"
 
 
@@ -35,7 +38,7 @@ class Reader:
     """Resources that are the same for every host and always declared, by identity."""
 
 
-@dataclass(slots=True)
+@dataclass
 class Draft:
     """An entry as it was read: what it is called, when it counts, what it loops over, and its body."""
 
@@ -47,13 +50,42 @@ class Draft:
     loop: Value | None
     body: Body
     steps: tuple[Draft, ...] = ()
+    _kept: dict[bytes, tuple[Declared, ...]] = field(default_factory=dict, repr=False)
+
+    @cached_property
+    def mentions(self) -> tuple[Mention, ...]:
+        """Everything but the loop's item that what it declares rests on, each once."""
+        values = [self.body.value, self.name, self.loop, *(value for value in self.when if _names_item(value))]
+        own = [mention for value in values if value is not None for mention, _ in value.mentions()]
+        inner = [mention for step in self.steps for mention in step.mentions]
+        return tuple(dict.fromkeys(mention for mention in (*own, *inner) if mention.name != "item"))
+
+    @cached_property
+    def is_sensitive(self) -> bool:
+        """Whether somebody said that no value of it may be shown."""
+        return self.body.sensitive or any(step.is_sensitive for step in self.steps)
+
+    def declare(self, scope: Variables) -> tuple[Declared, ...]:
+        """What the entry declares for one host. Raises InputErrors.
+
+        Hosts for which it rests on the same share it: resources cannot be changed. What holds a secret is never kept.
+        """
+        digest = scope.digest(self.mentions)
+        found = self._kept.get(digest) if digest is not None else None
+        if found is None:
+            found = tuple(self._declare(scope))
+            if digest is not None and not self.is_sensitive:
+                if len(self._kept) >= MAX_KEPT:
+                    self._kept.clear()
+                self._kept[digest] = found
+        return found
 
     def holds(self, scope: Variables) -> bool:
         """Whether every `when` that does not speak of the loop's item holds. Raises InputErrors."""
         return all(value.render(scope) for value in self.when if not _names_item(value))
 
-    def declare(self, scope: Variables) -> Iterator[Declared]:
-        """What the entry declares for one host, one for each item of its loop. Raises InputErrors."""
+    def _declare(self, scope: Variables) -> Iterator[Declared]:
+        """One for each item of its loop."""
         if self.loop is None:
             yield self._declared(scope, label="")
             return
@@ -169,7 +201,7 @@ def _entry(draft: Draft, *, tags: frozenset[str]) -> Entry:
         return draft.holds(Variables.of(scope))
 
     def declare(scope: Scope) -> tuple[Declared, ...]:
-        return tuple(draft.declare(Variables.of(scope)))
+        return draft.declare(Variables.of(scope))
 
     return Entry(
         name=getattr(form, "name", "") or _title(draft),

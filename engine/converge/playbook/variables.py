@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from hashlib import blake2b
+from typing import Any
 
+from converge.errors import InputErrors
 from converge.model.change import Position
 from converge.model.secret import Locked, Secret
 from converge.playbook.expressions import Mention
@@ -18,6 +21,8 @@ FACTS: Mapping[str, Collection[str]] = {
 RESERVED = frozenset(
     {"facts", "item", "self", "super", "caller", "loop", "varargs", "kwargs", "context", "environment"}
 )
+_FACT_LEVELS = 2  # facts.os.version
+_NO_VALUE = None, "no value"  # no variable comes to a tuple
 _ANSIBLE_FACTS = {
     "ansible_facts": "facts.os.* and facts.host.*",
     "ansible_hostname": "facts.host.name",
@@ -95,6 +100,29 @@ class Variables(Mapping[str, object]):
         inner._item_is_secret = secret
         inner._worked_out = self._worked_out
         return inner
+
+    def digest(self, mentions: Iterable[Mention]) -> bytes | None:
+        """Equal for two hosts for which all of this comes to the same, 1 told from true; None where a secret is among it.
+
+        None too where something of it cannot be worked out: who uses it will say so.
+        """
+        before, self.secret_used = self.secret_used, False
+        try:
+            values = [self._mentioned(mention) for mention in mentions]
+            return None if self.secret_used else blake2b(repr(values).encode("utf-8", "surrogatepass")).digest()
+        except (InputErrors, Unusable, LookupError, TypeError):
+            return None
+        finally:
+            self.secret_used = before
+
+    def _mentioned(self, mention: Mention) -> object:
+        """The value of what is mentioned; of facts no more than that, for each host tells others."""
+        if mention.name != "facts":
+            return self.get(mention.name, _NO_VALUE)
+        value: Any = self._facts
+        for attribute in mention.attributes[: _FACT_LEVELS if value else 0]:
+            value = value[attribute]
+        return value
 
     def _work_out(self, name: str) -> tuple[object, bool]:
         for layer in self._layers:

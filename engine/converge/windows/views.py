@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from converge.model.answer import Answers
+from converge.model.facts import OperatingSystemFacts
 from converge.model.query import AnyQuery, OperatingSystem
 from converge.model.registry import RegistryPath
 from converge.windows.registry import in_view, parse_path
@@ -18,12 +19,15 @@ def locate(key: str, view: int | None, answers: Answers) -> RegistryPath:
     path = parse_path(key)
     if view != 32:
         return path
-    facts = answers.value(OperatingSystem())
-    return in_view(path, view=view, is_64_bit=facts is not None and facts.is_64_bit)
+    return in_view(path, view=view, is_64_bit=bool(answers.part(OperatingSystem(), _is_64_bit)))
 
 
 def locate_known(key: str, view: int | None, answers: Answers) -> RegistryPath | None:
     """Where the key lies, if that can be told already. For choosing further queries only."""
-    if view == 32 and answers.known(OperatingSystem()) is None:
+    if view == 32 and answers.known_part(OperatingSystem(), _is_64_bit) is None:
         return None
     return locate(key, view, answers)
+
+
+def _is_64_bit(facts: OperatingSystemFacts) -> bool:
+    return facts.is_64_bit
