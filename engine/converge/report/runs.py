@@ -92,7 +92,7 @@ def _story(story: HostStory, sink: Sink) -> None:
     elif story.result is not None:
         for resource in story.result.resources:
             sink.line(f"  {resource['status']:<9} {resource['address']}")
-    for line in _open(story.left_open):
+    for line in left_open_in_words(story.left_open):
         sink.line(f"  still open: {line}", style="magenta")
 
 
@@ -107,10 +107,13 @@ def _change(change: RecordedChange, sink: Sink) -> None:
     if change.way_back != "full":
         sink.line(f"      way back: {change.way_back}", style="magenta")
     for action in change.actions:
-        sink.line(f"      {action.outcome:<8} {_action(action)}", style="red" if action.outcome != "done" else "dim")
+        sink.line(
+            f"      {action.outcome:<8} {action_in_words(action)}", style="red" if action.outcome != "done" else "dim"
+        )
 
 
-def _action(action: RecordedAction) -> str:
+def action_in_words(action: RecordedAction) -> str:
+    """An action and what it was about, with what the host said where it was not done."""
     words = [str(action.action.get("action", ""))]
     words += [
         str(value) for name, value in action.action.items() if name in ("key", "name", "path", "source", "target")
@@ -120,7 +123,8 @@ def _action(action: RecordedAction) -> str:
     return " ".join(words)
 
 
-def _open(history: History) -> list[str]:
+def left_open_in_words(history: History) -> list[str]:
+    """What is still open on a host, a line for each."""
     return [
         *(
             f"{item.address}: nobody knows what became of {item.action.get('action')}, run {item.run}"

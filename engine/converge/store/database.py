@@ -68,8 +68,10 @@ class Database:
             raise unavailable(self.name, str(error)) from error
 
 
-def open_sqlite(path: Path, *, read_only: bool = False, clock: Callable[[], float] = time.time) -> Database:
-    """The database in this file, made if it is not there and may be. Raises JournalUnavailable."""
+def open_sqlite(
+    path: Path, *, read_only: bool = False, patience: float = PATIENCE, clock: Callable[[], float] = time.time
+) -> Database:
+    """The database in this file, made if it is not there and may be. `patience` is in seconds. Raises JournalUnavailable."""
     try:
         if not read_only:
             durable.make_folder(path.parent)
@@ -82,7 +84,7 @@ def open_sqlite(path: Path, *, read_only: bool = False, clock: Callable[[], floa
         address += "&immutable=1"
 
     def connect() -> sqlite3.Connection:
-        connection = sqlite3.connect(address, uri=True, timeout=PATIENCE, isolation_level=None, check_same_thread=False)
+        connection = sqlite3.connect(address, uri=True, timeout=patience, isolation_level=None, check_same_thread=False)
         try:
             if not read_only:
                 _log_ahead(connection)
@@ -94,7 +96,7 @@ def open_sqlite(path: Path, *, read_only: bool = False, clock: Callable[[], floa
 
     engine = create_engine(
         "sqlite://", creator=connect, poolclass=QueuePool, pool_size=CONNECTIONS, max_overflow=0,
-        pool_timeout=4 * PATIENCE, hide_parameters=True,
+        pool_timeout=4 * patience, hide_parameters=True,
     )  # fmt: skip
 
     @event.listens_for(engine, "begin")
@@ -105,13 +107,13 @@ def open_sqlite(path: Path, *, read_only: bool = False, clock: Callable[[], floa
     return Database(engine, name=str(path), is_shared=False, clock=clock)
 
 
-def open_postgresql(url: URL) -> Database:
-    """The database at this URL. Raises JournalUnavailable and UsageError."""
+def open_postgresql(url: URL, *, read_only: bool = False, patience: float = PATIENCE) -> Database:
+    """The database at this URL. `patience` is in seconds. Raises JournalUnavailable and UsageError."""
     name = url.set(drivername="postgresql").render_as_string(hide_password=True)
     try:
         engine = create_engine(
             url.set(drivername="postgresql+psycopg"), pool_size=CONNECTIONS, max_overflow=0, pool_pre_ping=True,
-            pool_timeout=4 * PATIENCE, hide_parameters=True, connect_args={"connect_timeout": 10},
+            pool_timeout=4 * patience, hide_parameters=True, connect_args={"connect_timeout": min(10, int(patience) + 1)},
         )  # fmt: skip
     except ImportError as error:
         raise UsageError(
@@ -125,8 +127,10 @@ def open_postgresql(url: URL) -> Database:
         # A server may be set to answer before its disk has; what is journaled must not be lost with its power.
         with connection.cursor() as cursor:  # type: ignore[attr-defined]  # a connection of psycopg
             cursor.execute("SET synchronous_commit = on")
-            cursor.execute(f"SET lock_timeout = '{PATIENCE:.0f}s'")
-            cursor.execute(f"SET statement_timeout = '{4 * PATIENCE:.0f}s'")
+            cursor.execute(f"SET lock_timeout = '{patience:.0f}s'")
+            cursor.execute(f"SET statement_timeout = '{4 * patience:.0f}s'")
+            if read_only:
+                cursor.execute("SET default_transaction_read_only = on")
         connection.commit()  # type: ignore[attr-defined]
 
     return Database(engine, name=name, is_shared=True)

@@ -8,6 +8,7 @@ from converge.model.change import Change, HostResult, Json, Status
 from converge.store.chain import canonical
 
 IN_ORDER = (Status.OK, Status.SKIPPED)
+LARGEST_KEPT = 4000  # characters of both states of a resource that are kept with a result; beyond that neither is
 
 
 def state_digest(result: HostResult) -> str:
@@ -34,7 +35,7 @@ def _plain(state: Json) -> Json:
 
 
 def differing(result: HostResult) -> list[dict[str, Json]]:
-    """The resources of a host that are not in order, in few words."""
+    """The resources of a host that are not in order, in few words, with their two states as far as these are small."""
     return [
         {
             "address": change.address,
@@ -43,7 +44,15 @@ def differing(result: HostResult) -> list[dict[str, Json]]:
             "status": change.status.value,
             "reason": change.reason,
             "way_back": str(change.way_back),
+            "error": change.error.as_json() if change.error else None,
+            **_states(change),
         }
         for change in result.changes
         if change.status not in IN_ORDER
     ]
+
+
+def _states(change: Change) -> dict[str, Json]:
+    """`before` and `after`; `states_too_large` in their place where they would make the store grow without bounds."""
+    states = {"before": change.before, "after": change.after}
+    return states if len(canonical(states)) <= LARGEST_KEPT else {"states_too_large": True}

@@ -45,7 +45,7 @@ class Runs:
                 wanted = wanted.where(RUNS.c.run < before)
             with self._database.reading() as connection:
                 rows = connection.execute(wanted).all()
-            yield from (_run_record(row) for row in rows)
+            yield from (run_record(row) for row in rows)
             if len(rows) < size:
                 return
             before = rows[-1].run
@@ -55,7 +55,7 @@ class Runs:
         """One run by its id."""
         with self._database.reading() as connection:
             row = connection.execute(select(RUNS).where(RUNS.c.run == run)).first()
-        return None if row is None else _run_record(row)
+        return None if row is None else run_record(row)
 
     def hosts(self, run: str) -> Iterator[HostRecord]:
         """The hosts of a run in the order of their names: those with something to tell, and those last seen in order by it."""
@@ -64,7 +64,7 @@ class Runs:
             wanted = select(HOST_RESULTS).where((HOST_RESULTS.c.run == run) & (HOST_RESULTS.c.host > after))
             with self._database.reading() as connection:
                 rows = connection.execute(wanted.order_by(HOST_RESULTS.c.host).limit(PAGE)).all()
-            yield from (_host_record(row) for row in rows)
+            yield from (host_record(row) for row in rows)
             if len(rows) < PAGE:
                 return
             after = rows[-1].host
@@ -127,13 +127,15 @@ class Runs:
         return retention.prune(self._database, chain=self._chain, keep=count)
 
 
-def _run_record(row: DatabaseRow[tuple[object, ...]]) -> RunRecord:
+def run_record(row: DatabaseRow[tuple[object, ...]]) -> RunRecord:
+    """A row of `runs`."""
     return RunRecord(
         row.run, row.started, row.ended, row.mode, tuple(json.loads(row.playbooks)), row.username, row.version,
         row.exit_code, json.loads(row.hosts),
     )  # fmt: skip
 
 
-def _host_record(row: DatabaseRow[tuple[object, ...]]) -> HostRecord:
+def host_record(row: DatabaseRow[tuple[object, ...]]) -> HostRecord:
+    """A row of `host_results`."""
     error = json.loads(row.error) if row.error else None
     return HostRecord(row.host, row.status, row.seconds, error, tuple(json.loads(row.resources)))

@@ -22,11 +22,12 @@ from converge.model.secret import Secret
 from converge.store import migrations
 from converge.store.chain import Chain
 from converge.store.committing import Committer
-from converge.store.database import Database, open_postgresql, open_sqlite
+from converge.store.database import PATIENCE, Database, open_postgresql, open_sqlite
 from converge.store.enforcement import Enforcement
 from converge.store.intentions import Intentions
 from converge.store.journal import Keeping, StoredJournal, hosts_with_open_rows, read_history, verify_chain
 from converge.store.leases import TERM, Lease, Leases
+from converge.store.overview import Overview
 from converge.store.places import StoredPlaces
 from converge.store.plans import AppliedPlans
 from converge.store.runs import Runs
@@ -42,7 +43,7 @@ _NEW_SETTING = text("INSERT INTO settings (name, value) VALUES (:name, :value) O
 class Where:
     """Where a store is: `url` of PostgreSQL, or empty for a file in the state folder; `folder` also holds the .reg files.
 
-    `key` is the text of CONVERGE_JOURNAL_KEY; `term` the seconds of a lease.
+    `key` is the text of CONVERGE_JOURNAL_KEY; `term` the seconds of a lease; `patience` those to wait for other users of the store.
     """
 
     folder: Path
@@ -50,6 +51,7 @@ class Where:
     key: Secret | None = None
     read_only: bool = False
     term: float = TERM
+    patience: float = PATIENCE
 
 
 class Store:
@@ -63,6 +65,7 @@ class Store:
         self.signing_key = signing_key
         """32 random bytes, made once for this store: what its journal is chained and saved plans are signed with."""
         self.runs = Runs(database, chain=self._chain)
+        self.overview = Overview(database)
         self.plans = AppliedPlans(database)
         self.enforcement = Enforcement(database)
         self.intentions = Intentions(database)
@@ -178,16 +181,16 @@ def _signing_key(database: Database) -> bytes:
 
 def _database(where: Where) -> Database:
     if not where.url:
-        return open_sqlite(where.folder / FILE_NAME, read_only=where.read_only)
+        return open_sqlite(where.folder / FILE_NAME, read_only=where.read_only, patience=where.patience)
     try:
         url = make_url(where.url)
     except ArgumentError:
         raise _not_understood() from None  # the URL may hold a password: it is not quoted
     kind = url.get_backend_name() if url.drivername else ""
     if kind == "sqlite" and url.database:
-        return open_sqlite(Path(url.database), read_only=where.read_only)
+        return open_sqlite(Path(url.database), read_only=where.read_only, patience=where.patience)
     if url.drivername in ("postgresql", "postgres", "postgresql+psycopg"):
-        return open_postgresql(url)
+        return open_postgresql(url, read_only=where.read_only, patience=where.patience)
     raise _not_understood()
 
 
