@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from tests.cli.cli_program import INVENTORY, PLAYBOOK, Program
 
-from converge.cli.windowing import WindowKeeper, held
+from converge.cli.windowing import WindowKeeper, held, leaves_after
 from converge.model.change import Change, HostResult, Status
 from converge.schedule.windows import read_windows
 from converge.store.store import Store, Where
@@ -109,9 +109,10 @@ def test_no_host_is_begun_that_would_probably_not_end_in_time() -> None:
 
 
 def test_what_the_end_of_the_window_leaves_is_told() -> None:
-    windows = keeper([at("10:59"), at("10:59:30"), at("11:00"), at("11:01")])
+    windows = keeper([at("10:59")])
     assert windows.refusal("web01") is None
-    leaves = windows.leaves("web01")
+    moments = iter([at("10:59:30"), at("11:00")])
+    leaves = leaves_after(windows.end("web01"), now=lambda: next(moments))
     assert leaves("service:A") == ""
     words = leaves("service:B")
     assert "ended 2026-11-23 11:00 UTC" in words

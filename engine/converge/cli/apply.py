@@ -18,6 +18,7 @@ from converge.cli.options import RunOptions, Sources
 @options.EXTRA_VARS
 @options.DIFF
 @options.FORKS
+@options.EXECUTOR
 @options.VERBOSE
 @options.FORMAT
 @options.ACCEPT_NO_WAY_BACK
@@ -44,6 +45,7 @@ def command(file: Path, trust: bool, **given: Any) -> int:
             yes=True,
             diff=given["diff"],
             forks=given["forks"],
+            executor=given["executor"],
             verbose=given["verbose"],
             output_format=given["output_format"],
             accept_no_way_back=given["accept_no_way_back"],

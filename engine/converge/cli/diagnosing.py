@@ -19,7 +19,7 @@ from converge.cli.refusals import problems_of, tell
 from converge.cli.remembering import Memory, open_for_looking
 from converge.cli.selection import Selection, select
 from converge.cli.signals import stopping
-from converge.cli.wiring import Hosts
+from converge.cli.wiring import Hosts, observing
 from converge.errors import ConvergeError
 from converge.fleet.parallel import Fleet
 from converge.fleet.stop import StopToken
@@ -144,7 +144,7 @@ class _Diagnosis:
         target = self.selection.targets[host]
         if target.settings.skip:
             return HostResult(host, Status.SKIPPED, error=Problem("not-reached", target.settings.skip))
-        with reach.observer(host) as observer:
+        with observing(reach.to(host), reach.guard) as observer:
             result, self.found[host] = diagnose(
                 target.plays,
                 observer=observer,

@@ -14,32 +14,37 @@ from converge.cli import given
     "--port", type=click.IntRange(0, 65535), default=9811, show_default=True, envvar="CONVERGE_ENFORCE_PORT",
     help="Where /metrics and /healthz are served on loopback. 0: a free one.",
 )  # fmt: skip
+@click.option("--retry-logins", is_flag=True, help="With --once: try logins again that earlier rounds saw refused.")
 @click.option("--release", metavar="HOST[=ADDRESS]", help="End a quarantine, then end.")
 @given.INVENTORY
 @given.EXTRA_VARS
 @given.FORKS
+@given.EXECUTOR
 @given.STORE
 def command(
     policy: str,
     *,
     once: bool,
+    retry_logins: bool,
     port: int,
     release: str | None,
     inventory: tuple[str, ...],
     extra_vars: tuple[str, ...],
     forks: int,
+    executor: str,
     store: str,
 ) -> int:
     """Look at groups of hosts on a cadence, and repair drift where the policy file says `mode: enforce`.
 
     Never restarts a computer and never makes a change without a way back that would have to be accepted. SIGTERM and
-    Ctrl-C end it at the next boundary between two actions.
+    Ctrl-C end it at the next boundary between two actions. The policy file is read anew when it changes and on SIGHUP.
     """
     from converge.cli import enforcing
+    from converge.cli.enforcing_hands import Wiring
 
     if release is not None:
         return enforcing.release(release, store=store)
     if not policy:
         raise click.UsageError("--policy FILE is needed")
-    wiring = enforcing.Wiring(inventory, extra_vars, forks, store)
-    return enforcing.enforce(policy, wiring, once=once, port=port)
+    wiring = Wiring(inventory, extra_vars, forks, store, executor)
+    return enforcing.enforce(policy, wiring, once=once, retry_logins=retry_logins, port=port)

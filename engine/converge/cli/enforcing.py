@@ -1,51 +1,39 @@
-"""Enforcement wired to files, hosts and the store."""
+"""The command `enforce` at work: rounds until a signal, told in lines, health and metrics."""
 
 from __future__ import annotations
 
-import os
+import signal
 import sys
+import threading
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from types import FrameType
 
-from converge.apply.options import ApplyOptions
+from converge.cli.enforcing_hands import FleetHands, Wiring
 from converge.cli.exit_codes import ExitCode
-from converge.cli.options import RunOptions, Sources
-from converge.cli.output import Output
-from converge.cli.remembering import Memory, where
-from converge.cli.running import Run
-from converge.cli.selection import Selection, select
+from converge.cli.remembering import where
 from converge.cli.signals import stopping
-from converge.cli.tasks import Converging, Task
-from converge.errors import UsageError
+from converge.errors import ConvergeError, JournalUnavailable, UsageError
 from converge.fleet.stop import StopToken
 from converge.model.change import HostResult
-from converge.model.journal import Journal
-from converge.model.machine import Machine, Observer
 from converge.report.folding import folded
 from converge.report.sink import Sink, sink_for
-from converge.schedule.clock import WallClock
-from converge.schedule.enforcer import Enforcer, Permitted, Round
+from converge.schedule.clock import Clock, WallClock
+from converge.schedule.drift import Left
+from converge.schedule.enforcer import Enforcer, Round
+from converge.schedule.ledger import StoreLedger
+from converge.schedule.logins import RefusedLogins
 from converge.schedule.metrics import Telemetry, served
-from converge.schedule.policy import GroupPolicy, load_policy
-from converge.store.names import new_run_id
-from converge.store.store import Store
+from converge.schedule.outlook import windows_without_rounds
+from converge.schedule.policy import Policy
+from converge.schedule.policy_file import PolicyFile
+from converge.store.store import Store, owner
 
 _STOPPING = b"\nStopping at the next boundary. Again to stop at once.\n"
-_NOT_NOW = "left by the enforcement policy"
-
-
-@dataclass(frozen=True, slots=True)
-class Wiring:
-    """Where hosts, values and the store are found."""
-
-    inventories: tuple[str, ...] = ()
-    extra_vars: tuple[str, ...] = ()
-    forks: int = 50
-    store: str = ""
+QUIET = timedelta(days=1)  # after which a round is told that found nothing new
 
 
 def release(words: str, *, store: str) -> ExitCode:
@@ -59,154 +47,190 @@ def release(words: str, *, store: str) -> ExitCode:
     return ExitCode.IN_ORDER
 
 
-def enforce(policy_file: str, wiring: Wiring, *, once: bool, port: int) -> ExitCode:
+def enforce(policy_file: str, wiring: Wiring, *, once: bool, retry_logins: bool, port: int) -> ExitCode:
     """Make rounds until a signal, or one of each group. Raises InputErrors, UsageError, JournalUnavailable."""
-    policy = load_policy(Path(policy_file))
     stop, clock, sink = StopToken(), WallClock(), sink_for(sys.stdout)
-    telemetry = Telemetry(clock)
-    failed: list[Round] = []
-
-    def tell(made: Round) -> None:
-        telemetry.ended(made)
-        failed.extend([made] if made.error is not None else [])
-        _tell(made, sink)
-        sys.stdout.flush()
-
-    with Store.open(where(wiring.store)) as store, stopping(stop, words=_STOPPING):
-        hands = FleetHands(wiring)
-        for name, group in policy.groups.items():
-            hands.selection(name, group)  # what is wrong in the files is told before anything begins
-        enforcer = Enforcer(policy, hands, store.enforcement, clock, tell, planned=telemetry.planned)
-        if once:
-            for name in policy.groups:
-                if not stop.is_set():
-                    tell(enforcer.round(name, stop=stop))
-            return ExitCode.INTERRUPTED if stop.is_set() else ExitCode.FAILED if failed else ExitCode.IN_ORDER
-        with served(telemetry, port) as chosen:
-            sink.line(f"{_now()} enforcing {len(policy.groups)} groups; http://127.0.0.1:{chosen}/metrics and /healthz")
-            sys.stdout.flush()
-            enforcer.run(stop)
-    sink.line(f"{_now()} stopped")
+    with Store.open(where(wiring.store)) as store:
+        logins = RefusedLogins(store.enforcement, clock)
+        if once and not retry_logins:
+            logins.recall()
+        else:
+            logins.forget()
+        hands = FleetHands(wiring, clock, logins)
+        source = LivePolicy(Path(policy_file), hands, logins)
+        teller = Teller(sink, Telemetry(clock, source, logins), source, clock)
+        enforcer = Enforcer(source, hands, StoreLedger(store), clock, teller, owner="" if once else owner())
+        with stopping(stop, words=_STOPPING), source.reloading_on_hangup():
+            if once:
+                return _once(enforcer, teller, stop)
+            with served(teller.telemetry, port) as chosen:
+                teller.line(f"enforcing {_groups(source.policy)}; http://127.0.0.1:{chosen}/metrics and /healthz")
+                teller.policed()
+                enforcer.run(stop)
+        with suppress(JournalUnavailable):  # a reader sees by the time that is due that nobody is there
+            store.intentions.retire(enforcer.owner)
+    teller.line("stopped")
     return ExitCode.IN_ORDER
 
 
-@dataclass(slots=True)
-class FleetHands:
-    """Looks at hosts and repairs them as `run` does, each time by the files as they are then."""
+def _once(enforcer: Enforcer, teller: Teller, stop: StopToken) -> ExitCode:
+    for name in enforcer.source.policy.groups:
+        if not stop.is_set():
+            enforcer.once(name, stop=stop)
+    if stop.is_set():
+        return ExitCode.INTERRUPTED
+    return ExitCode.FAILED if teller.failed else ExitCode.HELD if teller.elsewhere else ExitCode.IN_ORDER
 
-    wiring: Wiring
 
-    def selection(self, name: str, policy: GroupPolicy) -> Selection:
-        """The hosts of a group and what is declared for them. Raises InputErrors, UsageError."""
-        return select(self._sources(name, policy))
+class LivePolicy:
+    """The policy file, which SIGHUP has read anew; refused logins are tried again then."""
 
-    def look(self, name: str, policy: GroupPolicy, *, stop: StopToken) -> Sequence[HostResult]:
-        """Every host of a group as it is now, recorded as a run that changes nothing."""
-        selection = self.selection(name, policy)
-        with self._run(
-            name, policy, selection, mode="monitor", task=lambda memory: Converging(selection, memory)
-        ) as run:
-            run.stop = stop
-            run.go()
-            return run.results
+    def __init__(self, path: Path, hands: FleetHands, logins: RefusedLogins) -> None:
+        """Raises InputErrors, UsageError."""
 
-    def repair(
-        self, name: str, policy: GroupPolicy, planned: Sequence[HostResult], *, permitted: Permitted, stop: StopToken
-    ) -> Sequence[HostResult]:
-        """Change these hosts, at each only the addresses permitted, as a run of its own."""
-        selection = self.selection(name, policy)
+        def check(policy: Policy) -> None:
+            for name, group in policy.groups.items():
+                hands.selection(name, group)  # what is wrong in other files is told before anything begins
 
-        def task(memory: Memory) -> Task:
-            return Gated(Converging(selection, memory), permitted, lambda: _window_closed(policy))
+        self._file = PolicyFile(path, check)
+        self._logins = logins
+        self._hung_up = threading.Event()
+        self._take_pause()
 
-        with self._run(name, policy, selection, mode="enforce", task=task) as run:
-            run.stop = stop
-            run.apply_planned([result for result in planned if result.host in selection.targets], others=())
-            return run.results
+    @property
+    def policy(self) -> Policy:
+        """The policy in force."""
+        return self._file.policy
 
-    def _sources(self, name: str, policy: GroupPolicy) -> Sources:
-        return Sources(
-            playbooks=policy.playbooks, inventories=self.wiring.inventories, limit=policy.hosts or name,
-            extra_vars=self.wiring.extra_vars,
-        )  # fmt: skip
+    @property
+    def revision(self) -> str:
+        """Its revision."""
+        return self._file.revision
+
+    @property
+    def problem(self) -> ConvergeError | None:
+        """Why a newer version of the file is not in force."""
+        return self._file.problem
+
+    def look(self) -> bool:
+        """Whether there is something new to tell."""
+        asked = self._hung_up.is_set()
+        self._hung_up.clear()
+        if asked:
+            with suppress(JournalUnavailable):  # then they are forgotten in this process, which is the one that tries
+                self._logins.forget()
+        found = self._file.look(anew=asked)
+        if found:
+            self._take_pause()
+        return found
+
+    def _take_pause(self) -> None:
+        self._logins.pause = self.policy.retry_refused_logins
 
     @contextmanager
-    def _run(
-        self, name: str, policy: GroupPolicy, selection: Selection, *, mode: str, task: Callable[[Memory], Task]
-    ) -> Iterator[KeptRun]:
-        options = RunOptions(
-            self._sources(name, policy), check=mode == "monitor", forks=self.wiring.forks, yes=True,
-            store=self.wiring.store,
-        )  # fmt: skip
-        run_id = new_run_id()
-        with open(os.devnull, "w", encoding="utf-8") as nowhere, Memory(Store.open(where(options.store))) as memory:
-            memory.begin(run_id, mode=mode, playbooks=selection.playbooks)
-            run = KeptRun(options, selection, Output(nowhere), task=task(memory), memory=memory, run_id=run_id)
-            yield run
-            memory.end(ExitCode.IN_ORDER)
+    def reloading_on_hangup(self) -> Iterator[None]:
+        """Within this block SIGHUP has the policy read anew before the next round."""
+
+        def ask(_number: int, _frame: FrameType | None) -> None:
+            self._hung_up.set()
+
+        before = signal.signal(signal.SIGHUP, ask)
+        try:
+            yield
+        finally:
+            signal.signal(signal.SIGHUP, before)
 
 
-class KeptRun(Run):
-    """A run whose results are kept for the daemon, and told in a line by it."""
+class Teller:
+    """Tells a person in lines what is new, and hands everything on to health and metrics.
 
-    def __init__(
-        self, options: RunOptions, selection: Selection, out: Output, *, task: Task, memory: Memory, run_id: str
-    ) -> None:
-        super().__init__(options, selection, out, task=task, memory=memory, run_id=run_id)
-        self.results: list[HostResult] = []
+    A round that found just what the one before found is told in metrics only, and once a day in a line.
+    """
 
-    def _ended(self, result: HostResult) -> None:
-        super()._ended(result)
-        self.results.append(result)
+    def __init__(self, sink: Sink, telemetry: Telemetry, source: LivePolicy, clock: Clock) -> None:
+        self.telemetry = telemetry
+        self.failed = self.elsewhere = False
+        self._sink = sink
+        self._source = source
+        self._clock = clock
+        self._told: dict[str, tuple[datetime, list[str]]] = {}
+
+    def line(self, words: str, *, style: str = "") -> None:
+        """A line with the time."""
+        self._sink.line(f"{self._clock.now().astimezone(UTC):%Y-%m-%dT%H:%M:%SZ} {words}", style=style)
+        sys.stdout.flush()
+
+    def policed(self) -> None:
+        """The policy was read anew, or could not be."""
+        self.telemetry.policed()
+        revision, problem = self._source.revision, self._source.problem
+        if problem is not None:
+            self.line(f"the policy file is not taken over; revision {revision} stays in force:", style="bold red")
+            for line in str(problem).splitlines():
+                self._sink.line(f"  {line}")
+            sys.stdout.flush()
+            return
+        self.line(f"policy {revision} is in force: {_groups(self._source.policy)}")
+        for name in windows_without_rounds(self._source.policy.groups, now=self._clock.now()):
+            words = f"{name}: no round of its cadence lies within its window: nothing will be repaired"
+            self.line(words, style="bold red")
+
+    def planned(self, due: Mapping[str, datetime]) -> None:
+        """When the next round of each group is due."""
+        self.telemetry.planned(due)
+
+    def began(self, group: str) -> None:
+        """A round begins."""
+        self.telemetry.began(group)
+
+    def ended(self, made: Round) -> None:
+        """It ended."""
+        self.telemetry.ended(made)
+        self.failed = self.failed or made.error is not None
+        self.elsewhere = self.elsewhere or made.elsewhere is not None
+        lines = list(_lines(made))
+        before = self._told.get(made.group)
+        if before is None or before[1] != lines or made.repaired or made.began - before[0] >= QUIET:
+            self._told[made.group] = (made.began, lines)
+            for words in lines:
+                self.line(f"{made.group}: {words}")
+        for drift in made.newly_quarantined:
+            self.line(
+                f"{made.group}: QUARANTINED {drift.host} {drift.address}: changed back or not repaired "
+                f"{drift.reverted} times; release it with --release '{drift.host}={drift.address}'",
+                style="bold red",
+            )
 
 
-@dataclass(frozen=True, slots=True)
-class Gated:
-    """Changes only what is permitted, and begins nothing once the window of the policy has closed."""
-
-    task: Task
-    permitted: Mapping[str, frozenset[str]] = field(default_factory=dict)
-    closed: Callable[[], bool] = lambda: False
-
-    def look(self, host: str, observer: Observer, *, run: str, options: ApplyOptions) -> HostResult:
-        """What would change."""
-        return self.task.look(host, observer, run=run, options=options)
-
-    def bring(self, host: str, machine: Machine, *, journal: Journal, options: ApplyOptions) -> HostResult:
-        """Change it. Handlers follow from what was changed."""
-        permitted = self.permitted.get(host, frozenset())
-
-        def leaves(address: str) -> str:
-            if self.closed():
-                return "the window of the enforcement policy has ended"
-            allowed = address in permitted or address.startswith("handler:")
-            return options.leaves(address) or ("" if allowed else _NOT_NOW)
-
-        return self.task.bring(host, machine, journal=journal, options=replace(options, leaves=leaves))
-
-
-def _window_closed(policy: GroupPolicy) -> bool:
-    return policy.window.open_until(datetime.now(UTC)) is None
-
-
-def _tell(made: Round, sink: Sink) -> None:
-    """A round in few lines: what was seen, what was repaired, what is left and why, what is in quarantine."""
-    head = f"{made.began.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ} {made.group}:"
-    if made.error is not None:
-        sink.line(f"{head} no round: {made.error.what} [{made.error.code}]", style="bold red")
-        return
-    sink.line(f"{head} looked: {_counts(made.looked) or 'no host'}")
+def _lines(made: Round) -> Iterator[str]:
+    """A round in few lines: what was seen, what was repaired, what is left and why."""
+    if made.elsewhere is not None:
+        yield f"another process makes this round: {made.elsewhere.what}"
+    if made.looked:
+        yield f"looked: {_counts(made.looked)}"
     if made.repaired:
-        sink.line(f"{head} repaired: {_counts(made.repaired)}", style="yellow")
-    for reason, _ in sorted(made.decision.counts().items()):
-        hosts = {host for (host, _), why in made.decision.left.items() if why is reason}
-        sink.line(f"{head} would change, {reason.value}: {folded(hosts)}")
-    for drift in made.newly_quarantined:
-        sink.line(
-            f"{head} QUARANTINED {drift.host} {drift.address}: changed back or not repaired {drift.reverted} times; "
-            f"release it with --release '{drift.host}={drift.address}'",
-            style="bold red",
-        )
+        yield f"repaired: {_counts(made.repaired)}"
+    for reason in Left:
+        hosts = {each.host for each in made.intentions if each.reason == reason.value}
+        dues = {each.due for each in made.intentions if each.reason == reason.value and each.due is not None}
+        if not hosts:
+            continue
+        when = f"; at the earliest {min(dues):%Y-%m-%d %H:%M UTC}" if dues and reason is not Left.NOT_SEEN else ""
+        would = "" if reason in (Left.NOT_SEEN, Left.NOT_REPAIRED) else "would change, "
+        yield f"{would}{reason.words}: {folded(hosts)}{when}"
+        if not would:
+            yield from _causes(made, reason)
+    if made.error is not None:
+        lines = [line for part in (made.error.what, made.error.why) for line in part.splitlines()]
+        yield f"this round could not be made to its end: {lines[0]} [{made.error.code}]"
+        yield from (f"  {line}" for line in lines[1:8])
+
+
+def _causes(made: Round, reason: Left) -> Iterator[str]:
+    """Each cause once, the most frequent first."""
+    causes = Counter(each.words for each in made.intentions if each.reason == reason.value)
+    for words, count in causes.most_common(5):
+        yield f"  {count} times: {words}"
 
 
 def _counts(results: Sequence[HostResult]) -> str:
@@ -214,5 +238,5 @@ def _counts(results: Sequence[HostResult]) -> str:
     return ", ".join(f"{count} {status}" for status, count in sorted(counts.items()))
 
 
-def _now() -> str:
-    return f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}"
+def _groups(policy: Policy) -> str:
+    return ", ".join(f"{name} ({group.mode})" for name, group in policy.groups.items())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from converge.cli.run import FORMATS, Paths, Tags, Whole, reason
+from converge.cli.run import FORMATS, Paths, Tags, Whole, executor, reason
 
 INVENTORY = click.option(
     "-i", "--inventory", multiple=True, type=Paths(), envvar="CONVERGE_INVENTORY",
@@ -25,6 +25,10 @@ DIFF = click.option(
 FORKS = click.option(
     "-f", "--forks", type=click.IntRange(1, 1000), default=50, show_default=True, envvar="CONVERGE_FORKS",
     help="Hosts at once.",
+)  # fmt: skip
+EXECUTOR = click.option(
+    "--executor", metavar="WHERE", default="threads", show_default=True, envvar="CONVERGE_EXECUTOR", callback=executor,
+    help="Who visits the hosts: threads, processes[:N], dask[:N], dask://HOST:PORT, dask+tls://HOST:PORT.",
 )  # fmt: skip
 VERBOSE = click.option(
     "-v", "--verbose", count=True, envvar="CONVERGE_VERBOSE", help="Tell more: round trips, seconds, actions."

@@ -52,6 +52,7 @@ class RunOptions:
     soak_said: bool = False
     login_forks: int = 0
     rerun: tuple[str, str] | None = None
+    executor: str = "threads"
 
     @property
     def searches(self) -> bool:

@@ -22,6 +22,7 @@ from converge.cli.run import playbooks_named, words
 @options.EXTRA_VARS
 @options.DIFF
 @options.FORKS
+@options.EXECUTOR
 @options.VERBOSE
 @options.FORMAT
 @options.STORE
@@ -50,6 +51,7 @@ def command(file: Path, **given: Any) -> int:
             check=True,
             diff=given["diff"],
             forks=given["forks"],
+            executor=given["executor"],
             verbose=given["verbose"],
             output_format=given["output_format"],
             exit_zero_on_drift=given["exit_zero_on_drift"],

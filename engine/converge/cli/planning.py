@@ -5,10 +5,11 @@ from __future__ import annotations
 import hashlib
 import secrets
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Self
 
 from converge import __version__
 from converge.apply.host import already_applied, apply
@@ -16,12 +17,12 @@ from converge.apply.options import ApplyOptions
 from converge.cli.exit_codes import ExitCode
 from converge.cli.extra_vars import read_extra_vars
 from converge.cli.options import STATE_FOLDER, RunOptions, Sources
-from converge.cli.output import opened, written
+from converge.cli.output import Output, opened, written
 from converge.cli.remembering import Memory, where
 from converge.cli.reporters import reporter_for
 from converge.cli.running import Run
 from converge.cli.selection import Selection, default_inventory, select
-from converge.cli.tasks import Converging
+from converge.cli.tasks import Converging, Subject, Task
 from converge.cli.variables import variable_digests
 from converge.errors import ConvergeError, JournalUnavailable, UsageError
 from converge.lab.rehearsal import Rehearsal
@@ -35,8 +36,8 @@ from converge.plan.memory import Memory as Known
 from converge.report.saved import tell_plan
 from converge.report.sink import sink_for
 from converge.report.text import TextOptions
-from converge.store.names import new_run_id
 from converge.store.keys import derived_key, key_name
+from converge.store.names import new_run_id
 from converge.store.plan_files import ReadPlan, read_plan, write_plan
 from converge.store.store import FILE_NAME, Store
 
@@ -45,8 +46,8 @@ from converge.store.store import FILE_NAME, Store
 class Keys:
     """The keys of one plan: of what it rests on, and of the sensitive values that are only told apart."""
 
-    evidence: bytes
-    sensitive: bytes
+    evidence: bytes = field(repr=False)
+    sensitive: bytes = field(repr=False)
 
     @classmethod
     def of(cls, signing_key: bytes, plan: str) -> Keys:
@@ -71,10 +72,13 @@ def save_plan(options: RunOptions, file: Path) -> ExitCode:
                 secrets.token_hex(8), run_id, datetime.now(UTC).isoformat(timespec="seconds"), __version__,
                 key_name(store.signing_key), _made_from(options.sources, selection), (),
             )  # fmt: skip
-            task = Planning(selection, memory, keys=Keys.of(store.signing_key, plan.id))
-            code = Run(options, selection, out, task=task, memory=memory, run_id=run_id).go()
-            if code is not ExitCode.INTERRUPTED:
-                hosts = tuple(task.hosts[host] for host in selection.targets if host in task.hosts)
+            keys = Keys.of(store.signing_key, plan.id)
+            run = PlanningRun(options, selection, out, task=Planning(keys), memory=memory, run_id=run_id)
+            code = run.go()
+            if code not in (ExitCode.INTERRUPTED, ExitCode.USAGE):
+                hosts = tuple(
+                    _planned(run.looked[host], selection, keys) for host in selection.targets if host in run.looked
+                )
                 write_plan(replace(plan, hosts=hosts), file, key=store.signing_key)
                 sink_for(sys.stderr).line(f"The plan is in {file}; `converge apply {file}` does it.", style="dim")
             code = written(out, code)
@@ -100,24 +104,41 @@ def _digest(name: str) -> str:
         raise UsageError(f"the playbook {name} cannot be read: {error.strerror or error}") from error
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class Planning(Converging):
-    """Looks, and keeps what was found with all that it rests on."""
+    """Looks, and tells with what was found all that it rests on."""
 
-    keys: Keys = field(kw_only=True)
-    hosts: dict[str, HostPlan] = field(default_factory=dict)
+    keys: Keys
 
-    def look(self, host: str, observer: Observer, *, run: str, options: ApplyOptions) -> HostResult:
+    def look(self, subject: Subject, observer: Observer, *, options: ApplyOptions) -> HostResult:
         """What would change."""
-        known = Known(observer, run=run)
-        result = Converging.look(self, host, known, run=run, options=replace(options, digest_key=self.keys.sensitive))
-        self.hosts[host] = HostPlan(
-            host, result.status, result.changes, result.error,
-            tuple(play.name for play in self.selection.targets[host].plays),
-            evidence(known.answers, key=self.keys.evidence),
-            variable_digests(self.selection.inventory.variables(host), key=self.keys.evidence),
-        )  # fmt: skip
-        return result
+        known = Known(observer, run=subject.run)
+        result = Converging.look(self, subject, known, options=replace(options, digest_key=self.keys.sensitive))
+        return replace(result, evidence=evidence(known.answers, key=self.keys.evidence))
+
+
+class PlanningRun(Run):
+    """A run whose looks are kept for the plan: those that were made, whatever came of them."""
+
+    def __init__(
+        self, options: RunOptions, selection: Selection, out: Output, *, task: Task, memory: Memory, run_id: str
+    ) -> None:
+        super().__init__(options, selection, out, task=task, memory=memory, run_id=run_id)
+        self.looked: dict[str, HostResult] = {}
+
+    def _looked(self, result: HostResult) -> None:
+        if result.status is not Status.SKIPPED or result.error is None:
+            self.looked[result.host] = result
+        super()._looked(result)
+
+
+def _planned(result: HostResult, selection: Selection, keys: Keys) -> HostPlan:
+    host = result.host
+    return HostPlan(
+        host, result.status, result.changes, result.error,
+        tuple(play.name for play in selection.targets[host].plays), result.evidence,
+        variable_digests(selection.inventory.variables(host), key=keys.evidence),
+    )  # fmt: skip
 
 
 def show_plan(options: RunOptions, file: Path) -> ExitCode:
@@ -162,9 +183,10 @@ def apply_plan(options: RunOptions, file: Path, *, trust: bool) -> ExitCode:
         with memory:
             own = read.plan.key == key_name(store.signing_key)
             keys = Keys.of(store.signing_key, read.plan.id)
-            task = Applying(selection, memory, plan=read.plan, keys=keys, comparable=own, store=store)
+            task = Applying(read.plan.id, read.plan.run, {host.host: host for host in read.plan.hosts}, keys, own)
             run = Run(options, selection, out, task=task, memory=memory, run_id=run_id)
-            planned, others = task.sorted_out(names)
+            applied = store.plans.applied(read.plan.id)
+            planned, others = Sorting(read.plan, task, selection, applied).sorted_out(frozenset(names))
             code = written(out, run.apply_planned(planned, others=others))
             memory.end(code)
         return code
@@ -217,23 +239,56 @@ def _wanted(plan: SavedPlan, selection: Selection, *, limit: str | None) -> Sequ
     return chosen
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class Applying(Converging):
-    """Does what was planned, and nothing else."""
+    """Does what was planned, and nothing else. `plan` and `planned_run` are the ids of a saved plan and of its run."""
 
-    plan: SavedPlan = field(kw_only=True)
-    keys: Keys = field(kw_only=True)
-    comparable: bool = field(kw_only=True)  # whether the plan's digests were made with this store's key
-    store: Store = field(kw_only=True)
+    plan: str
+    planned_run: str
+    hosts: Mapping[str, HostPlan] = field(repr=False)
+    keys: Keys
+    comparable: bool  # whether the plan's digests were made with this store's key
 
-    def sorted_out(self, names: Sequence[str]) -> tuple[list[HostResult], list[HostResult]]:
-        """The hosts to be changed, as they were planned, and the results of those that are not. Raises JournalUnavailable."""
-        applied = self.store.plans.applied(self.plan.id)
+    def narrowed(self, host: str) -> Self:
+        """What was planned for one host."""
+        return replace(self, hosts={host: self.hosts[host]})
+
+    def bring(self, subject: Subject, machine: Machine, *, journal: Journal, options: ApplyOptions) -> HostResult:
+        """Look again, and do it where the plan holds."""
+        plans = subject.memory.store.plans
+        return apply(
+            subject.plays,
+            machine=machine,
+            rehearse=Rehearsal,
+            variables=subject.variables,
+            journal=journal,
+            options=replace(options, digest_key=self.keys.sensitive),
+            approval=Approved(
+                self.hosts[subject.host],
+                run=journal.run,
+                planned_run=self.planned_run,
+                key=self.keys.evidence if self.comparable else None,
+                claim=lambda run: plans.claim(self.plan, host=subject.host, run=run),
+            ),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Sorting:
+    """Tells the hosts of a plan that are to be changed from those of which nobody need look to leave them alone."""
+
+    plan: SavedPlan
+    task: Applying
+    selection: Selection
+    applied: Mapping[str, str]
+
+    def sorted_out(self, names: Collection[str]) -> tuple[list[HostResult], list[HostResult]]:
+        """The hosts to be changed, as they were planned, and the results of those that are not."""
         planned, others = [], []
         for host in self.plan.hosts:
             if host.host not in names:
                 continue
-            problem = self._stale(host, applied)
+            problem = self._stale(host, self.applied)
             if problem is not None:
                 others.append(HostResult(host.host, Status.STALE, error=problem))
             elif not host.is_to_be_applied:
@@ -255,30 +310,11 @@ class Applying(Converging):
             return _stale(target.settings.skip)
         if tuple(play.name for play in target.plays) != host.plays:
             return _stale(f"other plays are meant for it by now: {', '.join(play.name for play in target.plays)}")
-        if not self.comparable:
+        if not self.task.comparable:
             return None
-        now = variable_digests(self.selection.inventory.variables(host.host), key=self.keys.evidence)
+        now = variable_digests(self.selection.inventory.variables(host.host), key=self.task.keys.evidence)
         differing = sorted(name for name in {*now, *host.variables} if now.get(name) != host.variables.get(name))
         return _stale(f"these variables are others by now: {', '.join(differing)}") if differing else None
-
-    def bring(self, host: str, machine: Machine, *, journal: Journal, options: ApplyOptions) -> HostResult:
-        """Look again, and do it where the plan holds."""
-        plan = next(item for item in self.plan.hosts if item.host == host)
-        return apply(
-            self.selection.targets[host].plays,
-            machine=machine,
-            rehearse=Rehearsal,
-            variables=self.selection.variables(host),
-            journal=journal,
-            options=replace(options, digest_key=self.keys.sensitive),
-            approval=Approved(
-                plan,
-                run=journal.run,
-                planned_run=self.plan.run,
-                key=self.keys.evidence if self.comparable else None,
-                claim=lambda run: self.store.plans.claim(self.plan.id, host=host, run=run),
-            ),
-        )
 
 
 def _stale(why: str) -> Problem:

@@ -11,6 +11,7 @@ from converge.model.play import Play
 
 if TYPE_CHECKING:
     from converge.model.resource import Resource
+    from converge.playbook.loading import Text
 
 DEFAULT_FOLDER = Path("playbooks")
 
@@ -32,11 +33,16 @@ def chosen_playbooks(named: Sequence[str]) -> tuple[Path, ...]:
     return tuple(found)
 
 
-def load_plays(playbooks: Sequence[Path], *, known_variables: Collection[str]) -> tuple[Play, ...]:
-    """Every play of the files, by their order and then by file. Raises InputErrors."""
-    from converge.playbook import load
+def load_plays(
+    playbooks: Sequence[Path], *, known_variables: Collection[str]
+) -> tuple[tuple[Play, ...], tuple[Text, ...]]:
+    """Every play of the files, by their order and then by file, and the files as they were read. Raises InputErrors."""
+    from converge.playbook.loading import load_texts, read_files
+    from converge.playbook.problems import Problems
 
-    return load(playbooks, kinds=known_kinds(), known_variables=known_variables)
+    problems = Problems()
+    texts = read_files(playbooks, problems)
+    return load_texts(texts, kinds=known_kinds(), known_variables=known_variables, problems=problems), texts
 
 
 def known_kinds() -> Mapping[str, type[Resource]]:

@@ -11,6 +11,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from sqlalchemy import make_url
+
 from converge import __version__
 from converge.cli.exit_codes import ExitCode
 from converge.cli.options import STATE_FOLDER
@@ -80,8 +82,7 @@ class Memory:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._store is not None:
-            self._store.close()
+        self.close()
 
     @property
     def store(self) -> Store:
@@ -92,7 +93,22 @@ class Memory:
     @property
     def keeps_secrets(self) -> bool:
         """Whether sensitive values would be kept."""
-        return bool(os.environ.get(KEY))
+        return self._store.keeps_secrets if self._store is not None else bool(os.environ.get(KEY))
+
+    def where(self, url: str) -> Where | None:
+        """How another process of this machine opens the same store, wherever it runs; None where nothing is remembered."""
+        if self._store is None:
+            return None
+        place = where(url, folder=STATE_FOLDER.absolute())
+        if (parsed := make_url(url) if url else None) is not None and parsed.get_backend_name() == "sqlite":
+            path = Path(parsed.database or "").absolute()
+            place = replace(place, url=parsed.set(database=str(path)).render_as_string(hide_password=False))
+        return replace(place, read_only=self._store.read_only)
+
+    def close(self) -> None:
+        """Let go of the store."""
+        if self._store is not None:
+            self._store.close()
 
     def history(self, host: str) -> History:
         """What earlier runs left open on a host. Raises JournalUnavailable."""

@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from converge.cli.options import RunOptions, Sources
-from converge.cli.words import RESERVED
+from converge.cli.words import COMMANDS
 from converge.model.rollout import Rollout, Share, parse_batches
 
 FORMATS = ("text", "json", "jsonl", "junit", "prometheus")
@@ -38,7 +38,7 @@ class Whole(click.types.StringParamType):
 def playbooks_named(_context: click.Context, _parameter: click.Parameter, words: tuple[str, ...]) -> tuple[str, ...]:
     """Playbooks, among which no word of a command may be. Raises click.UsageError."""
     for word in words:
-        if word in RESERVED:
+        if word in COMMANDS:
             raise click.UsageError(f"{word} is the word of a command; a playbook of that name is written ./{word}")
     return words
 
@@ -77,6 +77,18 @@ def _limit(_context: click.Context, _parameter: click.Parameter, word: str | Non
         raise click.BadParameter(str(error)) from None
 
 
+def executor(_context: click.Context, _parameter: click.Parameter, word: str) -> str:
+    """Words that name an executor. Raises click.BadParameter."""
+    from converge.cli.executors import require_known
+    from converge.errors import UsageError
+
+    try:
+        require_known(word)
+    except UsageError as error:
+        raise click.BadParameter(f"{error.what}; try {error.try_}") from None
+    return word
+
+
 @click.command(short_help="Bring the hosts to the desired state.")
 @click.argument("playbooks", nargs=-1, metavar="[PLAYBOOK]...", callback=playbooks_named)
 @click.option(
@@ -104,6 +116,10 @@ def _limit(_context: click.Context, _parameter: click.Parameter, word: str | Non
 @click.option(
     "-f", "--forks", type=click.IntRange(1, 1000), default=50, show_default=True, envvar="CONVERGE_FORKS",
     help="Hosts at once.",
+)  # fmt: skip
+@click.option(
+    "--executor", metavar="WHERE", default="threads", show_default=True, envvar="CONVERGE_EXECUTOR", callback=executor,
+    help="Who visits the hosts: threads, processes[:N], dask[:N], dask://HOST:PORT, dask+tls://HOST:PORT.",
 )  # fmt: skip
 @click.option(
     "--login-forks", type=click.IntRange(0, 1000), default=0, envvar="CONVERGE_LOGIN_FORKS", metavar="NUMBER",
@@ -208,6 +224,7 @@ def command(**given: Any) -> int:
         soak_said=given["soak"] is not None,
         login_forks=given["login_forks"],
         rerun=given["rerun"],
+        executor=given["executor"],
     )
     return run(options)
 

@@ -9,9 +9,10 @@ from dataclasses import replace
 
 import click
 
-from converge.apply.options import ApplyOptions
 from converge.cli import bugs
+from converge.cli.executors import executor_for
 from converge.cli.exit_codes import ExitCode, code_of, worst
+from converge.cli.jobs import Stage
 from converge.cli.listing import list_hosts, list_resources
 from converge.cli.options import STATE_FOLDER, RunOptions
 from converge.cli.output import Output, opened, written
@@ -21,18 +22,17 @@ from converge.cli.rolling import RollingOut, rerun
 from converge.cli.selection import Selection, select
 from converge.cli.signals import stopping
 from converge.cli.tasks import Converging, Task
+from converge.cli.visiting import Searches, Terms
 from converge.cli.windowing import WindowKeeper, held
 from converge.cli.wiring import Hosts
 from converge.errors import ConvergeError, LeaseLost, UsageError
-from converge.fleet.fencing import FencedMachine
-from converge.fleet.parallel import Fleet, Work
+from converge.fleet.parallel import Fleet
 from converge.fleet.stop import StopToken
 from converge.model.change import HostResult, Problem, Status
 from converge.report.progress import progress_on
 from converge.report.sink import sink_for
 from converge.store.names import new_run_id
 from converge.store.store import Store
-from converge.windows import reg_file
 
 JITTER = 0.25  # seconds at most between the beginnings of the first hosts
 
@@ -46,7 +46,7 @@ def run(options: RunOptions) -> ExitCode:
             selection = select(options.sources)
             if options.rerun is not None:
                 status, earlier = options.rerun
-                with (open_for_looking(options.store) or nullcontext()) as past:
+                with open_for_looking(options.store) or nullcontext() as past:
                     selection = rerun(selection, past, words=status, run=earlier)
         except ConvergeError as error:
             reporter_for(out, options, run=run_id, warnings={}).refuse(error)
@@ -62,7 +62,7 @@ def run(options: RunOptions) -> ExitCode:
             reporter_for(out, options, run=run_id, warnings={}).refuse(error)
             return ExitCode.USAGE
         with memory:
-            code = Run(options, selection, out, task=Converging(selection, memory), memory=memory, run_id=run_id).go()
+            code = Run(options, selection, out, task=Converging(), memory=memory, run_id=run_id).go()
             code = written(out, code)
             memory.end(code)
         return code
@@ -99,17 +99,47 @@ class Run:
             out, options, run=run_id, playbooks=selection.playbooks, warnings=warnings
         )
         self.rolling = RollingOut(options, selection, stop=self.stop)
+        self.executor = executor_for(options)
 
     def go(self) -> ExitCode:
         for warning in self.selection.warnings:
             for number, line in enumerate(warning.splitlines()):
                 sink_for(sys.stderr).line(line if number else f"warning: {line}", style="yellow")
+        return self._over_hosts(self._look_and_apply)
+
+    def _look_and_apply(self, hosts: Hosts) -> None:
+        look = self._stage(hosts, searches="in full" if self.options.searches else "known places")
+        self.executor.prepare(look, sites=self._sites)
+        self._over(tuple(self.selection.targets), look, title="looking", take=self._looked)
+        if not self.options.check and self.to_apply:
+            self._apply_if_wanted(hosts)
+
+    def apply_planned(self, planned: Sequence[HostResult], *, others: Sequence[HostResult]) -> ExitCode:
+        """Apply what was decided earlier and is asked for now; `others` are hosts of which there is only something to tell."""
+
+        def apply(hosts: Hosts) -> None:
+            self.planned.update((result.host, result) for result in planned)
+            bring = self._stage(hosts, changes_hosts=True)
+            self.executor.prepare(bring, sites=self._sites)
+            for result in planned:
+                self.reporter.planned(result)
+            self.reporter.show_plan()
+            for result in others:
+                self._applied(result)
+            self._bring(hosts, tuple(result.host for result in planned), bring)
+
+        return self._over_hosts(apply)
+
+    def _over_hosts(self, stages: Callable[[Hosts], None]) -> ExitCode:
+        """Go through the stages; the exit code. What keeps the workers from beginning is told, and no host is contacted."""
         with Hosts(self.selection, STATE_FOLDER, login_forks=self.options.login_forks) as hosts:
             try:
-                self._look(hosts)
-                if not self.options.check and self.to_apply:
-                    self._apply_if_wanted(hosts)
+                stages(hosts)
+            except UsageError as error:
+                self.reporter.refuse(error)
+                return ExitCode.USAGE
             finally:
+                self.executor.close()
                 self.reporter.finish()
         if self.stop.is_set():
             self.codes.add(ExitCode.INTERRUPTED)
@@ -121,42 +151,22 @@ class Run:
     def _drift_is_fine(self) -> bool:
         return self.options.check and self.options.exit_zero_on_drift
 
-    def _look(self, hosts: Hosts) -> None:
-        def look(host: str, stop: StopToken) -> HostResult:
-            target = self.selection.targets[host]
-            if target.settings.skip:
-                return HostResult(host, Status.SKIPPED, error=Problem("not-reached", target.settings.skip))
-            with hosts.observer(host) as observer:
-                searching = self.memory.searching(observer, anew=self.options.searches)
-                return self.task.look(host, searching, run=self.id, options=self._apply_options(stop))
-
-        self._over(tuple(self.selection.targets), look, title="looking", take=self._looked)
+    def _stage(self, hosts: Hosts, *, changes_hosts: bool = False, searches: Searches = "unremembered") -> Stage:
+        terms = Terms(
+            self.options.accept_no_way_back, self.options.allow_reboot, self.options.settle,
+            self.options.lease_timeout, searches,
+        )  # fmt: skip
+        place = self.memory.where(self.options.store)
+        return Stage(
+            self.id, self.selection, self.task, hosts, self.memory, terms, self.windows, place, changes_hosts,
+            self.planned,
+        )  # fmt: skip
 
     def _looked_again(self, hosts: Hosts, names: tuple[str, ...]) -> Iterator[HostResult]:
         """How some hosts are now. Nothing of it is reported: it only tells whether to go on."""
         found: list[HostResult] = []
-
-        def look(host: str, stop: StopToken) -> HostResult:
-            with hosts.observer(host) as observer:
-                return self.task.look(host, observer, run=self.id, options=self._apply_options(stop))
-
-        self._over(names, look, title="looking again", take=found.append)
+        self._over(names, self._stage(hosts), title="looking again", take=found.append)
         yield from found
-
-    def apply_planned(self, planned: Sequence[HostResult], *, others: Sequence[HostResult]) -> ExitCode:
-        """Apply what was decided earlier and is asked for now; `others` are hosts of which there is only something to tell."""
-        with Hosts(self.selection, STATE_FOLDER, login_forks=self.options.login_forks) as hosts:
-            try:
-                for result in planned:
-                    self.planned[result.host] = result
-                    self.reporter.planned(result)
-                self.reporter.show_plan()
-                for result in others:
-                    self._applied(result)
-                self._bring(hosts, tuple(result.host for result in planned))
-            finally:
-                self.reporter.finish()
-        return worst([*self.codes, *([ExitCode.INTERRUPTED] if self.stop.is_set() else [])])
 
     def _looked(self, result: HostResult) -> None:
         changes = any(change.status is Status.CHANGED for change in result.changes)
@@ -181,29 +191,16 @@ class Run:
                 self._ended(HostResult(host, Status.SKIPPED, error=declined))
             self.codes.add(ExitCode.DRIFT)
             return
-        self._bring(hosts, tuple(self.to_apply))
+        self._bring(hosts, tuple(self.to_apply), self._stage(hosts, changes_hosts=True))
 
-    def _bring(self, hosts: Hosts, names: Sequence[str]) -> None:
-        def bring(host: str, stop: StopToken) -> HostResult:
-            if refusal := self.windows.refusal(host):
-                return held(self.planned[host], refusal)
-            store = self.memory.store
-            wait = self.options.lease_timeout
-            with store.leases.acquire(host, run=self.id, wait=wait, stop=stop.is_set) as lease:
-                journal = store.journal(lease, render=reg_file.render)
-                self.windows.begun(host, journal)
-                with hosts.machine(host) as machine:
-                    options = replace(self._apply_options(stop), leaves=self.windows.leaves(host))
-                    fenced = FencedMachine(machine, confirm=lease.confirm)
-                    result = self.task.bring(host, fenced, journal=journal, options=options)
-                return self.windows.ended(result)
-
+    def _bring(self, hosts: Hosts, names: Sequence[str], bring: Stage) -> None:
         def change(portion: tuple[str, ...]) -> None:
             self._over(portion, bring, title="applying", take=self._changed)
 
         self.rolling.go(tuple(names), change=change, look=lambda canaries: self._looked_again(hosts, canaries))
 
     def _changed(self, result: HostResult) -> None:
+        result = self.windows.ended(result)
         self.rolling.ended(result)
         self._applied(result)
 
@@ -228,15 +225,15 @@ class Run:
         many = "1 host" if len(self.to_apply) == 1 else f"{len(self.to_apply)} hosts"
         return click.confirm(f"Apply these changes to {many}?", default=False, err=True)
 
-    def _over(self, hosts: tuple[str, ...], work: Work, *, title: str, take: Callable[[HostResult], None]) -> None:
+    def _over(self, hosts: tuple[str, ...], stage: Stage, *, title: str, take: Callable[[HostResult], None]) -> None:
         fleet = Fleet(
             forks=self.options.forks,
             stop=self.stop,
             site_of=self._site_of,
             jitter=min(len(hosts) / 200, JITTER),
-            enough=(lambda: self.rolling.budget.spent) if title == "applying" else (lambda: None),
+            enough=(lambda: self.rolling.budget.spent) if stage.changes_hosts else (lambda: None),
             on_bug=self._bug,
-            abandoned=Status.UNKNOWN if title == "applying" else Status.UNDECIDED,
+            abandoned=Status.UNKNOWN if stage.changes_hosts else Status.UNDECIDED,
         )
         with stopping(self.stop), progress_on(sys.stderr, title=title, total=len(hosts)) as progress:
 
@@ -244,7 +241,13 @@ class Run:
                 take(result)
                 progress.advance()
 
-            fleet.run(hosts, work, on_result=on_result)
+            self.executor.run(fleet, hosts, stage, on_result=on_result)
+
+    @property
+    def _sites(self) -> frozenset[str]:
+        """The sites of the hosts that will be contacted; an empty text for those of none."""
+        targets = self.selection.targets.values()
+        return frozenset(target.settings.site or "" for target in targets if not target.settings.skip)
 
     def _site_of(self, host: str) -> tuple[str, int]:
         settings = self.selection.targets[host].settings
@@ -254,12 +257,3 @@ class Run:
         if self.options.verbose >= 3:
             bugs.show(error)
         return bugs.keep(error, folder=STATE_FOLDER, where=f"host {host}")
-
-    def _apply_options(self, stop: StopToken) -> ApplyOptions:
-        return ApplyOptions(
-            accept_no_way_back=self.options.accept_no_way_back,
-            allow_reboot=self.options.allow_reboot,
-            settle=self.options.settle,
-            stop=stop.is_set,
-            keeps_secrets=self.memory.keeps_secrets,
-        )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
@@ -34,7 +34,7 @@ class Target:
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """What the user's files add up to."""
+    """What the user's files add up to. `documents` are the playbooks as they were read, by name."""
 
     playbooks: tuple[str, ...]
     plays: tuple[Play, ...]
@@ -42,6 +42,9 @@ class Selection:
     targets: Mapping[str, Target]
     warnings: tuple[str, ...]
     windows: Mapping[str, ChangeWindows] = field(default_factory=dict)
+    documents: tuple[tuple[str, bytes], ...] = field(default=(), repr=False)
+    tags: frozenset[str] = frozenset()
+    skip_tags: frozenset[str] = frozenset()
 
     def variables(self, host: str) -> Mapping[str, object]:
         """A host's variables, rendered as they are asked for."""
@@ -64,11 +67,11 @@ def select(sources: Sources) -> Selection:
     folders = tuple(dict.fromkeys(playbook.parent for playbook in playbooks))
     inventory = _collected(lambda: load(inventories, playbook_directories=folders, extra_variables=extra), problems)
     known = inventory.variable_names if inventory is not None else AnyName()
-    plays = _collected(lambda: load_plays(playbooks, known_variables=known), problems)
-    if plays is None or inventory is None:
+    loaded = _collected(lambda: load_plays(playbooks, known_variables=known), problems)
+    if loaded is None or inventory is None:
         raise InputErrors(problems)
-    chosen = (select_entries(play, tags=sources.tags, skip_tags=sources.skip_tags) for play in plays)
-    plays = tuple(play for play in chosen if play.entries)
+    plays, documents = loaded
+    plays = chosen_plays(plays, tags=sources.tags, skip_tags=sources.skip_tags)
     if not plays:
         raise UsageError("nothing to do: no entry of these playbooks is left", try_="see `converge --list-resources`")
     by_host, warnings = _plays_by_host(plays, inventory, limit=sources.limit)
@@ -78,7 +81,15 @@ def select(sources: Sources) -> Selection:
     turns = {play.file: turn for turn, play in reversed([*enumerate(plays)])}
     names = tuple(sorted((str(playbook) for playbook in playbooks), key=lambda name: turns.get(name, len(turns))))
     warnings = [*(str(warning) for warning in inventory.warnings), *warnings]
-    return Selection(names, plays, inventory, targets, tuple(warnings), windows)
+    return Selection(
+        names, plays, inventory, targets, tuple(warnings), windows, documents, sources.tags, sources.skip_tags
+    )
+
+
+def chosen_plays(plays: Sequence[Play], *, tags: Collection[str], skip_tags: Collection[str]) -> tuple[Play, ...]:
+    """The plays that tags leave something of, in their order."""
+    chosen = (select_entries(play, tags=tags, skip_tags=skip_tags) for play in plays)
+    return tuple(play for play in chosen if play.entries)
 
 
 def select_hosts(inventory: Inventory, hosts: Sequence[str], playbooks: Sequence[str]) -> Selection:

@@ -2,55 +2,72 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, Self
 
 from converge.apply.host import apply, check
 from converge.apply.options import ApplyOptions
 from converge.cli.remembering import Memory
-from converge.cli.selection import Selection
 from converge.lab.rehearsal import Rehearsal
 from converge.model.change import HostResult
 from converge.model.journal import Journal
 from converge.model.machine import Machine, Observer
+from converge.model.play import Play
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """One host as a task sees it: the plays that are for it, its variables, and what is remembered of it."""
+
+    host: str
+    plays: tuple[Play, ...]
+    variables: Mapping[str, object]
+    run: str
+    memory: Memory
 
 
 class Task(Protocol):
-    """What is done with one host. Called from many threads."""
+    """What is done with a host. A value that can be pickled, for a worker elsewhere may do it; used from many threads."""
 
-    def look(self, host: str, observer: Observer, *, run: str, options: ApplyOptions) -> HostResult:
+    def narrowed(self, host: str) -> Self:
+        """As much of it as concerns one host."""
+
+    def look(self, subject: Subject, observer: Observer, *, options: ApplyOptions) -> HostResult:
         """What would be done. Sends only reads."""
 
-    def bring(self, host: str, machine: Machine, *, journal: Journal, options: ApplyOptions) -> HostResult:
+    def bring(self, subject: Subject, machine: Machine, *, journal: Journal, options: ApplyOptions) -> HostResult:
         """Do it."""
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class Converging:
     """Hosts are brought to what their plays declare."""
 
-    selection: Selection
-    memory: Memory
+    def narrowed(self, host: str) -> Self:
+        """The same for every host."""
+        del host
+        return self
 
-    def look(self, host: str, observer: Observer, *, run: str, options: ApplyOptions) -> HostResult:
+    def look(self, subject: Subject, observer: Observer, *, options: ApplyOptions) -> HostResult:
         """What would change."""
         return check(
-            self.selection.targets[host].plays,
+            subject.plays,
             observer=observer,
             rehearse=Rehearsal,
-            variables=self.selection.variables(host),
-            history=self.memory.history(host),
-            run=run,
+            variables=subject.variables,
+            history=subject.memory.history(subject.host),
+            run=subject.run,
             options=options,
         )
 
-    def bring(self, host: str, machine: Machine, *, journal: Journal, options: ApplyOptions) -> HostResult:
+    def bring(self, subject: Subject, machine: Machine, *, journal: Journal, options: ApplyOptions) -> HostResult:
         """Change it."""
         return apply(
-            self.selection.targets[host].plays,
+            subject.plays,
             machine=machine,
             rehearse=Rehearsal,
-            variables=self.selection.variables(host),
+            variables=subject.variables,
             journal=journal,
             options=options,
         )

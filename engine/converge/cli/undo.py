@@ -18,6 +18,7 @@ from converge.cli.options import RunOptions, Sources
 @click.option("-C", "--check", is_flag=True, envvar="CONVERGE_CHECK", help="Show what would change; change nothing.")
 @options.DIFF
 @options.FORKS
+@options.EXECUTOR
 @options.VERBOSE
 @options.FORMAT
 @click.option("-y", "--yes", is_flag=True, envvar="CONVERGE_YES", help="Take it back without asking.")
@@ -44,6 +45,7 @@ def command(run: str, **given: Any) -> int:
             yes=given["yes"],
             diff=given["diff"],
             forks=given["forks"],
+            executor=given["executor"],
             verbose=given["verbose"],
             output_format=given["output_format"],
             accept_no_way_back=given["accept_no_way_back"],

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Self
 
 from converge.apply.options import ApplyOptions
 from converge.apply.undoing import check_undo, undo
@@ -17,6 +18,7 @@ from converge.cli.remembering import Memory, where
 from converge.cli.reporters import reporter_for
 from converge.cli.running import Run
 from converge.cli.selection import Selection, default_inventory, select_hosts
+from converge.cli.tasks import Subject
 from converge.errors import ConvergeError, UsageError
 from converge.inventory import load
 from converge.lab.rehearsal import Rehearsal
@@ -46,7 +48,7 @@ def undo_run(options: RunOptions, undone: str) -> ExitCode:
             reporter_for(out, options, run=run_id, warnings={}).refuse(error)
             return ExitCode.USAGE
         with memory:
-            run = Run(options, selection, out, task=Undoing(store, undone), memory=memory, run_id=run_id)
+            run = Run(options, selection, out, task=Undoing(undone), memory=memory, run_id=run_id)
             for host in missing:
                 run.tell(HostResult(host, Status.FAILED, error=_NOT_THERE))
             code = written(out, run.go())
@@ -83,27 +85,33 @@ def _selected(store: Store, run: str, sources: Sources) -> tuple[Selection, list
 
 @dataclass(frozen=True, slots=True)
 class Undoing:
-    """What a run did to each host is taken back."""
+    """What the run `undone` did to each host is taken back."""
 
-    store: Store
-    run: str
+    undone: str
 
-    def look(self, host: str, observer: Observer, *, run: str, options: ApplyOptions) -> HostResult:
+    def narrowed(self, host: str) -> Self:
+        """The same for every host."""
+        del host
+        return self
+
+    def look(self, subject: Subject, observer: Observer, *, options: ApplyOptions) -> HostResult:
         """What would be taken back."""
+        store = subject.memory.store
         return check_undo(
-            self.store.runs.changes(self.run, host, opener=self.store.sealing),
-            later=self.store.runs.later_changes(self.run, host),
+            store.runs.changes(self.undone, subject.host, opener=store.sealing),
+            later=store.runs.later_changes(self.undone, subject.host),
             observer=observer,
             rehearse=Rehearsal,
-            run=run,
+            run=subject.run,
             options=options,
         )
 
-    def bring(self, host: str, machine: Machine, *, journal: Journal, options: ApplyOptions) -> HostResult:
+    def bring(self, subject: Subject, machine: Machine, *, journal: Journal, options: ApplyOptions) -> HostResult:
         """Take it back."""
+        store = subject.memory.store
         return undo(
-            self.store.runs.changes(self.run, host, opener=self.store.sealing),
-            later=self.store.runs.later_changes(self.run, host),
+            store.runs.changes(self.undone, subject.host, opener=store.sealing),
+            later=store.runs.later_changes(self.undone, subject.host),
             machine=machine,
             rehearse=Rehearsal,
             journal=journal,

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 from converge.errors import InputErrors, InputProblem
 from converge.inventory import Inventory
 from converge.model.change import HostResult, Problem, Status
-from converge.model.journal import Journal, WindowOverridden
 from converge.model.secret import Locked
 from converge.store.store import owner
 
@@ -88,27 +87,32 @@ class WindowKeeper:
         self._ends[host] = end
         return None
 
-    def leaves(self, host: str) -> Callable[[str], str]:
-        """For ApplyOptions: why no further change of the host is begun, once its window has ended."""
-        end = self._ends.get(host)
-        return lambda _address: f"its change window ended {_moment(end)}" if end and self.now() >= end else ""
+    def end(self, host: str) -> datetime | None:
+        """When the window ends in which the host was begun; None where nothing ends."""
+        return self._ends.get(host)
 
-    def begun(self, host: str, journal: Journal) -> None:
-        """Journal that the host is changed outside its window, and why. Raises JournalUnavailable."""
+    def override(self, host: str) -> str:
+        """Who changes a host outside its window now, and why, to be journaled; an empty text where nobody does."""
         windows = self.windows.get(host)
-        if windows is not None and self.reason and windows.open_until(self.now()) is None:
-            journal.write(WindowOverridden(f"{owner()}: {self.reason}"))
+        if windows is None or not self.reason or windows.open_until(self.now()) is not None:
+            return ""
+        return f"{owner()}: {self.reason}"
 
     def ended(self, result: HostResult) -> HostResult:
         """The result of a host, held where its window ended before everything was done."""
         end = self._ends.get(result.host)
-        words = f"its change window ended {_moment(end)}" if end else ""
+        words = _over(end) if end else ""
         left = [change.address for change in result.changes if words and change.reason == words]
         if not left:
             return result
         bad = result.status in (Status.FAILED, Status.UNKNOWN, Status.UNDECIDED, Status.UNREACHABLE)
         problem = Problem("window-ended", words, _left(left), "run converge again in its next window")
         return replace(result, status=result.status if bad else Status.HELD, error=result.error or problem)
+
+
+def leaves_after(end: datetime | None, *, now: Callable[[], datetime] = _now) -> Callable[[str], str]:
+    """For ApplyOptions: why no further change of a host is begun, once its window has ended."""
+    return lambda _address: _over(end) if end and now() >= end else ""
 
 
 def held(planned: HostResult, problem: Problem) -> HostResult:
@@ -125,6 +129,10 @@ def held(planned: HostResult, problem: Problem) -> HostResult:
 def _left(addresses: list[str]) -> str:
     more = f" and {len(addresses) - _MOST_NAMED} more" if len(addresses) > _MOST_NAMED else ""
     return f"Left as they are: {', '.join(addresses[:_MOST_NAMED])}{more}."
+
+
+def _over(end: datetime) -> str:
+    return f"its change window ended {_moment(end)}"
 
 
 def _moment(moment: datetime) -> str:

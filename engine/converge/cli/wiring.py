@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Self
 
 from converge.cli.selection import Selection
 from converge.errors import ConvergeError
-from converge.fleet.logins import GuardedMachine, GuardedObserver, LoginGuard
+from converge.fleet.logins import Guard, GuardedMachine, GuardedObserver, LoginGuard
 from converge.inventory import HostSettings
 from converge.model.machine import Machine, Observer
 from converge.model.secret import Secret
@@ -51,30 +51,39 @@ class Reach:
 
 
 class Hosts(Reach):
-    """Opens the hosts of one run, with one guard over the logins of all."""
+    """The hosts of one run, with one guard over the logins that are made from this process."""
 
     def __init__(self, selection: Selection, folder: Path, *, login_forks: int = 0) -> None:
         super().__init__(folder)
         self._selection = selection
-        self._guard = LoginGuard(at_once=login_forks)
+        self.guard = LoginGuard(at_once=login_forks)
 
-    @contextmanager
-    def observer(self, host: str) -> Iterator[Observer]:
-        """A host to be asked only. Raises HostUnreachable, UsageError, InputErrors."""
-        from converge.winrm.observer import WinRMObserver
+    def to(self, host: str) -> Connection:
+        """How to talk to a host of the selection. Raises HostUnreachable, UsageError, InputErrors."""
+        return self.connection(host, self._selection.targets[host].settings)
 
-        connection = self.connection(host, self._selection.targets[host].settings)
-        with closing(WinRMObserver(connection)) as observer:
-            yield GuardedObserver(observer, account=_account(connection), guard=self._guard)
 
-    @contextmanager
-    def machine(self, host: str) -> Iterator[Machine]:
-        """A host to be asked and acted on. Raises HostUnreachable, UsageError, InputErrors."""
-        from converge.winrm.machine import WinRMMachine
+@contextmanager
+def observing(connection: Connection, guard: Guard) -> Iterator[Observer]:
+    """A host to be asked only."""
+    from converge.winrm.observer import WinRMObserver
 
-        connection = self.connection(host, self._selection.targets[host].settings)
-        with closing(WinRMMachine(connection)) as machine:
-            yield GuardedMachine(machine, account=_account(connection), guard=self._guard)
+    with closing(WinRMObserver(connection)) as observer:
+        yield GuardedObserver(observer, account=_account(connection), guard=guard)
+
+
+@contextmanager
+def acting(connection: Connection, guard: Guard) -> Iterator[Machine]:
+    """A host to be asked and acted on."""
+    from converge.winrm.machine import WinRMMachine
+
+    with closing(WinRMMachine(connection)) as machine:
+        yield GuardedMachine(machine, account=_account(connection), guard=guard)
+
+
+def account_of(settings: HostSettings) -> str:
+    """The account of a host, told without fetching its password. Simulated hosts without one have that of their image."""
+    return settings.user or settings.cert_pem or f"the account of the image {settings.lab_image}"
 
 
 def connection_of(settings: HostSettings) -> Connection:

@@ -7,9 +7,10 @@ import time
 from collections.abc import Callable, Collection
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 from converge.errors import LoginNotTried, LoginRefused
+from converge.fleet.accounts import Account
 from converge.model.action import AnyAction, Performed
 from converge.model.answer import Answers
 from converge.model.machine import Machine, Observer
@@ -17,18 +18,25 @@ from converge.model.names import fold
 from converge.model.query import AnyQuery, OperatingSystem
 
 T = TypeVar("T")
-MOST_REFUSALS = 2
 SLOW_SECONDS = 10.0
 """A login that takes longer holds nobody back any more: its host is silent rather than about to refuse."""
 
 
-@dataclass(slots=True)
-class _Account:
-    """What this run knows of one account; `under_way` is when each login began that has not ended."""
+class Guard(Protocol):
+    """Answers for the accounts of a run, whose hosts may be spread over many processes."""
 
-    proven: bool = False
-    refused: int = 0
-    under_way: list[float] = field(default_factory=list)
+    def attempt(self, name: str, login: Callable[[], T]) -> T:
+        """What `login` returns. Raises LoginNotTried without calling it where that could lock the account."""
+
+    def knows(self, name: str) -> bool:
+        """Whether the account was let in somewhere."""
+
+
+@dataclass(slots=True)
+class _Watched:
+    """An account, and a bell that rings when something was learnt of it."""
+
+    account: Account
     changed: threading.Condition = field(default_factory=threading.Condition)
 
 
@@ -43,59 +51,53 @@ class LoginGuard:
         """`at_once`: how many logins may be under way, whatever the account, for the sake of those who check them."""
         self._slots: AbstractContextManager[object] = threading.BoundedSemaphore(at_once) if at_once else nullcontext()
         self._slow = slow
-        self._accounts: dict[str, _Account] = {}
+        self._accounts: dict[str, _Watched] = {}
         self._lock = threading.Lock()
 
     def attempt(self, name: str, login: Callable[[], T]) -> T:
         """What `login` returns. Raises LoginNotTried without calling it where that could lock the account."""
-        account = self._account(name)
-        began = self._enter(account, name)
-        refused = proven = False
+        watched = self._watched(name)
+        began = self._enter(watched, name)
+        accepted: bool | None = None
         try:
             with self._slots:
                 result = login()
-            proven = True
+            accepted = True
         except LoginRefused:
-            refused = True
+            accepted = False
             raise
         finally:
-            with account.changed:
-                account.under_way.remove(began)
-                account.refused += refused
-                account.proven = account.proven or proven
-                account.changed.notify_all()
+            with watched.changed:
+                watched.account.end(began, accepted=accepted)
+                watched.changed.notify_all()
         return result
 
     def knows(self, name: str) -> bool:
         """Whether the account was let in somewhere."""
-        return self._account(name).proven
+        return self._watched(name).account.proven
 
-    def _account(self, name: str) -> _Account:
+    def _watched(self, name: str) -> _Watched:
         with self._lock:
-            return self._accounts.setdefault(fold(name), _Account())
+            return self._accounts.setdefault(fold(name), _Watched(Account(self._slow)))
 
-    def _enter(self, account: _Account, name: str) -> float:
-        with account.changed:
-            while not (account.proven or account.refused >= MOST_REFUSALS):
-                wait = self._until_room(account)
-                if wait <= 0:
-                    break
-                account.changed.wait(wait)
-            if not account.proven and account.refused >= MOST_REFUSALS:
-                raise LoginNotTried(
-                    f"not tried: would lock {name}",
-                    why=f"{account.refused} hosts refused this account in this run, and none accepted it.",
-                    try_="correct its password, or look whether it is locked already",
-                )
+    def _enter(self, watched: _Watched, name: str) -> float:
+        with watched.changed:
+            while (wait := watched.account.until_room(time.monotonic())) > 0:
+                watched.changed.wait(wait)
+            if watched.account.is_lost:
+                raise not_tried(name, watched.account.refused)
             began = time.monotonic()
-            account.under_way.append(began)
+            watched.account.begin(began)
             return began
 
-    def _until_room(self, account: _Account) -> float:
-        """Seconds until another login may begin if nothing ends before; 0 or less for now."""
-        room = MOST_REFUSALS - account.refused
-        youngest = sorted(account.under_way)[-room:]
-        return youngest[0] + self._slow - time.monotonic() if len(youngest) == room else 0.0
+
+def not_tried(name: str, refused: int) -> LoginNotTried:
+    """Why an account is not tried any more."""
+    return LoginNotTried(
+        f"not tried: would lock {name}",
+        why=f"{refused} hosts refused this account in this run, and none accepted it.",
+        try_="correct its password, or look whether it is locked already",
+    )
 
 
 class GuardedObserver:
@@ -105,7 +107,7 @@ class GuardedObserver:
     all that is asked here.
     """
 
-    def __init__(self, observer: Observer, *, account: str, guard: LoginGuard) -> None:
+    def __init__(self, observer: Observer, *, account: str, guard: Guard) -> None:
         self._observer = observer
         self._account = account
         self._guard = guard
@@ -123,17 +125,21 @@ class GuardedObserver:
 
     def ask(self, queries: Collection[AnyQuery]) -> Answers:
         """Answer every query. Raises LoginNotTried where logging in could lock the account, else as the observer does."""
-        if not self._logged_in:
-            if not self._guard.knows(self._account):
-                self._guard.attempt(self._account, lambda: self._observer.ask((OperatingSystem(),)))
-            self._logged_in = True
-        return self._observer.ask(queries)
+        told = Answers({}) if self._logged_in or self._guard.knows(self._account) else self._first_told()
+        self._logged_in = True
+        left = [query for query in queries if query not in told]
+        if not told or len(left) == len(queries):
+            return self._observer.ask(queries)
+        return Answers({**told, **(self._observer.ask(left) if left else {})})
+
+    def _first_told(self) -> Answers:
+        return self._guard.attempt(self._account, lambda: self._observer.ask((OperatingSystem(),)))
 
 
 class GuardedMachine(GuardedObserver):
     """The same, and it can act."""
 
-    def __init__(self, machine: Machine, *, account: str, guard: LoginGuard) -> None:
+    def __init__(self, machine: Machine, *, account: str, guard: Guard) -> None:
         super().__init__(machine, account=account, guard=guard)
         self._machine = machine
 

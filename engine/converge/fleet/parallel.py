@@ -6,15 +6,17 @@ import queue
 import random
 import threading
 import time
-from collections import Counter, deque
-from collections.abc import Callable, Iterable, Iterator
+from collections import Counter
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from itertools import chain
+from typing import TypeVar
 
 from converge.errors import ConvergeError, HostUnreachable, Undecided
 from converge.fleet.stop import StopToken
+from converge.fleet.turns import Turns
 from converge.model.change import HostResult, Problem, Status
 
+T = TypeVar("T")
 Work = Callable[[str, StopToken], HostResult]
 TICK = 0.05  # seconds between two looks at the stop token
 GRACE = 1.5  # seconds that hosts under way get to reach their next boundary once the end was asked for
@@ -57,6 +59,10 @@ class Fleet:
             # Whatever ended this loop (a reader that went away, a bug in a report) ends the work as well.
             flight.closed.set()
 
+    def not_begun(self) -> Problem:
+        """What hosts are told that were never begun."""
+        return _NOT_BEGUN if self.stop.is_set() else self.enough() or _NOT_BEGUN
+
 
 class _Flight:
     """One run over the hosts: who is waiting, who is under way, what came back."""
@@ -65,9 +71,8 @@ class _Flight:
         self.fleet = fleet
         self.work = work
         self.closed = threading.Event()
-        self._waiting: Iterator[str] = iter(hosts)
-        self._held_back: dict[str, deque[str]] = {}
         self._at_site: Counter[str] = Counter()
+        self._turns = Turns(hosts, group_of=fleet.site_of, has_room=self._has_room)
         self._under_way: dict[str, None] = {}
         self._lock = threading.Lock()
         self._results: queue.Queue[HostResult] = queue.Queue(maxsize=max(1, fleet.forks))
@@ -106,23 +111,15 @@ class _Flight:
                 self._at_site[self.fleet.site_of(ended)[0]] -= 1
             if self.fleet.stop.is_set() or self.closed.is_set() or self.fleet.enough() is not None:
                 return None
-            host = self._with_room()
+            host = self._turns.next()
             if host is not None:
                 self._under_way[host] = None
                 self._at_site[self.fleet.site_of(host)[0]] += 1
             return host
 
-    def _with_room(self) -> str | None:
-        """The first host whose site takes one more; the others of that site wait, and take up no thread."""
-        for site, hosts in self._held_back.items():
-            if hosts and self._at_site[site] < self.fleet.site_of(hosts[0])[1]:
-                return hosts.popleft()
-        for host in self._waiting:
-            site, most = self.fleet.site_of(host)
-            if not most or self._at_site[site] < most:
-                return host
-            self._held_back.setdefault(site, deque()).append(host)
-        return None
+    def _has_room(self, site: tuple[str, int]) -> bool:
+        name, most = site
+        return not most or self._at_site[name] < most
 
     def _start(self, host: str) -> None:
         previous = threading.stack_size(STACK_SIZE)
@@ -147,18 +144,7 @@ class _Flight:
                 continue
 
     def _result(self, host: str) -> HostResult:
-        started = time.monotonic()
-        try:
-            return self.work(host, self.fleet.stop)
-        except ConvergeError as error:
-            return HostResult(host, _status_of(error), seconds=time.monotonic() - started, error=Problem.of(error))
-        except BaseException as error:  # noqa: BLE001  # a bug met by one host, even a call of exit, must not stop the others
-            return HostResult(host, Status.FAILED, seconds=time.monotonic() - started, error=self._bug(host, error))
-
-    def _bug(self, host: str, error: BaseException) -> Problem:
-        if self.fleet.on_bug is not None:
-            return self.fleet.on_bug(host, error)
-        return Problem("internal", f"a bug in converge: {type(error).__name__}")
+        return attempted(host, lambda: self.work(host, self.fleet.stop), on_bug=self.fleet.on_bug)
 
     def _tell_the_rest(self, on_result: Callable[[HostResult], None]) -> None:
         with self._lock:
@@ -171,10 +157,27 @@ class _Flight:
             on_result(result)
         for host in hanging:
             if host not in told:
-                on_result(HostResult(host, self.fleet.abandoned, error=_ABANDONED))
-        reason = _NOT_BEGUN if self.fleet.stop.is_set() else self.fleet.enough() or _NOT_BEGUN
-        for host in chain(*self._held_back.values(), self._waiting):
-            on_result(HostResult(host, Status.SKIPPED, error=reason))
+                on_result(HostResult(host, self.fleet.abandoned, error=ABANDONED))
+        for host in self._turns.rest():
+            on_result(HostResult(host, Status.SKIPPED, error=self.fleet.not_begun()))
+
+
+def attempted(
+    host: str, step: Callable[[], T], *, on_bug: Callable[[str, BaseException], Problem] | None
+) -> T | HostResult:
+    """What a step of one host's work returns; an error or a bug in it is that host's result, and stops no other."""
+    started = time.monotonic()
+    try:
+        return step()
+    except ConvergeError as error:
+        return HostResult(host, _status_of(error), seconds=time.monotonic() - started, error=Problem.of(error))
+    except BaseException as error:  # noqa: BLE001  # a bug met by one host, even a call of exit, must not stop the others
+        told = on_bug(host, error) if on_bug is not None else _bug(error)
+        return HostResult(host, Status.FAILED, seconds=time.monotonic() - started, error=told)
+
+
+def _bug(error: BaseException) -> Problem:
+    return Problem("internal", f"a bug in converge: {type(error).__name__}")
 
 
 def _status_of(error: ConvergeError) -> Status:
@@ -185,7 +188,7 @@ def _status_of(error: ConvergeError) -> Status:
     return Status.HELD if error.code == "held" else Status.FAILED
 
 
-_ABANDONED = Problem(
+ABANDONED = Problem(
     "stopped",
     "the run was stopped while this host was under way",
     try_="run converge again: it looks at what was begun and goes on from there",

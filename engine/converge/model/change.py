@@ -108,6 +108,7 @@ class HostResult:
     seconds: float = 0.0
     error: Problem | None = None
     skipped_plays: tuple[tuple[str, str], ...] = ()  # (play, why it does not apply to this host)
+    evidence: Mapping[str, str] = field(default_factory=dict)  # for a saved plan: digests of the answers it rests on
 
 
 def host_status(changes: tuple[Change, ...]) -> Status:

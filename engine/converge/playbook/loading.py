@@ -12,6 +12,9 @@ from converge.playbook.document import MAX_BYTES, Node, read_document
 from converge.playbook.plays import read_plays
 from converge.playbook.problems import Problems
 
+Text = tuple[str, bytes]
+"""A file that was read: its name, and at most one byte more than a playbook may have."""
+
 
 def load(
     paths: Iterable[str | Path], *, kinds: Mapping[str, type[Resource]], known_variables: Collection[str] = ()
@@ -21,23 +24,40 @@ def load(
     `known_variables` are the names that the inventory or -e give a value for some host. Raises InputErrors.
     """
     problems = Problems()
+    return load_texts(read_files(paths, problems), kinds=kinds, known_variables=known_variables, problems=problems)
+
+
+def load_texts(
+    texts: Iterable[Text],
+    *,
+    kinds: Mapping[str, type[Resource]],
+    known_variables: Collection[str] = (),
+    problems: Problems | None = None,
+) -> tuple[Play, ...]:
+    """The same for files that were read before. `problems` are those met in reading. Raises InputErrors with all of them."""
+    problems = problems if problems is not None else Problems()
     plays = [
         play
-        for root in read_roots(paths, problems)
+        for root in _roots(texts, problems)
         for play in read_plays(root, kinds=kinds, known_variables=known_variables, problems=problems)
     ]
     problems.raise_if_any()
     return tuple(sorted(plays, key=lambda play: (play.order, Path(play.file).name, play.file)))
 
 
+def read_files(paths: Iterable[str | Path], problems: Problems) -> tuple[Text, ...]:
+    """Every file that can be read; what is wrong with the others is noted."""
+    return tuple((str(path), data) for path in paths if (data := _read(Path(path), problems)) is not None)
+
+
 def read_roots(paths: Iterable[str | Path], problems: Problems) -> list[Node]:
     """The tree of every file that can be read; what is wrong with the others is noted."""
-    roots = []
-    for path in paths:
-        data = _read(Path(path), problems)
-        root = read_document(str(path), data, problems) if data is not None else None
-        roots += [root] if root is not None else []
-    return roots
+    return _roots(read_files(paths, problems), problems)
+
+
+def _roots(texts: Iterable[Text], problems: Problems) -> list[Node]:
+    roots = (read_document(name, data, problems) for name, data in texts)
+    return [root for root in roots if root is not None]
 
 
 def _read(path: Path, problems: Problems) -> bytes | None:

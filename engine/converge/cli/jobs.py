@@ -1,0 +1,99 @@
+"""A stage of a run as a job: what is settled on the control node, what is done here, and what is sent to workers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from functools import cached_property
+
+from converge.cli.ordering import Cargo, Order, sent_variables, shared_variables, words_of
+from converge.cli.remembering import Memory
+from converge.cli.selection import Selection
+from converge.cli.tasks import Task
+from converge.cli.visiting import Terms, Visit, Visitor
+from converge.cli.windowing import WindowKeeper, held
+from converge.cli.wiring import Hosts, account_of
+from converge.fleet.executor import Errand
+from converge.fleet.stop import StopToken
+from converge.model.change import HostResult, Problem, Status
+from converge.store.store import Where
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One stage over the hosts of a run. `planned` holds what was found of hosts that may have to be left as they are."""
+
+    run: str
+    selection: Selection
+    task: Task
+    hosts: Hosts
+    memory: Memory
+    terms: Terms
+    windows: WindowKeeper
+    where: Where | None
+    changes_hosts: bool = False
+    planned: Mapping[str, HostResult] = field(default_factory=dict)
+
+    def here(self, host: str, stop: StopToken) -> HostResult:
+        """Visit it from this process. Raises ConvergeError."""
+        if (settled := self._settled(host)) is not None:
+            return settled
+        target = self.selection.targets[host]
+        variables = self.selection.variables(host)
+        visit = Visit(self.hosts.to(host), target.plays, variables, self.task, self._end(host), self._override(host))
+        visitor = Visitor(self.run, self.terms, self.memory, self.hosts.guard)
+        return visitor.bring(visit, stop) if self.changes_hosts else visitor.look(visit, stop)
+
+    def account_of(self, host: str) -> str:
+        """The account that logs in there."""
+        return account_of(self.selection.targets[host].settings)
+
+    def order(self) -> Order:
+        """For workers. Raises UsageError where the playbooks ask for more than can be sent."""
+        selection = self.selection
+        return Order(
+            "bring" if self.changes_hosts else "look",
+            self.run,
+            selection.documents,
+            selection.tags,
+            selection.skip_tags,
+            tuple(sorted(selection.inventory.variable_names)),
+            shared_variables(selection, self._words),
+            self.terms,
+            self.where,
+        )
+
+    def errand(self, host: str) -> Errand | HostResult:
+        """For the worker that goes there; its password is fetched now. Raises HostUnreachable, UsageError, InputErrors."""
+        if (settled := self._settled(host)) is not None:
+            return settled
+        plays = tuple(self._numbers[id(play)] for play in self.selection.targets[host].plays)
+        variables = sent_variables(self.selection.variables(host), self._words)
+        cargo = Cargo(
+            self.hosts.to(host), plays, variables, self.task.narrowed(host), self._end(host), self._override(host)
+        )
+        return Errand(host, cargo)
+
+    def _settled(self, host: str) -> HostResult | None:
+        """The result of a host to which nobody goes now."""
+        settings = self.selection.targets[host].settings
+        if settings.skip:
+            return HostResult(host, Status.SKIPPED, error=Problem("not-reached", settings.skip))
+        if self.changes_hosts and (refusal := self.windows.refusal(host)):
+            return held(self.planned[host], refusal)
+        return None
+
+    def _end(self, host: str) -> datetime | None:
+        return self.windows.end(host) if self.changes_hosts else None
+
+    def _override(self, host: str) -> str:
+        return self.windows.override(host) if self.changes_hosts else ""
+
+    @cached_property
+    def _words(self) -> frozenset[str]:
+        return words_of(self.selection.documents)
+
+    @cached_property
+    def _numbers(self) -> dict[int, int]:
+        return {id(play): number for number, play in enumerate(self.selection.plays)}

@@ -1,0 +1,106 @@
+"""One visit to one host, from this process: opened, looked at, or changed under its lease."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Literal
+
+from converge.apply.options import ApplyOptions
+from converge.cli.remembering import Memory
+from converge.cli.tasks import Subject, Task
+from converge.cli.windowing import leaves_after
+from converge.cli.wiring import acting, observing
+from converge.fleet.fencing import FencedMachine
+from converge.fleet.logins import Guard
+from converge.fleet.stop import StopToken
+from converge.model.change import HostResult, Problem, Status
+from converge.model.journal import WindowOverridden
+from converge.model.play import Play
+from converge.windows import reg_file
+from converge.winrm.connection import Connection
+
+Searches = Literal["known places", "in full", "unremembered"]
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """What was allowed aloud for a run, and how it goes about things, as data. `lease_timeout` is in seconds."""
+
+    accept_no_way_back: bool = False
+    allow_reboot: bool = False
+    settle: Mapping[str, Literal["done", "not-done"]] = field(default_factory=dict)
+    lease_timeout: float = 0.0
+    searches: Searches = "unremembered"
+
+    def options(self, stop: Callable[[], bool], *, keeps_secrets: bool, ends: datetime | None = None) -> ApplyOptions:
+        """The same for one host, whose change window `ends` then."""
+        return ApplyOptions(
+            accept_no_way_back=self.accept_no_way_back,
+            allow_reboot=self.allow_reboot,
+            settle=self.settle,
+            stop=stop,
+            keeps_secrets=keeps_secrets,
+            leaves=leaves_after(ends),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Visit:
+    """All that differs from host to host. `override` says why the host is changed outside its window."""
+
+    connection: Connection
+    plays: tuple[Play, ...]
+    variables: Mapping[str, object]
+    task: Task
+    ends: datetime | None = None
+    override: str = ""
+
+    @property
+    def host(self) -> str:
+        """Its name in the inventory."""
+        return self.connection.host
+
+
+@dataclass(frozen=True, slots=True)
+class Visitor:
+    """Makes the visits of one run. Used from many threads."""
+
+    run: str
+    terms: Terms
+    memory: Memory
+    guard: Guard
+
+    def look(self, visit: Visit, stop: StopToken) -> HostResult:
+        """What would be done. Raises HostUnreachable, JournalUnavailable."""
+        options = self.terms.options(stop.is_set, keeps_secrets=self.memory.keeps_secrets)
+        with observing(visit.connection, self.guard) as observer:
+            if self.terms.searches != "unremembered":
+                observer = self.memory.searching(observer, anew=self.terms.searches == "in full")
+            return visit.task.look(self._subject(visit), observer, options=options)
+
+    def bring(self, visit: Visit, stop: StopToken) -> HostResult:
+        """Do it, unless this run has begun to already. Raises Held, HostUnreachable, JournalUnavailable."""
+        store, host = self.memory.store, visit.host
+        with store.leases.acquire(host, run=self.run, wait=self.terms.lease_timeout, stop=stop.is_set) as lease:
+            if store.runs.changes(self.run, host):
+                return HostResult(host, Status.UNKNOWN, error=_BEGUN)
+            journal = store.journal(lease, render=reg_file.render)
+            if visit.override:
+                journal.write(WindowOverridden(visit.override))
+            options = self.terms.options(stop.is_set, keeps_secrets=self.memory.keeps_secrets, ends=visit.ends)
+            with acting(visit.connection, self.guard) as machine:
+                fenced = FencedMachine(machine, confirm=lease.confirm)
+                return visit.task.bring(self._subject(visit), fenced, journal=journal, options=options)
+
+    def _subject(self, visit: Visit) -> Subject:
+        return Subject(visit.host, visit.plays, visit.variables, self.run, self.memory)
+
+
+_BEGUN = Problem(
+    "begun-before",
+    "this run has begun to change this host before",
+    "The order to do so came twice; nothing is done a second time.",
+    "run converge again: it looks at what was begun and goes on from there",
+)

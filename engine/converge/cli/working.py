@@ -1,0 +1,110 @@
+"""What a worker does with what it is sent: the one entry of this program into another process."""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Callable
+from functools import lru_cache
+from typing import TypeVar
+
+from converge.cli import bugs
+from converge.cli.options import STATE_FOLDER
+from converge.cli.ordering import Cargo, Order
+from converge.cli.playbooks import known_kinds
+from converge.cli.remembering import Memory
+from converge.cli.selection import chosen_plays
+from converge.cli.visiting import Visit, Visitor
+from converge.errors import LoginRefused
+from converge.fleet.messages import Go, Shop
+from converge.fleet.stop import StopToken
+from converge.model.change import HostResult, Problem
+from converge.model.play import Play
+from converge.playbook.loading import load_texts
+from converge.store.store import Store
+
+T = TypeVar("T")
+EXTRAS = {"kerberos": ("gssapi", "krb5"), "credssp": ("requests_credssp",), "postgres": ("psycopg",)}
+"""The modules of each extra that a host or a store may need."""
+
+
+def open_shop(order: object) -> Shop:
+    """Read the playbooks and open the store. Raises InputErrors, JournalUnavailable, UsageError."""
+    assert isinstance(order, Order)
+    known_kinds()
+    plays = _plays(order.documents, order.tags, order.skip_tags, order.known_variables)
+    store = Store.open(order.where) if order.where is not None else None
+    return _Workshop(order, plays, Memory(store))
+
+
+def extras() -> frozenset[str]:
+    """Which of the extras are installed here."""
+    return frozenset(
+        name for name, modules in EXTRAS.items() if all(importlib.util.find_spec(module) for module in modules)
+    )
+
+
+@lru_cache(maxsize=4)
+def _plays(
+    documents: tuple[tuple[str, bytes], ...],
+    tags: frozenset[str],
+    skip_tags: frozenset[str],
+    known_variables: tuple[str, ...],
+) -> tuple[Play, ...]:
+    """The plays of an order, read once by this process however often they are sent."""
+    plays = load_texts(documents, kinds=known_kinds(), known_variables=known_variables)
+    return chosen_plays(plays, tags=tags, skip_tags=skip_tags)
+
+
+class _Workshop:
+    """The plays and the store of one order."""
+
+    def __init__(self, order: Order, plays: tuple[Play, ...], memory: Memory) -> None:
+        self._order = order
+        self._plays = plays
+        self._memory = memory
+
+    def visit(self, message: Go, stop: StopToken, *, logged_in: Callable[[bool | None], None]) -> HostResult:
+        """Look at the host, or change it. Raises ConvergeError."""
+        cargo = message.cargo
+        assert isinstance(cargo, Cargo)
+        plays = tuple(self._plays[number] for number in cargo.plays)
+        variables = cargo.variables.with_shared(self._order.shared)
+        visit = Visit(cargo.connection, plays, variables, cargo.task, cargo.ends, cargo.override)
+        visitor = Visitor(self._order.run, self._order.terms, self._memory, _Reported(logged_in, quiet=message.quiet))
+        return visitor.look(visit, stop) if self._order.mode == "look" else visitor.bring(visit, stop)
+
+    def bug(self, host: str, error: BaseException) -> Problem:
+        """Keep its traceback with the state of this machine."""
+        folder = self._order.where.folder if self._order.where is not None else STATE_FOLDER
+        return bugs.keep(error, folder=folder, where=f"host {host}")
+
+    def close(self) -> None:
+        """Let go of the store."""
+        self._memory.close()
+
+
+class _Reported:
+    """A guard that tells the control node what came of a login: it is the one that counts over all workers."""
+
+    def __init__(self, logged_in: Callable[[bool | None], None], *, quiet: bool) -> None:
+        self._logged_in = logged_in
+        self._quiet = quiet
+
+    def attempt(self, name: str, login: Callable[[], T]) -> T:
+        """Log in, and tell what came of it."""
+        del name
+        accepted: bool | None = None
+        try:
+            result = login()
+            accepted = True
+        except LoginRefused:
+            accepted = False
+            raise
+        finally:
+            self._logged_in(accepted)
+        return result
+
+    def knows(self, name: str) -> bool:
+        """Whether the control node need not be told: then no request is spent on logging in alone."""
+        del name
+        return self._quiet

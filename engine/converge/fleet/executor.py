@@ -1,0 +1,66 @@
+"""Where the hosts of a run are visited: in threads of this process, or by workers elsewhere. Everybody is told the same way."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from converge.fleet.parallel import Fleet
+from converge.fleet.stop import StopToken
+from converge.model.change import HostResult
+
+
+@dataclass(frozen=True, slots=True)
+class Errand:
+    """All that must be known of one host to go there from another process. `cargo` can be pickled."""
+
+    host: str
+    cargo: object = field(repr=False)
+
+
+class Job(Protocol):
+    """What is to be done with every host in one stage of a run."""
+
+    @property
+    def changes_hosts(self) -> bool:
+        """Whether it is more than looking: then nothing of it is ever done a second time."""
+
+    def here(self, host: str, stop: StopToken) -> HostResult:
+        """Do it in this process. Called from many threads; raises ConvergeError."""
+
+    def order(self) -> object:
+        """All that the hosts have in common, for workers elsewhere. Raises UsageError where that cannot be."""
+
+    def errand(self, host: str) -> Errand | HostResult:
+        """What a worker needs for one host; or its result, where nobody need go. From many threads; raises ConvergeError."""
+
+    def account_of(self, host: str) -> str:
+        """The account that logs in there, without asking anybody for its password."""
+
+
+class Executor(Protocol):
+    """Visits hosts. Open it with `prepare`, and close it."""
+
+    def prepare(self, job: Job, *, sites: Collection[str]) -> None:
+        """Find whoever will work, and see that they can. Raises UsageError before any host is contacted."""
+
+    def run(self, fleet: Fleet, hosts: Iterable[str], job: Job, *, on_result: Callable[[HostResult], None]) -> None:
+        """As Fleet.run: every host has one result, told in this thread."""
+
+    def close(self) -> None:
+        """Nobody is needed any more. Whoever is still at work is not waited for."""
+
+
+class Threads:
+    """All hosts from this process, a thread for each that is under way."""
+
+    def prepare(self, job: Job, *, sites: Collection[str]) -> None:
+        """This process serves every site."""
+
+    def run(self, fleet: Fleet, hosts: Iterable[str], job: Job, *, on_result: Callable[[HostResult], None]) -> None:
+        """Visit them."""
+        fleet.run(hosts, job.here, on_result=on_result)
+
+    def close(self) -> None:
+        """Threads end with their work, or with the process."""

@@ -1,0 +1,111 @@
+"""What a control node and its workers tell each other, and how it becomes bytes: the one place where a Secret is handed over."""
+
+from __future__ import annotations
+
+import io
+import pickle
+import platform
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from converge import __version__
+from converge.fleet.stop import StopToken
+from converge.model.change import HostResult, Problem
+from converge.model.secret import Secret
+
+
+@dataclass(frozen=True, slots=True)
+class Hello:
+    """The first word of a worker: what runs there. `extras` are the optional libraries it has."""
+
+    version: str = __version__
+    python: str = ".".join(platform.python_version_tuple()[:2])
+    extras: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class Begin:
+    """A stage of a run begins: `order` is all that its hosts have in common."""
+
+    stage: int
+    order: object = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Go:
+    """Go to one host: `cargo` is all that the order does not say. `quiet`: what comes of its login need not be told."""
+
+    stage: int
+    host: str
+    quiet: bool
+    cargo: object = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Stop:
+    """End at the next boundary between two actions."""
+
+
+@dataclass(frozen=True, slots=True)
+class Begun:
+    """The worker is ready for the hosts of a stage, or cannot be."""
+
+    stage: int
+    problem: Problem | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class LoggedIn:
+    """The login at a host is over. `accepted` is None where the host said nothing of the account."""
+
+    stage: int
+    host: str
+    accepted: bool | None
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """This is what became of a host."""
+
+    stage: int
+    result: HostResult
+
+
+Message = Hello | Begin | Go | Stop | Begun | LoggedIn | Ended
+
+
+class Shop(Protocol):
+    """What a worker works with during one stage."""
+
+    def visit(self, message: Go, stop: StopToken, *, logged_in: Callable[[bool | None], None]) -> HostResult:
+        """Do what is to be done with one host. Called from many threads."""
+
+    def bug(self, host: str, error: BaseException) -> Problem:
+        """Keep a bug's traceback, and put it into words."""
+
+    def close(self) -> None:
+        """The stage is over."""
+
+
+OpenShop = Callable[[object], Shop]
+"""Makes a Shop from an order. Raises ConvergeError where this worker cannot do what is ordered."""
+
+
+class _Packer(pickle.Pickler):
+    def reducer_override(self, value: Any) -> Any:
+        return (Secret, (value.reveal(),)) if isinstance(value, Secret) else NotImplemented
+
+
+def pack(message: object) -> bytes:
+    """A message as bytes, secrets in clear: for a pipe between two processes of one account, or to be sealed."""
+    written = io.BytesIO()
+    _Packer(written, protocol=pickle.HIGHEST_PROTOCOL).dump(message)
+    return written.getvalue()
+
+
+def unpack(packed: bytes) -> Message:
+    """The message. Only for bytes of a process that may run code here anyway: a child, or a member of the cluster."""
+    message = pickle.loads(packed)  # noqa: S301  # see above
+    assert isinstance(message, Message)
+    return message
