@@ -5,19 +5,20 @@ from __future__ import annotations
 import random
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
-from converge.errors import HostUnreachable, UsageError
+from converge.errors import ConvergeError, HostUnreachable, JournalUnavailable, UsageError
 from converge.fleet.stop import StopToken
 from converge.model.change import Change, HostResult, Problem, Status
 from converge.model.recorded import Drift
-from converge.schedule.drift import Left, decide, drifting, seen
-from converge.schedule.enforcer import Enforcer, Permitted, Round
+from converge.schedule.drift import Left, Times, decide, drifting, seen
+from converge.schedule.enforcer import Enforcer, Looked, Permitted, Round
+from converge.schedule.ledger import StoreLedger
 from converge.schedule.policy import GroupPolicy, Policy
 from converge.store.store import Store, Where
 
@@ -56,9 +57,9 @@ class World:
     looks: int = 0
     stubborn: set[str] = field(default_factory=set)  # addresses that cannot be repaired
 
-    def look(self, name: str, policy: GroupPolicy, *, stop: StopToken) -> Sequence[HostResult]:
+    def look(self, name: str, policy: GroupPolicy, *, stop: StopToken) -> Looked:
         self.looks += 1
-        return [self._look(host) for host in self.drift]
+        return Looked(tuple(self._look(host) for host in self.drift), Times(dict.fromkeys(self.drift, policy.window)))
 
     def _look(self, host: str) -> HostResult:
         if host in self.gone:
@@ -97,10 +98,48 @@ def group(**more: object) -> GroupPolicy:
     return GroupPolicy.model_validate({"mode": "enforce", "cadence": "30m", "splay": 0, "grace": "1h", **more})
 
 
-def enforcer(world: World, store: Store, policy: GroupPolicy) -> tuple[Enforcer, list[Round]]:
-    rounds: list[Round] = []
-    whole = Policy(version=1, groups={"web": policy})
-    return Enforcer(whole, world, store.enforcement, world.clock, rounds.append, chance=random.Random(1)), rounds
+@dataclass
+class Written:
+    """A policy that is in force until a test writes another one."""
+
+    policy: Policy
+    revision: str = "1"
+    problem: ConvergeError | None = None
+    new: bool = False
+
+    def write(self, **groups: GroupPolicy) -> None:
+        self.policy, self.revision, self.new = Policy(version=1, groups=groups), f"{self.revision}+", True
+
+    def look(self) -> bool:
+        new, self.new = self.new, False
+        return new
+
+
+@dataclass
+class Rounds(list[Round]):
+    """Every round; `after` is what happens in the world then."""
+
+    after: Callable[[Round], None] = lambda _made: None
+    due: Mapping[str, datetime] = field(default_factory=dict)
+
+    def policed(self) -> None: ...
+
+    def planned(self, due: Mapping[str, datetime]) -> None:
+        self.due = due
+
+    def began(self, group: str) -> None: ...
+
+    def ended(self, made: Round) -> None:
+        self.append(made)
+        self.after(made)
+
+
+def enforcer(world: World, store: Store, policy: GroupPolicy) -> tuple[Enforcer, Rounds]:
+    rounds = Rounds()
+    written = Written(Policy(version=1, groups={"web": policy}))
+    made = Enforcer(written, world, StoreLedger(store), world.clock, rounds, chance=random.Random(1))
+    made.look_every = timedelta(hours=1)
+    return made, rounds
 
 
 def world_of(hosts: int, *, hours: float, drift: set[str] | None = None) -> World:
@@ -130,11 +169,7 @@ def test_what_is_changed_back_again_and_again_is_quarantined_and_released_by_a_p
     made, rounds = enforcer(world, store, group(quarantine_after=3, grace=0))
     stop = StopToken()
 
-    def somebody(made_round: Round) -> None:
-        rounds.append(made_round)
-        world.drift["web00"].add("service:A")
-
-    made.tell = somebody
+    rounds.after = lambda _made: world.drift["web00"].add("service:A")
     made.run(stop)
     assert len(world.repairs) == 3
     assert [len(each.newly_quarantined) for each in rounds].count(1) == 1
@@ -218,14 +253,15 @@ def test_a_round_that_cannot_be_made_is_told_and_the_next_is_tried(store: Store)
     made, rounds = enforcer(world, store, group())
     fine = world.look
 
-    def broken(name: str, policy: GroupPolicy, *, stop: StopToken) -> Sequence[HostResult]:
+    def broken(name: str, policy: GroupPolicy, *, stop: StopToken) -> Looked:
         if not rounds:
             raise UsageError("the inventory is being written")
         return fine(name, policy, stop=stop)
 
     world.look = broken  # type: ignore[method-assign]  # files that cannot be read for a while
     made.run(StopToken())
-    assert [each.error is not None for each in rounds] == [True, False, False]
+    assert [each.error is not None for each in rounds] == [True, False, False, False]
+    assert [each.began - START for each in rounds[:3]] == [0 * HOUR, HOUR / 60, HOUR / 2], "tried again in a minute"
 
 
 def test_a_stop_between_looking_and_repairing_repairs_nothing(store: Store) -> None:
@@ -234,7 +270,7 @@ def test_a_stop_between_looking_and_repairing_repairs_nothing(store: Store) -> N
     stop = StopToken()
     fine = world.look
 
-    def look(name: str, policy: GroupPolicy, *, stop: StopToken) -> Sequence[HostResult]:
+    def look(name: str, policy: GroupPolicy, *, stop: StopToken) -> Looked:
         found = fine(name, policy, stop=stop)
         stop.ask()
         return found
@@ -262,7 +298,6 @@ def test_a_month_of_drift_flapping_and_disappearing_hosts(store: Store) -> None:
     flapping = ("web07", "service:B")
 
     def after(made_round: Round) -> None:
-        rounds.append(made_round)
         assert made_round.error is None
         assert len(made_round.repaired) <= 5
         for result in made_round.repaired:
@@ -279,7 +314,7 @@ def test_a_month_of_drift_flapping_and_disappearing_hosts(store: Store) -> None:
             for address in world.drift[host]:
                 first_seen.setdefault((host, address), world.clock.moment)
 
-    made.tell = after
+    rounds.after = after
     began = time.monotonic()
     made.run(StopToken())
     assert time.monotonic() - began < 60

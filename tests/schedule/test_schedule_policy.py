@@ -59,7 +59,7 @@ def test_everything_wrong_is_told_with_its_line(tmp_path: Path) -> None:
         ("", "version"),
         ("version: 2\ngroups: {a: {}}\n", "version"),
         ("version: 1\ngroups: {}\n", "groups"),
-        ("version: 1\ngroups: {a: {cadence: 5s}}\n", "at least 1m"),
+        ("version: 1\ngroups: {a: {cadence: 5s}}\n", "at least 10s"),
         ("version: 1\ngroups: {a: {cadence: '99 * * * *'}}\n", "2: groups.a"),
         ("version: 1\ngroups: {a: {modus: enforce}}\n", "modus"),
         ("version: 1\nversion: 1\ngroups: {a: {}}\n", "version"),

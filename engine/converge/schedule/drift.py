@@ -3,28 +3,70 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 
 from converge.model.change import HostResult, Status
 from converge.model.recorded import Drift
 from converge.schedule.policy import GroupPolicy
+from converge.schedule.windows import ChangeWindows
 
 Known = dict[tuple[str, str], Drift]
 _TRIED = (Status.FAILED, Status.UNKNOWN)
 
 
 class Left(StrEnum):
-    """Why drift is left as it is for now."""
+    """Why drift is left as it is for now, or a host was not looked at. The values are in metrics and in the store."""
 
     MONITORED = "monitored"
-    GRACE = "in its grace"
+    GRACE = "grace"
     QUARANTINED = "quarantined"
-    CHANGES = "more changes than the budget of a host"
-    HOSTS = "more hosts than the budget of a round"
-    WINDOW = "outside the window"
+    CHANGES = "changes-budget"
+    HOSTS = "hosts-budget"
+    WINDOW = "outside-window"
+    TOO_SHORT = "window-too-short"
+    NOT_REPAIRED = "not-repaired"
+    NOT_SEEN = "not-looked-at"
+
+    @property
+    def words(self) -> str:
+        """To a person."""
+        return _WORDS[self]
+
+
+_WORDS = {
+    Left.MONITORED: "monitored",
+    Left.GRACE: "in its grace",
+    Left.QUARANTINED: "quarantined",
+    Left.CHANGES: "more changes than the budget of a host",
+    Left.HOSTS: "more hosts than the budget of a round",
+    Left.WINDOW: "outside the window",
+    Left.TOO_SHORT: "the window would probably end first",
+    Left.NOT_REPAIRED: "could not be repaired",
+    Left.NOT_SEEN: "could not be looked at",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Times:
+    """When hosts may be changed, and how many seconds changing them is likely to take. A host that is not named: any time."""
+
+    windows: Mapping[str, ChangeWindows] = field(default_factory=dict)
+    seconds: Mapping[str, float] = field(default_factory=dict)
+
+    def reason(self, host: str, now: datetime) -> Left | None:
+        """Why a host may not be begun now."""
+        if host not in self.windows:
+            return None
+        end = self.windows[host].open_until(now)
+        if end is None:
+            return Left.WINDOW
+        return Left.TOO_SHORT if now + timedelta(seconds=self.seconds.get(host, 0.0)) > end else None
+
+
+ANY_TIME = Times()
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,9 +81,17 @@ class Decision:
         return Counter(self.left.values())
 
 
-def seen(known: Known, results: Iterable[HostResult], *, policy: GroupPolicy, now: datetime) -> Known:
-    """What is known after looking. A host that could not be looked at stays as it was known."""
+def seen(known: Known, results: Collection[HostResult], *, policy: GroupPolicy, now: datetime) -> Known:
+    """What is known after looking. A host that could not be looked at stays as it was known.
+
+    What is no longer declared is forgotten, unless it is in quarantine: that is for a person to end.
+    """
     after = dict(known)
+    whole = {result.host for result in results if result.error is None}
+    declared = {(result.host, change.address) for result in results for change in result.changes}
+    for key, drift in known.items():
+        if drift.host in whole and key not in declared and drift.quarantined is None:
+            del after[key]
     for result in results:
         for change in result.changes:
             key = (result.host, change.address)
@@ -87,13 +137,20 @@ def _judged(drift: Drift, *, policy: GroupPolicy, now: datetime) -> Drift:
     return drift
 
 
-def decide(known: Known, drifting: Mapping[str, Sequence[str]], *, policy: GroupPolicy, now: datetime) -> Decision:
+def decide(
+    known: Known,
+    drifting: Mapping[str, Sequence[str]],
+    *,
+    policy: GroupPolicy,
+    now: datetime,
+    times: Times = ANY_TIME,
+) -> Decision:
     """What may be changed now of what was just seen drifting, the longest drift first."""
     left: dict[tuple[str, str], Left] = {}
     ripe: dict[str, list[str]] = {}
     for host, addresses in drifting.items():
         for address in addresses:
-            reason = _reason(known[host, address], policy=policy, now=now)
+            reason = _reason(known[host, address], policy=policy, now=now) or times.reason(host, now)
             if reason is None:
                 ripe.setdefault(host, []).append(address)
             else:
@@ -119,7 +176,7 @@ def _reason(drift: Drift, *, policy: GroupPolicy, now: datetime) -> Left | None:
         return Left.QUARANTINED
     if drift.since is None or now - drift.since < policy.grace:
         return Left.GRACE
-    return Left.WINDOW if policy.window.open_until(now) is None else None
+    return None
 
 
 def drifting(results: Iterable[HostResult]) -> dict[str, list[str]]:

@@ -3,26 +3,39 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Protocol
 
-from converge.errors import ConvergeError
+from converge.errors import ConvergeError, Held, JournalUnavailable
 from converge.fleet.stop import StopToken
 from converge.model.change import HostResult, Problem
-from converge.model.recorded import Drift
+from converge.model.recorded import Drift, Intention, Outlook
 from converge.schedule.clock import Clock
-from converge.schedule.drift import Decision, decide, drifting, repaired, seen
+from converge.schedule.drift import Decision, Times, decide, drifting, repaired, seen
+from converge.schedule.outlook import Foresight
 from converge.schedule.policy import GroupPolicy, Policy
 
 Permitted = Mapping[str, frozenset[str]]
+LOOK = timedelta(seconds=5)  # between two looks at the policy file while nothing is due
+RETRY = timedelta(minutes=1)  # after which a round is tried again that could not be made; doubled each time
+SET_BACK = timedelta(minutes=1)  # a clock that goes back further was set, and everything is planned anew
+
+
+@dataclass(frozen=True, slots=True)
+class Looked:
+    """How the hosts of a group were found, and when they may be changed."""
+
+    results: tuple[HostResult, ...]
+    times: Times = field(default_factory=Times)
 
 
 class Hands(Protocol):
     """Looks at hosts and changes them. Both may raise ConvergeError where nothing could be begun."""
 
-    def look(self, name: str, policy: GroupPolicy, *, stop: StopToken) -> Sequence[HostResult]:
+    def look(self, name: str, policy: GroupPolicy, *, stop: StopToken) -> Looked:
         """Every host of a group as it is now; changed means would change."""
 
     def repair(
@@ -34,11 +47,14 @@ class Hands(Protocol):
 class Ledger(Protocol):
     """What outlasts a restart. Every method may raise JournalUnavailable."""
 
+    def claim(self, group: str) -> AbstractContextManager[object]:
+        """For one round nobody else makes one of this group. Raises Held."""
+
     def begun(self, group: str) -> datetime | None:
-        """When the last round of a group began."""
+        """When the last round of a group began that looked at all its hosts."""
 
     def begin(self, group: str, moment: datetime) -> None:
-        """A round begins."""
+        """A round that began at this moment has looked at all hosts."""
 
     def drift(self, group: str) -> Sequence[Drift]:
         """The drift known in a group."""
@@ -46,10 +62,19 @@ class Ledger(Protocol):
     def keep(self, group: str, drift: Sequence[Drift]) -> None:
         """The drift known from now on."""
 
+    def announce(self, outlook: Outlook) -> None:
+        """How a group stands and when its next round is due."""
 
-@dataclass(frozen=True, slots=True)
+    def replace(self, group: str, intentions: Sequence[Intention]) -> None:
+        """What is meant to become of what the last round left."""
+
+    def forget(self, group: str) -> None:
+        """Nothing is meant any more: the group has left the policy."""
+
+
+@dataclass(slots=True)
 class Round:
-    """What one round came to. `error` says why it could not be made."""
+    """What one round came to. `error` says why it could not be made to its end, `elsewhere` that another process makes it."""
 
     group: str
     began: datetime
@@ -58,69 +83,177 @@ class Round:
     decision: Decision = field(default_factory=Decision)
     quarantined: tuple[Drift, ...] = ()
     newly_quarantined: tuple[Drift, ...] = ()
+    intentions: tuple[Intention, ...] = ()
     error: Problem | None = None
+    elsewhere: Problem | None = None
+
+
+class Source(Protocol):
+    """Where the policy comes from."""
+
+    @property
+    def policy(self) -> Policy:
+        """The policy in force."""
+
+    @property
+    def revision(self) -> str:
+        """What tells it from other versions."""
+
+    @property
+    def problem(self) -> ConvergeError | None:
+        """Why a newer version is not in force."""
+
+    def look(self) -> bool:
+        """Whether there is something new: another policy in force, or a reason why there is none."""
+
+
+class Watcher(Protocol):
+    """Hears what the daemon does, and tells people."""
+
+    def policed(self) -> None:
+        """The policy was read anew, or could not be."""
+
+    def planned(self, due: Mapping[str, datetime]) -> None:
+        """When the next round of each group is due."""
+
+    def began(self, group: str) -> None:
+        """A round begins."""
+
+    def ended(self, made: Round) -> None:
+        """It ended."""
 
 
 @dataclass(slots=True)
 class Enforcer:
-    """Makes rounds until it is told to stop. `tell` hears of each; `beat` is called whenever the loop turns."""
+    """Makes rounds until it is told to stop. `owner` names this process to whoever reads the store."""
 
-    policy: Policy
+    source: Source
     hands: Hands
     ledger: Ledger
     clock: Clock
-    tell: Callable[[Round], None]
-    planned: Callable[[Mapping[str, datetime]], None] = lambda _due: None
+    watcher: Watcher
+    owner: str = ""
     chance: random.Random = field(default_factory=random.Random)
+    look_every: timedelta = LOOK
     _due: dict[str, datetime] = field(default_factory=dict)
+    _planned_by: dict[str, GroupPolicy] = field(default_factory=dict)
+    _failed: dict[str, int] = field(default_factory=dict)
 
     def run(self, stop: StopToken) -> None:
         """Until `stop`. A round that was missed is made up once. Raises JournalUnavailable before the first round only."""
-        for name in self.policy.groups:
-            self._plan(name, self.ledger.begun(name))
-        while self._due and not stop.is_set():
-            self.planned(dict(self._due))
-            name = min(self._due, key=lambda each: (self._due[each], each))
-            if not self.clock.wait_until(self._due[name], stop):
+        self._take_policy()
+        seen_at = self.clock.now()
+        while not stop.is_set():
+            now = self.clock.now()
+            if self.source.look() or now < seen_at - SET_BACK:
+                with suppress(JournalUnavailable):  # then what is planned already stays planned
+                    self._take_policy(anew=now < seen_at - SET_BACK)
+                self.watcher.policed()
+            seen_at = now
+            name = min(self._due, key=lambda each: (self._due[each], each), default=None)
+            due = self._due[name] if name is not None else None
+            if name is None or due is None or due > now:
+                if not self.clock.wait_until(min(due or now + self.look_every, now + self.look_every), stop):
+                    return
+                continue
+            self._go(name, stop)
+
+    def _go(self, name: str, stop: StopToken) -> None:
+        """The round that is due, unless another process has made it."""
+        with suppress(JournalUnavailable):  # then the round says so
+            begun = self.ledger.begun(name)
+            if (
+                begun is not None
+                and (following := self._policy(name).due_after(begun))
+                and following > self.clock.now()
+            ):
+                self._plan(name, begun)
                 return
-            began = self.clock.now()
-            self.tell(self.round(name, stop=stop))
-            self._plan(name, began)
+        self.watcher.began(name)
+        made = self.round(name, stop=stop)
+        self._failed[name] = self._failed.get(name, 0) + 1 if made.error is not None else 0
+        self._plan(name, made.began, error=made.error)
+        self.watcher.ended(made)
+
+    def once(self, name: str, *, stop: StopToken) -> Round:
+        """One round of one group, now, and none planned after it."""
+        self.watcher.began(name)
+        made = self.round(name, stop=stop)
+        self._announce(name, error=made.error)
+        self.watcher.ended(made)
+        return made
 
     def round(self, name: str, *, stop: StopToken) -> Round:
         """One round of one group, now. What keeps it from being made is told, and the next one is tried all the same."""
-        began = self.clock.now()
+        made = Round(name, self.clock.now())
         try:
-            self.ledger.begin(name, began)
-            return self._round(name, began, stop)
+            with self.ledger.claim(name):
+                self._make(made, stop)
+        except Held as error:
+            made.elsewhere = Problem.of(error)
         except ConvergeError as error:
-            return Round(name, began, error=Problem.of(error))
+            made.error = Problem.of(error)
+        return made
 
-    def _round(self, name: str, began: datetime, stop: StopToken) -> Round:
-        policy = self.policy.groups[name]
+    def _make(self, made: Round, stop: StopToken) -> None:
+        name, policy = made.group, self._policy(made.group)
         before = {(each.host, each.address): each for each in self.ledger.drift(name)}
-        looked = tuple(self.hands.look(name, policy, stop=stop))
-        known = seen(before, looked, policy=policy, now=self.clock.now())
+        looked = self.hands.look(name, policy, stop=stop)
+        made.looked = looked.results
+        known = seen(before, looked.results, policy=policy, now=self.clock.now())
         self.ledger.keep(name, list(known.values()))
-        found = drifting(looked)
-        decision = decide(known, found, policy=policy, now=self.clock.now())
-        done: tuple[HostResult, ...] = ()
-        if decision.permitted and not stop.is_set():
-            planned = [result for result in looked if result.host in decision.permitted]
-            done = tuple(self.hands.repair(name, policy, planned, permitted=decision.permitted, stop=stop))
-            known = repaired(known, done, policy=policy, now=self.clock.now())
+        if stop.is_set():  # a round that did not get to all hosts is made up by the next process
+            return
+        self.ledger.begin(name, made.began)
+        made.decision = decide(known, drifting(looked.results), policy=policy, now=self.clock.now(), times=looked.times)
+        if made.decision.permitted:
+            planned = [result for result in looked.results if result.host in made.decision.permitted]
+            done = self.hands.repair(name, policy, planned, permitted=made.decision.permitted, stop=stop)
+            made.repaired = tuple(done)
+            known = repaired(known, made.repaired, policy=policy, now=self.clock.now())
             self.ledger.keep(name, list(known.values()))
-        quarantined = tuple(each for each in known.values() if each.quarantined is not None)
-        fresh = tuple(each for each in quarantined if each.quarantined is not None and each.quarantined >= began)
-        return Round(name, began, looked, done, decision, quarantined, fresh)
+        made.quarantined = tuple(each for each in known.values() if each.quarantined is not None)
+        made.newly_quarantined = tuple(
+            each for each in made.quarantined if each.quarantined is not None and each.quarantined >= made.began
+        )
+        foresight = Foresight(name, policy, looked.times, self.clock.now())
+        made.intentions = tuple(foresight.intentions(known, made.looked, made.repaired, made.decision))
+        self.ledger.replace(name, made.intentions)
 
-    def _plan(self, name: str, begun: datetime | None) -> None:
+    def _policy(self, name: str) -> GroupPolicy:
+        return self.source.policy.groups[name]
+
+    def _take_policy(self, *, anew: bool = False) -> None:
+        """Plan the groups of the policy in force; those that are planned by the same words stay so, unless `anew`."""
+        groups = self.source.policy.groups
+        for name in self._planned_by.keys() - groups.keys():
+            self.ledger.forget(name)
+            del self._planned_by[name]
+            self._due.pop(name, None)
+        for name, policy in groups.items():
+            if anew or self._planned_by.get(name) != policy:
+                self._plan(name, self.ledger.begun(name))
+
+    def _plan(self, name: str, begun: datetime | None, *, error: Problem | None = None) -> None:
         """When the next round is due: now if it never was made or was missed, else after its cadence and some splay."""
-        now = self.clock.now()
-        policy = self.policy.groups[name]
+        now, policy = self.clock.now(), self._policy(name)
+        self._planned_by[name] = policy
         due = policy.due_after(min(begun, now)) if begun is not None else now
+        if due is not None and due > now:
+            due += timedelta(seconds=self.chance.uniform(0, policy.splay.total_seconds()))
+        if error is not None:
+            soon = now + RETRY * 2 ** min(self._failed[name] - 1, 20)
+            due = min(due or soon, soon)
         if due is None:  # a cron line without any further date
             self._due.pop(name, None)
-            return
-        splay = timedelta(seconds=self.chance.uniform(0, policy.splay.total_seconds()))
-        self._due[name] = max(due, now) if due <= now else due + splay
+        else:
+            self._due[name] = max(due, now)
+        self.watcher.planned(dict(self._due))
+        self._announce(name, error=error)
+
+    def _announce(self, name: str, *, error: Problem | None) -> None:
+        due, words = self._due.get(name), error.what if error else ""
+        mode, revision = self._policy(name).mode, self.source.revision
+        outlook = Outlook(name, mode, revision, self.owner, self.clock.now(), due, words)
+        with suppress(JournalUnavailable):  # it is told to readers only; rounds say that the store cannot be used
+            self.ledger.announce(outlook)

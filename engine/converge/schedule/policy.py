@@ -22,7 +22,7 @@ from converge.schedule.windows import ChangeWindows, read_windows
 
 LARGEST = 1024 * 1024  # bytes of a policy file
 ANCHOR = datetime(2024, 1, 1, tzinfo=UTC)  # what intervals count from, so that a restart does not move them
-SHORTEST_CADENCE = timedelta(minutes=1)
+SHORTEST_CADENCE = timedelta(seconds=10)
 
 
 def _duration(value: object) -> timedelta:
@@ -75,7 +75,9 @@ class GroupPolicy(_Part):
             return CronTrigger.from_crontab(self.cadence, timezone=zone)
         every = read_duration(self.cadence)
         if every < SHORTEST_CADENCE:
-            raise ValueError("cadence: at least 1m")
+            raise ValueError("cadence: at least 10s")
+        if self.splay >= every:
+            raise ValueError("splay: it must be shorter than the cadence, or rounds would be left out")
         return IntervalTrigger(seconds=int(every.total_seconds()), start_date=ANCHOR, timezone=UTC)
 
     def due_after(self, moment: datetime) -> datetime | None:
@@ -94,17 +96,29 @@ class Policy(_Part):
     """The whole file."""
 
     version: Literal[1]
+    retry_refused_logins: Duration = timedelta(days=1)  # after which a login is tried again that was refused
     groups: Mapping[str, GroupPolicy] = Field(min_length=1, max_length=1000)
 
 
 def load_policy(path: Path) -> Policy:
     """Read a policy file. Raises InputErrors with everything wrong in it, each with its place, and UsageError."""
+    return parse_policy(read_content(path), path=path)
+
+
+def read_content(path: Path) -> bytes:
+    """What a policy file holds. Raises UsageError."""
     try:
-        content = path.read_bytes()[: LARGEST + 1]
+        with path.open("rb") as file:
+            content = file.read(LARGEST + 1)
     except OSError as error:
         raise UsageError(f"the policy {path} cannot be read: {error.strerror or error}") from error
     if len(content) > LARGEST:
         raise UsageError(f"the policy {path} is larger than 1 MiB")
+    return content
+
+
+def parse_policy(content: bytes, *, path: Path) -> Policy:
+    """The policy in a file's content; `path` is only told. Raises InputErrors."""
     try:
         text = content.decode("utf-8")
         node = YAML(typ="safe", pure=True).compose(text)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Protocol, runtime_checkable
 from zoneinfo import ZoneInfo
@@ -24,6 +24,7 @@ ANCHOR = "DTSTART:20240101T000000"  # a Monday: what a rule without a beginning 
 _FREQUENCIES = ("YEARLY", "MONTHLY", "WEEKLY", "DAILY")
 _DATED = {"BYMONTH", "BYMONTHDAY", "BYYEARDAY", "BYWEEKNO", "BYDAY", "BYEASTER"}
 _MOST_A_DAY = 24
+_MOST_TRIES = 1000  # openings of one window that are looked at for one at which the other is open too
 _CLOCK = re.compile(r"([0-9]{1,2}):([0-9]{2})")
 _WEEKLY_KEYS = ("days", "from", "to", "timezone")
 _RULE_KEYS = ("rrule", "duration", "timezone")
@@ -101,13 +102,33 @@ class RuleWindow:
 
 @dataclass(frozen=True, slots=True)
 class ChangeWindows:
-    """All windows of a host: it may be changed while one of them is open. None at all means always."""
+    """All windows of a host: it may be changed while one of them is open. None at all means always.
+
+    What `within` says must allow it as well.
+    """
 
     windows: tuple[Window, ...] = ()
     never: bool = False
+    within: ChangeWindows | None = None
+
+    @property
+    def is_always(self) -> bool:
+        """Whether it never closes."""
+        return not (self.windows or self.never) and (self.within is None or self.within.is_always)
+
+    def narrowed(self, within: ChangeWindows) -> ChangeWindows:
+        """These windows, as far as others are open too."""
+        return replace(self, within=within if self.within is None else self.within.narrowed(within))
 
     def open_until(self, moment: datetime) -> datetime | None:
         """When the time of changing ends that this moment lies in; None outside of it. Windows that touch are one."""
+        end = self._own_end(moment)
+        if end is None or self.within is None:
+            return end
+        other = self.within.open_until(moment)
+        return None if other is None else min(end, other)
+
+    def _own_end(self, moment: datetime) -> datetime | None:
         if self.never:
             return None
         if not self.windows:
@@ -122,10 +143,17 @@ class ChangeWindows:
         return end
 
     def next_opening(self, moment: datetime) -> datetime | None:
-        """When changing is allowed again after this moment; None where that is not foreseeable."""
-        if self.never:
-            return None
-        following = [next(window.spans(moment, moment + HORIZON), None) for window in self.windows]
+        """The first moment from this one on at which changing is allowed; None where that is not foreseeable."""
+        found: datetime | None = moment
+        for _ in range(_MOST_TRIES):
+            if found is None or self.open_until(found) is not None:
+                return found
+            own = found if self._own_end(found) is not None else self._own_opening(found)
+            found = own if own is None or self.within is None else self.within.next_opening(own)
+        return None
+
+    def _own_opening(self, moment: datetime) -> datetime | None:
+        following = [] if self.never else [next(each.spans(moment, moment + HORIZON), None) for each in self.windows]
         return min((span[0] for span in following if span is not None), default=None)
 
     def _around(self, moment: datetime) -> list[Span]:

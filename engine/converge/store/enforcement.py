@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 
 from sqlalchemy import delete, insert, select, text, update
 
 from converge.model.recorded import Drift
 from converge.store.database import Database
-from converge.store.tables import ENFORCED_DRIFT, ENFORCED_GROUPS
+from converge.store.tables import ENFORCED_DRIFT, ENFORCED_GROUPS, REFUSED_LOGINS
 
 _BEGIN = text(
     "INSERT INTO enforced_groups (name, begun) VALUES (:name, :begun)"
@@ -24,13 +24,13 @@ class Enforcement:
         self._database = database
 
     def begun(self, group: str) -> datetime | None:
-        """When the last round of a group began."""
+        """When the last round of a group began that looked at all its hosts."""
         wanted = select(ENFORCED_GROUPS.c.begun).where(ENFORCED_GROUPS.c.name == group)
         with self._database.reading() as connection:
             return _moment(connection.execute(wanted).scalar())
 
     def begin(self, group: str, moment: datetime) -> None:
-        """A round begins."""
+        """A round that began at this moment has looked at all hosts."""
         with self._database.writing() as connection:
             connection.execute(_BEGIN, {"name": group, "begun": moment.isoformat()})
 
@@ -72,6 +72,23 @@ class Enforcement:
         with self._database.writing() as connection:
             ended = update(table).where(which).values(quarantined=None, reverted=0)
             return connection.execute(ended).rowcount
+
+    def refused_logins(self) -> dict[tuple[str, str], datetime]:
+        """Logins that were refused: by folded account and host, when."""
+        with self._database.reading() as connection:
+            rows = connection.execute(select(REFUSED_LOGINS)).all()
+        return {(row.account, row.host): datetime.fromisoformat(row.refused) for row in rows}
+
+    def keep_refused_logins(self, refused: Mapping[tuple[str, str], datetime]) -> None:
+        """All that is refused from now on."""
+        rows = [
+            {"account": account, "host": host, "refused": moment.isoformat()}
+            for (account, host), moment in refused.items()
+        ]
+        with self._database.writing() as connection:
+            connection.execute(delete(REFUSED_LOGINS))
+            if rows:
+                connection.execute(insert(REFUSED_LOGINS), rows)
 
 
 def _row(group: str, drift: Drift) -> dict[str, object]:
