@@ -32,6 +32,8 @@ ADDRESS = "127.0.0.1"
 PORTS = 8
 _MESSAGE_ID = re.compile(rb"uuid:[0-9A-Fa-f-]{36}")
 _HOST_PORT = re.compile(rb"http://127\.0\.0\.1:\d+/")
+_MARK = re.compile(rb"echo ([0-9a-f]{16})")
+_STREAM = re.compile(rb"(<rsp:Stream [^>]*>)([^<]+)")
 _LENGTH = re.compile(rb"(?i)\r\ncontent-length: *(\d+)")
 _LOGIN = re.compile(rb"(?i)\r\nauthorization: *(\w+) +([^\r]+)")
 _TYPE = re.compile(rb"(?i)\r\ncontent-type: *([^\r]+)")
@@ -61,9 +63,11 @@ class Answering:
         self.asked: list[bytes] = []
         self.stats = Stats()
         self.latency = 0.0
+        self._mark = b"0" * 16
 
-    async def answer(self, message: bytes) -> tuple[int, bytes]:
-        """Status and body."""
+    async def answer(self, message: bytes, *, mark: bytes) -> tuple[int, bytes]:
+        """Status and body. `mark` is the one that this client has its commands print."""
+        message = message.replace(mark, self._mark) if mark else message
         found = _MESSAGE_ID.search(message)
         own = found.group() if found else b""
         question = _HOST_PORT.sub(b"http://host/", message.replace(own, b"") if own else message)
@@ -74,7 +78,12 @@ class Answering:
                     self._kept[question] = (reply.status, own, reply.body)
                     self.asked.append(message)
         status, first, body = self._kept[question]
+        if mark and b"<rsp:Stream " in body:
+            body = _STREAM.sub(lambda stream: stream[1] + self._printed(stream[2], mark), body)
         return status, body.replace(first, own) if own else body
+
+    def _printed(self, output: bytes, mark: bytes) -> bytes:
+        return base64.b64encode(base64.b64decode(output).replace(self._mark, mark))
 
 
 class Connection(asyncio.Protocol):
@@ -85,6 +94,7 @@ class Connection(asyncio.Protocol):
         self._arrived = bytearray()
         self._context: spnego.ContextProxy | None = None
         self._known = False
+        self._mark = b""
         self._task: asyncio.Task[None] | None = None
         self._first = True
 
@@ -138,7 +148,7 @@ class Connection(asyncio.Protocol):
         context = self._context
         if kind and seal.is_sealed(kind[1].decode("latin-1")) and context is not None:
             plain = seal.unseal(body, unwrap=context.unwrap_winrm, limit=1_000_000)
-            status, answer = await self._answering.answer(plain)
+            status, answer = await self._answer(plain)
 
             def wrap(plain: bytes) -> tuple[bytes, bytes]:
                 wrapped = context.wrap_winrm(plain)
@@ -146,8 +156,13 @@ class Connection(asyncio.Protocol):
 
             self._send(status, f"Content-Type: {seal.content_type()}\r\n", seal.seal(answer, wrap=wrap))
             return
-        status, answer = await self._answering.answer(body)
+        status, answer = await self._answer(body)
         self._send(status, f"{granted}Content-Type: {_SOAP}\r\n", answer)
+
+    async def _answer(self, message: bytes) -> tuple[int, bytes]:
+        if mark := _MARK.search(message):
+            self._mark = mark[1]
+        return await self._answering.answer(message, mark=self._mark)
 
     def _checked(self, login: re.Match[bytes]) -> bytes:
         """The next token of a handshake."""

@@ -12,7 +12,7 @@ import pytest
 
 from converge.errors import HostUnreachable, LoginNotTried, LoginRefused
 from converge.fleet.logins import GuardedObserver, LoginGuard
-from converge.model.answer import Answers
+from converge.model.answer import Absent, Answers
 from converge.model.query import AnyQuery, OperatingSystem, Service
 
 BOUND = 20
@@ -156,3 +156,23 @@ def test_what_is_asked_of_the_first_host_does_not_hold_back_the_others() -> None
     busy.set()
     first.join(timeout=BOUND)
     assert slow.asked == [(OperatingSystem(),), (Service("W3SVC"),)]
+
+
+def test_what_the_login_told_is_not_asked_again() -> None:
+    system, service = OperatingSystem(), Service("W3SVC")
+
+    class Counting:
+        host, round_trips = "mail01", 0
+        asked: ClassVar[list[object]] = []
+
+        def ask(self, queries: Collection[AnyQuery]) -> Answers:
+            self.asked.append(tuple(queries))
+            return Answers({query: Absent() for query in queries})
+
+    counting = Counting()
+    observer = GuardedObserver(counting, account="deploy", guard=LoginGuard())
+    assert dict(observer.ask([service, system])) == {service: Absent(), system: Absent()}
+    assert counting.asked == [(system,), (service,)]
+    # Later it is: the host's clock goes on.
+    assert dict(observer.ask([system])) == {system: Absent()}
+    assert counting.asked == [(system,), (service,), (system,)]

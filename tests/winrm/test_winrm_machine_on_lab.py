@@ -81,6 +81,9 @@ CONTENTS = {
         r"D:\full": {"a.txt": "a"},
     },
     "registry": {
+        r"HKLM\SYSTEM\CurrentControlSet\Control\Session Manager\Environment": {
+            "windir": {"expand_string": "%SystemRoot%"},
+        },
         str(VENDOR): {
             "Text": 'it\'s "quoted" & <tagged> äß日本😀',
             "Path": {"expand_string": r"%SystemRoot%\System32\Seo.dll"},

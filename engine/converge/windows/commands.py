@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from converge.errors import LocalProtocolError
@@ -13,6 +13,10 @@ from converge.model.registry import RegistryPath
 _PLAIN = re.compile(r"[A-Za-z0-9_\-.:\\/=+,;@~#$*?\[\]{}]+")
 _CMD_SPECIAL = re.compile(r'([()%!^"<>&|])')
 _UNREADABLE = re.compile(r'["%\x00-\x1f\x7f]')
+_JOINABLE = re.compile(r"[\w \-.:\\/=+,;@~#$*?\[\]{}()']+")  # beside letters and digits of any script
+_MARK = re.compile(r"[0-9a-f]{16,64}")
+MAX_LINE = 8000
+"""Characters of a line: cmd takes 8191 (KB 830473), less what WinRS writes before it."""
 
 
 def command_line(argv: Sequence[str]) -> str:
@@ -66,6 +70,11 @@ class ReadingCommand:
         """The line to send."""
         return command_line(self.argv)
 
+    @property
+    def joinable(self) -> bool:
+        """Whether it may stand beside others on one line: it holds nothing that cmd could take for more than a letter."""
+        return all(_JOINABLE.fullmatch(word) and not word.endswith("\\") for word in self.argv)
+
     @classmethod
     def search_registry(cls, root: RegistryPath) -> ReadingCommand:
         """`reg.exe query ROOT /s`: every value below a key. Raises LocalProtocolError for a name no line can carry."""
@@ -73,7 +82,10 @@ class ReadingCommand:
 
     @classmethod
     def query_registry_value(cls, key: RegistryPath, name: str) -> ReadingCommand:
-        """`reg.exe query KEY /v NAME`, or /ve for the default value: prints the text unexpanded."""
+        """`reg.exe query KEY /v NAME`, or /ve for the default value: prints the text unexpanded.
+
+        Raises LocalProtocolError for a name no line can carry.
+        """
         return cls(("reg.exe", "query", str(key), "/v", name) if name else ("reg.exe", "query", str(key), "/ve"))
 
     @classmethod
@@ -82,9 +94,52 @@ class ReadingCommand:
         return cls(("reg.exe", "query", str(key)))
 
     @classmethod
+    def code_page(cls) -> ReadingCommand:
+        """`chcp.com`: prints the number of the code page that programs write in."""
+        return cls(("chcp.com",))
+
+    @classmethod
     def hash_file(cls, path: str, *, algorithm: str = "SHA256") -> ReadingCommand:
         """`certutil.exe -hashfile PATH SHA256`."""
         return cls(("certutil.exe", "-hashfile", path, algorithm))
+
+
+@dataclass(frozen=True, slots=True)
+class ReadingLine:
+    """Reading commands on one line, and a mark printed before, between and after what they print.
+
+    The mark is the caller's, new for every line: what a host's registry holds cannot have been written to look like it.
+    Raises LocalProtocolError for anything else.
+    """
+
+    commands: tuple[ReadingCommand, ...]
+    mark: str
+
+    def __post_init__(self) -> None:
+        if not (self.commands and all(command.joinable for command in self.commands) and _MARK.fullmatch(self.mark)):
+            raise LocalProtocolError("not a line of reading commands")
+        if len(self.line) > MAX_LINE:
+            raise LocalProtocolError(f"a line of {len(self.line)} characters, more than cmd takes")
+
+    @property
+    def line(self) -> str:
+        """The line to send."""
+        marking = f"echo {self.mark}"
+        return "&".join([marking, *(f"{command.line}&{marking}" for command in self.commands)])
+
+    @classmethod
+    def filled(cls, commands: Iterable[ReadingCommand], *, mark: str) -> list[ReadingLine]:
+        """As few lines as hold all these commands, in their order."""
+        lines: list[list[ReadingCommand]] = [[]]
+        length = marking = len(f"echo {mark}&")
+        for command in commands:
+            longer = len(command.line) + 1 + marking
+            if lines[-1] and length + longer > MAX_LINE:
+                lines.append([])
+                length = marking
+            lines[-1].append(command)
+            length += longer
+        return [cls(tuple(line), mark) for line in lines if line]
 
 
 def _is_reg_query(arguments: list[str]) -> bool:
@@ -103,4 +158,8 @@ def _is_hashing(arguments: list[str]) -> bool:
     )
 
 
-_READING = {"reg.exe": _is_reg_query, "certutil.exe": _is_hashing}
+def _is_bare(arguments: list[str]) -> bool:
+    return not arguments
+
+
+_READING = {"reg.exe": _is_reg_query, "certutil.exe": _is_hashing, "chcp.com": _is_bare}

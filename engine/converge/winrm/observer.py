@@ -22,6 +22,7 @@ from converge.model.query import (
 from converge.winrm import files, services, system
 from converge.winrm.answering import Answered
 from converge.winrm.connection import Connection
+from converge.winrm.printed_values import PrintedValues
 from converge.winrm.raw_texts import RawTexts
 from converge.winrm.registry import Known, RegistryReader
 from converge.winrm.registry_search import answer_searches
@@ -38,7 +39,8 @@ class WinRMObserver:
         self._reader = reader or Reader(connection)
         self._connection = connection
         self._dependents = services.Dependents()
-        self._raw_texts = RawTexts(self._reader)
+        self._raw_texts = RawTexts()
+        self._printed_values = PrintedValues(self._reader)
         self._known = Known()
 
     @property
@@ -53,8 +55,8 @@ class WinRMObserver:
 
     def ask(self, queries: Collection[AnyQuery]) -> Answers:
         """Answer every query, those of one kind together. One that fails is `Refused`; a dead host raises HostUnreachable."""
-        registry = RegistryReader(self._reader, self._raw_texts, self._known_before(queries))
-        self._raw_texts.forget()
+        known = self._known_before(queries)
+        registry = RegistryReader(self._reader, known, raw_texts=self._raw_texts, printed_values=self._printed_values)
         reader = self._reader
         handlers: dict[type[AnyQuery], Callable[[list[Any]], Answered]] = {
             OperatingSystem: lambda asked: system.answer_operating_system(reader, asked),

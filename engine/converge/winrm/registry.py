@@ -17,7 +17,9 @@ from converge.model.registry import RegistryData, RegistryPath, RegistryType
 from converge.windows.registry import HIVE_NUMBERS
 from converge.winrm.answering import Answered, refused
 from converge.winrm.exchange import Faulted
-from converge.winrm.raw_texts import RawTexts, may_expand_to
+from converge.winrm.printed import PrintedValue
+from converge.winrm.printed_values import WORTH_A_SHELL, PrintedValues
+from converge.winrm.raw_texts import RawTexts, may_expand_to, printed_raw
 from converge.winrm.session import Reader, ReadingMethod
 from converge.wsman.cim import Properties, Value
 
@@ -77,9 +79,10 @@ KnownValues = Answer[Mapping[str, tuple[str, RegistryType]]]
 
 @dataclass(slots=True)
 class Known:
-    """What was read: by key, its values' names and types; and the data that searches came upon."""
+    """What was read: by key, its values' names and types; values as reg.exe printed them, and data that leaves no doubt."""
 
     values: dict[RegistryPath, KnownValues] = field(default_factory=dict)
+    printed: dict[tuple[RegistryPath, str], PrintedValue | None] = field(default_factory=dict)
     data: dict[tuple[RegistryPath, str], RegistryData] = field(default_factory=dict)
     _asked: set[AnyQuery] = field(default_factory=set)
     _since: float = field(default_factory=time.monotonic)
@@ -95,26 +98,39 @@ class Known:
         self._asked.update(queries)
         keys = {query.key for query in repeated if isinstance(query, (RegistryKey, RegistryValue))}
         if any(isinstance(query, RegistrySearch) for query in repeated):
-            keys.update(self.values, (key for key, _ in self.data))
+            keys.update(self.values, (key for key, _ in (*self.data, *self.printed)))
         self.values = {key: known for key, known in self.values.items() if key not in keys}
+        self.printed = {place: printed for place, printed in self.printed.items() if place[0] not in keys}
         self.data = {place: data for place, data in self.data.items() if place[0] not in keys}
 
 
 class RegistryReader:
     """Reads keys and values. What a key holds is asked once, and every value by the getter of its type."""
 
-    def __init__(self, reader: Reader, raw_texts: RawTexts, known: Known) -> None:
+    def __init__(self, reader: Reader, known: Known, *, raw_texts: RawTexts, printed_values: PrintedValues) -> None:
         self._reader = reader
-        self._raw_texts = raw_texts
         self._known = known
+        self._raw_texts = raw_texts
+        self._printed_values = printed_values
 
     def answer_keys(self, queries: Sequence[RegistryKey]) -> Answered:
         """What lies directly in each key."""
         return {query: self._guarded(self._key, query.key) for query in queries}
 
     def answer_values(self, queries: Sequence[RegistryValue]) -> Answered:
-        """Each value with its type."""
+        """Each value with its type; where they are many, those that reg.exe prints beyond doubt are not asked one by one."""
+        unread = [query for query in queries if not self._is_read(query)]
+        if len(unread) + len({query.key for query in unread} - self._known.values.keys()) > WORTH_A_SHELL:
+            for query, printed in self._printed_values.read_ahead(unread).items():
+                place = (query.key, fold(query.name))
+                self._known.printed[place] = printed
+                if printed.data is not None:
+                    self._known.data[place] = printed.data
         return {query: self._guarded(partial(self.value, name=query.name), query.key) for query in queries}
+
+    def _is_read(self, query: RegistryValue) -> bool:
+        place = (query.key, fold(query.name))
+        return place in self._known.data or place in self._known.printed
 
     def _guarded(self, ask: Callable[[RegistryPath], Answer[T]], key: RegistryPath) -> Answer[object]:
         try:
@@ -164,6 +180,9 @@ class RegistryReader:
         """One value with its type. Raises Faulted, RemoteProtocolError."""
         if (key, fold(name)) in self._known.data:
             return Found(self._known.data[key, fold(name)])
+        printed = self._known.printed.get((key, fold(name)))
+        if printed is not None:
+            return self._typed(key, printed.name, printed.type)
         known = self.values(key)
         if not isinstance(known, Found):
             return known
@@ -199,8 +218,16 @@ class RegistryReader:
         code, _ = self._got(ReadingMethod.GET_STRING, key, "")
         if code not in (DONE, WRONG_TYPE):
             return Absent() if code in (NO_VALUE, NOT_THERE) else code_refused(code)
-        expandable = self._raw_texts.is_expandable_default(key)
+        printed = self._printed(key, "")
+        expandable = printed is not None and printed.type is RegistryType.EXPAND_STRING
         return self._typed(key, "", RegistryType.EXPAND_STRING if expandable else RegistryType.STRING)
+
+    def _printed(self, key: RegistryPath, name: str) -> PrintedValue | None:
+        """The value as reg.exe prints it; None where that cannot be known. Raises HostUnreachable."""
+        place = (key, fold(name))
+        if place not in self._known.printed:
+            self._known.printed[place] = self._printed_values.one(RegistryValue(key, name))
+        return self._known.printed[place]
 
     def _typed(self, key: RegistryPath, name: str, kind: RegistryType) -> Answer[RegistryData]:
         if kind is RegistryType.EXPAND_STRING:
@@ -218,6 +245,12 @@ class RegistryReader:
 
         GetStringValue answers it raw, expanded or not at all, by host.
         """
+        printed = self._known.printed.get((key, fold(name)))
+        if printed is not None and printed.text is not None:
+            plain = printed.is_exact and "%" not in printed.text
+            expanded = printed.text if plain else self._expanded(key, name)
+            if expanded is not None and (raw := printed_raw(printed, expanded)) is not None:
+                return Found(RegistryData(RegistryType.EXPAND_STRING, raw, expanded=expanded))
         code, output = self._got(ReadingMethod.GET_STRING, key, name)
         if code in (NO_VALUE, NOT_THERE):
             return Absent()
@@ -227,7 +260,7 @@ class RegistryReader:
         # Where nothing is between percent signs, both answers are the same.
         expanded = text if text is not None and "%" not in text else self._expanded(key, name)
         if text is None or not self._raw_texts.are_told(text, expanded, self._got):
-            text = self._raw_texts.of(key, name)
+            text = printed_raw(self._printed(key, name), expanded)
         if text is None and expanded is None:
             return Refused(str(code), "neither the text of the expandable string nor its expansion can be read")
         return Found(RegistryData(RegistryType.EXPAND_STRING, text, expanded=expanded))

@@ -22,7 +22,7 @@ from converge.windows.commands import ReadingCommand
 from converge.windows.registry import parse_path
 from converge.winrm.answering import Answered
 from converge.winrm.exchange import Faulted
-from converge.winrm.raw_texts import parse_value_line
+from converge.winrm.printed import parse_value_line
 from converge.winrm.registry import RegistryReader
 from converge.winrm.session import Reader
 

@@ -12,7 +12,7 @@ from enum import StrEnum
 from typing import Final, TypeVar
 
 from converge.errors import HostUnreachable, Interrupted, RemoteProtocolError
-from converge.windows.commands import ReadingCommand
+from converge.windows.commands import ReadingCommand, ReadingLine
 from converge.winrm import refusals
 from converge.winrm.carrier import Cut
 from converge.winrm.connection import Connection, Login
@@ -101,26 +101,28 @@ class Reader:
 
     def run_reading(
         self,
-        command: ReadingCommand,
+        command: ReadingCommand | ReadingLine,
         *,
         seconds: float = READING_SECONDS,
         limit: int = MAX_OUTPUT,
         sink: Callable[[], Callable[[bytes], None]] | None = None,
+        patient: bool = True,
     ) -> Finished:
         """Run a command that only reads. `sink` makes what takes its output, anew for every try.
 
-        Raises Faulted where no shell may be opened or the command overruns its bounds, HostUnreachable.
+        Impatiently, a shell that would exceed a quota is not waited for. Raises Faulted where no shell may be opened or the
+        command overruns its bounds, HostUnreachable.
         """
 
         def run() -> Finished:
-            shell, command_id = self._started(command.line)
+            shell, command_id = self._started(command.line, patient=patient)
             return shell.finish(command_id, seconds=seconds, limit=limit, sink=sink() if sink else None)
 
         return self._again(run)
 
-    def _started(self, line: str) -> tuple[Shell, str]:
+    def _started(self, line: str, *, patient: bool) -> tuple[Shell, str]:
         reused = self._shell is not None
-        shell = self._opened_shell()
+        shell = self._opened_shell(patient=patient)
         try:
             return shell, self._exchange.patiently(shell.command(line), CommandStarted).command_id
         except Faulted:
@@ -128,18 +130,19 @@ class Reader:
                 raise
         # WinRM 1.1 takes one command per shell.
         self.close_shell()
-        shell = self._opened_shell()
+        shell = self._opened_shell(patient=patient)
         return shell, self._exchange.patiently(shell.command(line), CommandStarted).command_id
 
-    def _opened_shell(self) -> Shell:
+    def _opened_shell(self, *, patient: bool) -> Shell:
         if self._no_shell:
             raise self._no_shell
         if self._shell is None:
             shell = Shell(self._exchange)
             try:
-                shell.open()
+                shell.open(patient=patient)
             except Faulted as faulted:
-                self._no_shell = faulted
+                if patient or not faulted.fault.over_quota:
+                    self._no_shell = faulted
                 raise
             self._shell = shell
         return self._shell

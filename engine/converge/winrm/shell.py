@@ -68,11 +68,12 @@ class Shell:
         """Whether it was opened and not closed since."""
         return self._target is not None
 
-    def open(self) -> None:
-        """Open it. Raises Faulted where none may be opened, and as `Exchange.once`."""
+    def open(self, *, patient: bool = True) -> None:
+        """Open it. Raises Faulted where none may be opened, impatiently at once over a quota, and as `Exchange.once`."""
         if self._target is None:
             wanted = CreateShell(Target(CMD_SHELL, options=_UTF_8_WITHOUT_PROFILE))
-            created = self._exchange.patiently(wanted, ShellCreated)
+            ask = self._exchange.patiently if patient else self._exchange.once
+            created = ask(wanted, ShellCreated)
             self._target = Target(CMD_SHELL, selectors=(("ShellId", created.shell_id),))
 
     def command(self, line: str) -> Command:
