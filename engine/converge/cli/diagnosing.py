@@ -28,7 +28,7 @@ from converge.model.change import HostResult, Problem, Status
 from converge.model.diagnosis import Certainty, Diagnosis
 from converge.report.diagnosis import DiagnosisText, diagnosed_as_json
 from converge.report.document import JsonDocument
-from converge.report.progress import progress_on
+from converge.report.progress import Telling, progress_on
 from converge.report.sink import sink_for
 from converge.store.names import new_run_id
 
@@ -119,10 +119,11 @@ class _Diagnosis:
     def go(self, run_id: str) -> ExitCode:
         hosts = tuple(self.selection.targets)
         fleet = Fleet(forks=self.options.forks, stop=self.stop, on_bug=self._bug, abandoned=Status.UNDECIDED)
+        telling = Telling(every=self.options.verbose > 0)
         with (
             Hosts(self.selection, STATE_FOLDER) as reach,
             stopping(self.stop),
-            progress_on(sys.stderr, title="looking", total=len(hosts)) as progress,
+            progress_on(sys.stderr, title="looking", total=len(hosts), telling=telling) as progress,
         ):
 
             def look(host: str, stop: StopToken) -> HostResult:
@@ -130,7 +131,7 @@ class _Diagnosis:
 
             def on_result(result: HostResult) -> None:
                 self._take(result)
-                progress.advance()
+                progress.ended(result)
 
             try:
                 fleet.run(hosts, look, on_result=on_result)

@@ -12,7 +12,7 @@ from converge.report.groups import Group, Groups
 from converge.report.sink import Sink
 from converge.report.values import difference
 
-_STYLES = {
+STYLES = {
     Status.OK: "green",
     Status.CHANGED: "yellow",
     Status.FAILED: "bold red",
@@ -23,7 +23,7 @@ _STYLES = {
     Status.HELD: "magenta",
     Status.SKIPPED: "dim",
 }
-_MARK_STYLES = {"-": "red", "+": "green", " ": "dim"}
+_MARKSTYLES = {"-": "red", "+": "green", " ": "dim"}
 _TROUBLE = (Status.FAILED, Status.UNDECIDED, Status.UNKNOWN)
 LONGEST_SUBJECT = 60  # characters of host names that are repeated before each error
 
@@ -85,7 +85,7 @@ class TextReport:
         if len(names) > LONGEST_SUBJECT:
             names = f"{len(group.hosts)} hosts"
         if example.error is not None:
-            self._problem(example.error, subject=names, indent=2, style=_STYLES[example.status])
+            self._problem(example.error, subject=names, indent=2, style=STYLES[example.status])
         play = ""
         for change in told:
             if change.play != play:
@@ -113,7 +113,7 @@ class TextReport:
         space = " " * indent
         named = f"  ({change.name})" if change.name and change.name != change.address else ""
         head = f"{space}{_symbol(change)} {change.address}{named}{self._outcome(change)}"
-        self._sink.line(head, style=_STYLES[change.status])
+        self._sink.line(head, style=STYLES[change.status])
         if self._options.diff:
             self._difference(change, indent=indent + 4)
         if change.error is not None:
@@ -141,7 +141,7 @@ class TextReport:
         if change.status is not Status.CHANGED and not self._has_both_ends(change):
             return
         for mark, text in difference(change.before, change.after):
-            self._sink.line(f"{' ' * indent}{mark} {text}", style=_MARK_STYLES[mark])
+            self._sink.line(f"{' ' * indent}{mark} {text}", style=_MARKSTYLES[mark])
 
     def _has_both_ends(self, change: Change) -> bool:
         return change.status in (Status.FAILED, Status.UNKNOWN) and change.after is not None
@@ -160,7 +160,7 @@ class TextReport:
         for line in sorted(self._lines, key=lambda line: natural(line.host)):
             cost = f"  {line.round_trips} round trips, {line.seconds:.2f} s" if self._options.verbose else ""
             text = f"{line.host:<{width}}  {self._word(line.status):<13}  {self._counts(line.counts)}{cost}"
-            self._sink.line(text.rstrip(), style=_STYLES[line.status])
+            self._sink.line(text.rstrip(), style=STYLES[line.status])
         statuses = Counter(line.status for line in self._lines)
         many = "host" if len(self._lines) == 1 else "hosts"
         totals = ", ".join(f"{statuses[status]} {self._word(status)}" for status in Status if statuses[status])
@@ -172,7 +172,12 @@ class TextReport:
         return ", ".join(f"{found[status]} {self._word(status)}" for status in Status if status in found)
 
     def _word(self, status: Status) -> str:
-        return "would change" if status is Status.CHANGED and self._options.would else status.value
+        return in_words(status, would=self._options.would)
+
+
+def in_words(status: Status, *, would: bool) -> str:
+    """A status as people read it. `would`: nothing was done yet."""
+    return "would change" if status is Status.CHANGED and would else status.value
 
 
 def _symbol(change: Change) -> str:
