@@ -13,6 +13,7 @@ SOURCE = Path(__file__).parents[2] / "engine" / "converge"
 FLOORS = {
     "cli": 6,
     "schedule": 5,
+    "web": 5,
     "fleet": 4,
     "apply": 3,
     "resources": 3,
@@ -31,6 +32,7 @@ FLOORS = {
 MAY_IMPORT = {
     "cli": set(FLOORS),
     "schedule": {"fleet", "store", "model", "errors"},
+    "web": {"store", "report", "model", "errors"},
     "fleet": {"apply", "plan", "inventory", "model", "errors"},
     "apply": {"plan", "model", "errors"},
     "resources": {"windows", "model", "errors"},

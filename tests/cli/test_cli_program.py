@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import time
 
@@ -11,7 +12,7 @@ import pytest
 from tests.cli.cli_program import BOUND, Program
 
 from converge import __version__
-from converge.cli.words import COMMANDS, RESERVED
+from converge.cli.words import COMMANDS
 
 
 def test_the_version_is_told_at_once(program: Program) -> None:
@@ -44,8 +45,8 @@ class TestHelp:
         assert ended.code == 0
         for word in COMMANDS:
             assert f"\n  {word} " in ended.out
-        for word in RESERVED - set(COMMANDS):
-            assert f"\n  {word} " not in ended.out
+        listed = ended.out[ended.out.index("\nCommands:") :]
+        assert {line.split()[0] for line in listed.splitlines() if re.match("  [a-z]", line)} == set(COMMANDS)
 
     @pytest.mark.parametrize("command", [*COMMANDS, "lab up"])
     def test_every_command_has_help(self, program: Program, command: str) -> None:
@@ -79,10 +80,10 @@ class TestUsage:
         assert "[usage]" in ended.err
         assert ended.out == ""
 
-    @pytest.mark.parametrize("word", sorted(RESERVED - set(COMMANDS)))
-    def test_words_kept_for_commands_are_no_playbooks(self, program: Program, word: str) -> None:
+    @pytest.mark.parametrize("word", ["plan", "serve"])
+    def test_words_of_commands_are_no_playbooks(self, program: Program, word: str) -> None:
         program.write(word, "- name: x\n")
-        ended = program(word)
+        ended = program("run", word)
         assert ended.code == 1
         assert f"./{word}" in ended.err
 

@@ -1,4 +1,4 @@
-"""The words that are commands, and those kept for commands: none of them is taken for the name of a playbook."""
+"""The words that are commands: none of them is taken for the name of a playbook."""
 
 from __future__ import annotations
 
@@ -12,11 +12,10 @@ COMMANDS = {
     "runs": ("converge.cli.runs", "List past runs, show one, or forget old ones."),
     "enforce": ("converge.cli.enforce", "Watch groups on a cadence; repair drift where the policy says so."),
     "report": ("converge.cli.report", "Write one page about the fleet: hosts, drift over time, a run's journal."),
+    "serve": ("converge.cli.serve", "Show the fleet in a browser, as it is remembered, while runs go on."),
     "lab": ("converge.cli.lab", "Serve simulated Windows hosts over WinRM on loopback, and look after them."),
     "lint": ("converge.cli.lint", "Check playbooks and inventory without contacting any host."),
     "schema": ("converge.cli.schema", "Print a JSON Schema: of playbooks, inventories or results."),
     "doctor": ("converge.cli.doctor", "Explain why a host cannot be reached."),
 }
 """Each command's module, whose `command` is the click command, and its line in the help."""
-
-RESERVED = frozenset({*COMMANDS, "serve"})

@@ -1,0 +1,100 @@
+"""What enforcement will do next, and why not: from what the daemon wrote down of its plans."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Literal
+
+from converge.model.recorded import Drift, Intention, Outlook
+from converge.store.store import Store
+from converge.web.look import Context, Look, Pages
+
+LATE = timedelta(minutes=5)  # after which a round that was due and has not come means that nobody enforces
+INTENTIONS = 100  # on a page
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """How a group stands: its outlook, what is left in it by reason, and whether somebody enforces."""
+
+    outlook: Outlook
+    state: Literal["enforcing", "ended", "late"]
+    reasons: Sequence[tuple[str, str, int]]  # code, words, how many
+    hosts: int
+
+    @property
+    def left(self) -> int:
+        """How much is left."""
+        return sum(count for _, _, count in self.reasons)
+
+
+@dataclass(frozen=True, slots=True)
+class Left:
+    """One thing that is left, with what enforcement remembers of it."""
+
+    intention: Intention
+    drift: Drift | None
+
+
+def standings(store: Store, now: datetime) -> list[Standing]:
+    """Every group, by name."""
+    return [
+        _standing(outlook, list(store.intentions.of(outlook.group)), now) for outlook in store.intentions.outlooks()
+    ]
+
+
+def intentions_of(store: Store, host: str) -> list[Intention]:
+    """What enforcement means to do with one host."""
+    return list(store.intentions.of(host=host))
+
+
+def enforcement_page(look: Look) -> Context:
+    """Groups, and what is left in them: soonest first, then what waits for a person."""
+    query, store = look.query, look.store
+    told = standings(store, look.now)
+    groups = [each.outlook.group for each in told]
+    group, text = query.choice("group", groups), query.text("q").strip().lower()
+    everything = [each for name in groups if group in ("", name) for each in store.intentions.of(name)]
+    words = {each.reason: each.words for each in everything}
+    reason = query.choice("reason", words)
+    found = [
+        each
+        for each in everything
+        if (not reason or each.reason == reason) and (not text or text in f"{each.host} {each.address}".lower())
+    ]
+    found.sort(key=lambda each: (each.due is None, each.due.timestamp() if each.due else 0.0, each.host, each.address))
+    pages = Pages(query, len(found), INTENTIONS)
+    shown = found[pages.first : pages.last]
+    return {
+        "title": "Enforcement",
+        "standings": told,
+        "left": _with_drift(store, shown),
+        "pages": pages,
+        "groups": groups,
+        "reasons": sorted(words),
+        "filters": {"group": group, "reason": reason, "q": query.text("q")},
+    }
+
+
+def _standing(outlook: Outlook, intentions: Sequence[Intention], now: datetime) -> Standing:
+    counts = Counter(each.reason for each in intentions)
+    words = {each.reason: each.words for each in intentions}
+    state: Literal["enforcing", "ended", "late"] = "enforcing"
+    if not outlook.owner:
+        state = "ended"
+    elif outlook.due is not None and now - outlook.due > LATE:
+        state = "late"
+    reasons = [(code, words[code], count) for code, count in counts.most_common()]
+    return Standing(outlook, state, reasons, len({each.host for each in intentions}))
+
+
+def _with_drift(store: Store, shown: Sequence[Intention]) -> list[Left]:
+    known: Mapping[tuple[str, str, str], Drift] = {
+        (group, each.host, each.address): each
+        for group in {intention.group for intention in shown}
+        for each in store.enforcement.drift(group)
+    }
+    return [Left(each, known.get((each.group, each.host, each.address))) for each in shown]

@@ -1,0 +1,120 @@
+"""The fleet as one value: every host with what is known of it now, made once for each state of the store."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+from converge.model.change import Json
+from converge.model.overview import HostLatest
+from converge.report.folding import natural
+from converge.report.page.story import ORDER, Finding
+from converge.store.runs import LOOKING
+
+IN_ORDER = ("ok", "skipped", "changed")
+"""Statuses that want nobody. `changed` was repaired; what would change is `drift`."""
+AGES = (("within the hour", 1), ("within a day", 24), ("within a week", 168), ("within 30 days", 720))
+"""How long ago something was learnt of a host: words and hours. What is older or never was has words of its own."""
+OLDER, NEVER = "longer ago", "never"
+
+
+@dataclass(frozen=True, slots=True)
+class Host:
+    """A host now. `finding` is the key of what there is to tell of it, empty where there is nothing."""
+
+    name: str
+    status: str
+    run: str
+    playbooks: str
+    seen: str | None
+    tried: str
+    finding: str = ""
+
+    @property
+    def wants_somebody(self) -> bool:
+        """Whether it is not in order."""
+        return self.status not in IN_ORDER
+
+
+@dataclass(slots=True)
+class Fleet:
+    """All hosts in the order of their names; what there is to tell of them, once for all that share it."""
+
+    hosts: Sequence[Host]
+    texts: Mapping[str, tuple[str, str, str]]
+    _findings: dict[str, Finding] = field(default_factory=dict)
+
+    def counts(self) -> Counter[str]:
+        """Hosts by status."""
+        return Counter(host.status for host in self.hosts)
+
+    def finding(self, key: str) -> Finding:
+        """What there is to tell of the hosts with this key."""
+        if key not in self._findings:
+            status, error, resources = self.texts[key]
+            self._findings[key] = Finding(status, _mapping(error), _resources(resources))
+        return self._findings[key]
+
+    def groups(self) -> list[tuple[str, list[Host]]]:
+        """Hosts to which the same happens, by the key of their finding, the largest group first."""
+        found: dict[str, list[Host]] = {}
+        for host in self.hosts:
+            if host.finding and host.wants_somebody:
+                found.setdefault(host.finding, []).append(host)
+        return sorted(found.items(), key=lambda item: (-len(item[1]), natural(item[1][0].name)))
+
+    def ages(self, now: datetime) -> dict[str, int]:
+        """How many hosts were seen how long ago."""
+        limits = age_limits(now)
+        return dict(Counter(age(host, limits) for host in self.hosts))
+
+
+def age(host: Host, limits: Iterable[tuple[str, str]]) -> str:
+    """The words for how long ago a host was seen; `limits` are words and moments, newest first."""
+    if host.seen is None:
+        return NEVER
+    return next((words for words, since in limits if host.seen >= since), OLDER)
+
+
+def age_limits(now: datetime) -> list[tuple[str, str]]:
+    """What `age` needs to know of the present moment."""
+    return [(words, (now - timedelta(hours=hours)).isoformat(timespec="seconds")) for words, hours in AGES]
+
+
+def fleet_of(latest: Iterable[HostLatest]) -> Fleet:
+    """The fleet from what the store knows of each host."""
+    hosts: list[Host] = []
+    texts: dict[str, tuple[str, str, str]] = {}
+    keys: dict[tuple[str, str, str], str] = {}
+    for each in latest:
+        status = "drift" if each.status == "changed" and each.mode in LOOKING else each.status
+        key = ""
+        if each.result is not None:
+            text = (status, each.result.error, each.result.resources)
+            if text not in keys:
+                keys[text] = hashlib.sha256("\0".join(text).encode("utf-8", "surrogatepass")).hexdigest()[:16]
+                texts[keys[text]] = text
+            key = keys[text]
+        tried = each.result.tried if each.result is not None else each.seen or ""
+        hosts.append(Host(each.host, status, each.run, each.playbooks, each.seen, tried, key))
+    hosts.sort(key=lambda host: natural(host.name))
+    return Fleet(hosts, texts)
+
+
+def by_need(host: Host) -> int:
+    """A sort key: who wants somebody most comes first."""
+    return ORDER.index(host.status) if host.status in ORDER else len(ORDER)
+
+
+def _mapping(text: str) -> Mapping[str, str]:
+    value: Json = json.loads(text) if text else {}
+    return value if isinstance(value, dict) else {}
+
+
+def _resources(text: str) -> tuple[Mapping[str, Json], ...]:
+    value: Json = json.loads(text)
+    return tuple(each for each in value if isinstance(each, dict)) if isinstance(value, list) else ()

@@ -1,0 +1,287 @@
+"""What stands on each page: the name of its template and the values for it, from the store as it is now."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from functools import cached_property
+from typing import Any
+
+from converge.model.recorded import RunRecord
+from converge.report.folding import natural
+from converge.report.page.story import ORDER
+from converge.store.runs import LOOKING
+from converge.web.chart import bar, chart, shown_counts
+from converge.web.enforcement import enforcement_page, intentions_of, standings
+from converge.web.fleet import AGES, NEVER, OLDER, Fleet, Host, age, age_limits, by_need
+from converge.web.look import Context, Look, NotThere, Page, Pages
+
+HOSTS, GROUPS, RUNS, ENTRIES = 100, 50, 50, 20
+"""How much of each a page holds."""
+COLUMNS = 60  # runs of a chart
+URGENT = 12  # hosts of the first page
+INLINE = 10  # hosts of a run whose journals stand on its page
+SILENCE = timedelta(minutes=10)  # after which a run that has not ended is told as broken off
+ALL_AGES = (*(words for words, _ in AGES), OLDER, NEVER)
+SORTS = ("need", "-need", "host", "-host", "seen", "-seen")
+
+
+def overview(look: Look) -> Context:
+    """The fleet at a glance."""
+    fleet = look.fleet()
+    counts = fleet.counts()
+    wanting = sorted((host for host in fleet.hosts if host.wants_somebody), key=by_need)
+    runs = look.store.overview.runs(limit=COLUMNS)
+    return {
+        "title": "Fleet",
+        "total": len(fleet.hosts),
+        "counts": [(status, counts[status]) for status in ORDER if counts[status]],
+        "bar": bar(counts),
+        "wanting": len(wanting),
+        "urgent": wanting[:URGENT],
+        "fleet": fleet,
+        "ages": [(words, fleet.ages(look.now).get(words, 0)) for words in ALL_AGES],
+        "seen": max((host.seen for host in fleet.hosts if host.seen), default=None),
+        "chart": chart(runs, least_columns=30),
+        "runs": [_told(look, run) for run in runs[:6]],
+        "standings": standings(look.store, look.now),
+    }
+
+
+def drift(look: Look) -> Context:
+    """Hosts by status, run by run."""
+    mode, playbook = _mode(look), look.query.text("playbook")
+    before = look.query.text("before") or None
+    modes = LOOKING if mode == "looking" else (mode,) if mode else ()
+    runs = look.store.overview.runs(limit=COLUMNS + 1, before=before, modes=modes, playbook=playbook)
+    shown = runs[:COLUMNS]
+    return {
+        "title": "Drift over time",
+        "chart": chart(shown, least_columns=20),
+        "runs": [_told(look, run) for run in shown],
+        "older": look.query.link(before=shown[-1].run) if len(runs) > COLUMNS else "",
+        "newest": look.query.link(before="") if before else "",
+        "filters": {"mode": mode, "playbook": playbook},
+        "playbooks": look.store.overview.playbooks(newest=500),
+    }
+
+
+def changes(look: Look) -> Context:
+    """Hosts to which the same happens."""
+    fleet = look.fleet()
+    text, status = look.query.text("q"), look.query.choice("status", ORDER)
+    found = [
+        (fleet.finding(key), key, hosts)
+        for key, hosts in fleet.groups()
+        if (not status or fleet.texts[key][0] == status)
+        and (not text or text.lower() in (fleet.texts[key][1] + _plain(fleet.texts[key][2])).lower())
+    ]
+    pages = Pages(look.query, len(found), GROUPS)
+    return {
+        "title": "The same on many hosts",
+        "groups": found[pages.first : pages.last],
+        "pages": pages,
+        "hosts": sum(len(hosts) for _, _, hosts in found),
+        "filters": {"q": text, "status": status},
+        "statuses": [status for status in ORDER if fleet.counts()[status]],
+    }
+
+
+def hosts(look: Look) -> Context:
+    """The list of hosts."""
+    fleet, query = look.fleet(), look.query
+    given = {
+        "q": query.text("q"),
+        "status": query.choice("status", (*ORDER, "any-trouble")),
+        "playbook": query.text("playbook"),
+        "age": query.choice("age", ALL_AGES),
+        "finding": query.choice("finding", fleet.texts),
+    }
+    found = _filtered(fleet, given, look.now)
+    sort = query.choice("sort", SORTS) or "need"
+    found = _sorted(found, sort)
+    pages = Pages(query, len(found), HOSTS)
+    names = sorted({name for text in {host.playbooks for host in fleet.hosts} for name in _names(text)})
+    return {
+        "title": "Hosts",
+        "hosts": found[pages.first : pages.last],
+        "fleet": fleet,
+        "total": len(fleet.hosts),
+        "pages": pages,
+        "sort": sort,
+        "filters": given,
+        "statuses": [(status, count) for status in ORDER if (count := fleet.counts()[status])],
+        "playbooks": names,
+        "ages": ALL_AGES,
+    }
+
+
+def host(look: Look) -> Context:
+    """One host's story."""
+    name = look.query.text("name")
+    known = next((each for each in look.fleet().hosts if each.name == name), None)
+    if known is None:
+        raise NotThere(f"no host {name[:200]} is remembered", try_="look for it in the list of hosts")
+    before = look.query.text("before") or None
+    told = look.store.overview.story(name, limit=ENTRIES + 1, before=before)
+    entries = [
+        {
+            "told": entry,
+            "status": _shown(entry.result.status, entry.mode) if entry.result else "unknown",
+            "changes": look.store.runs.changes(entry.run, name) if entry.journaled else (),
+        }
+        for entry in told[:ENTRIES]
+    ]
+    return {
+        "title": name,
+        "host": known,
+        "finding": look.fleet().finding(known.finding) if known.finding else None,
+        "history": look.store.history(name),
+        "intentions": intentions_of(look.store, name),
+        "entries": entries,
+        "older": look.query.link(before=told[ENTRIES - 1].run) if len(told) > ENTRIES else "",
+        "newest": look.query.link(before="") if before else "",
+    }
+
+
+def runs(look: Look) -> Context:
+    """The list of runs."""
+    mode, playbook = _mode(look), look.query.text("playbook")
+    before = look.query.text("before") or None
+    modes = LOOKING if mode == "looking" else (mode,) if mode else ()
+    found = look.store.overview.runs(limit=RUNS + 1, before=before, modes=modes, playbook=playbook)
+    return {
+        "title": "Runs",
+        "runs": [_told(look, run) for run in found[:RUNS]],
+        "older": look.query.link(before=found[RUNS - 1].run) if len(found) > RUNS else "",
+        "newest": look.query.link(before="") if before else "",
+        "filters": {"mode": mode, "playbook": playbook},
+        "playbooks": look.store.overview.playbooks(newest=500),
+    }
+
+
+def run(look: Look) -> Context:
+    """One run, or one host in it: what became of it, and the journal."""
+    query, store = look.query, look.store
+    record = store.runs.get(query.text("id"))
+    if record is None:
+        raise NotThere(f"no run {query.text('id')[:200]} is remembered", try_="look for it in the list of runs")
+    told = _told(look, record)
+    status, text = query.choice("status", ORDER), query.text("q")
+    only = query.text("name")
+    wanted = "changed" if status == "drift" else status
+    count, results = store.overview.results(record.run, offset=0, limit=1)
+    journaled = store.runs.journaled_hosts(record.run)
+    if only:
+        found = store.overview.result(record.run, only)
+        count, results = (1, [found]) if found else (0, [])
+        missing: tuple[str, ...] = (only,) if only in journaled and not found else ()
+        pages = Pages(query, count, HOSTS)
+    else:
+        count, _ = store.overview.results(record.run, offset=0, limit=1, status=wanted, text=text)
+        pages = Pages(query, count, HOSTS)
+        _, results = store.overview.results(record.run, offset=pages.first, limit=HOSTS, status=wanted, text=text)
+        recorded = not (status or text) and record.ended is None
+        missing = tuple(name for name in journaled if recorded and not store.overview.result(record.run, name))[:HOSTS]
+    names = [name for name in (*(each.host for each in results), *missing) if name in set(journaled)][:INLINE]
+    return {
+        "title": f"Run {record.run}",
+        "told": told,
+        "results": [(each, _shown(each.status, record.mode)) for each in results],
+        "journals": [(name, store.runs.changes(record.run, name)) for name in names],
+        "journaled": set(journaled),
+        "missing": missing,
+        "unchanged": store.runs.hosts_unchanged(record.run),
+        "only": only,
+        "pages": pages,
+        "filters": {"q": text, "status": status},
+        "statuses": [name for name in ORDER if name in told.counts],
+    }
+
+
+@dataclass
+class ToldRun:
+    """A run as it is shown: what it counted, or has so far."""
+
+    record: RunRecord
+    counts: Mapping[str, int]
+    state: str  # ended, going, silent
+    heard: str | None = None
+
+    @cached_property
+    def total(self) -> int:
+        """The hosts it spoke of."""
+        return sum(self.counts.values())
+
+    @cached_property
+    def bar(self) -> object:
+        """Its hosts by status, as boxes."""
+        return bar(self.counts)
+
+
+def _told(look: Look, run: RunRecord) -> ToldRun:
+    if run.ended is not None:
+        return ToldRun(run, shown_counts(run), "ended")
+    heard = look.store.overview.last_heard(run.run) or run.started
+    silent = look.now - datetime.fromisoformat(heard) > SILENCE
+    sofar = replace(run, hosts=look.store.overview.progress(run.run))
+    return ToldRun(run, shown_counts(sofar), "silent" if silent else "going", heard)
+
+
+def _filtered(fleet: Fleet, given: Mapping[str, str], now: datetime) -> list[Host]:
+    text, status, limits = given["q"].strip().lower(), given["status"], age_limits(now)
+    playbook = given["playbook"]
+    spoken = {each: playbook in _names(each) for each in {host.playbooks for host in fleet.hosts}} if playbook else {}
+    return [
+        host
+        for host in fleet.hosts
+        if (not text or text in host.name.lower())
+        and (not status or host.status == status or (status == "any-trouble" and host.wants_somebody))
+        and (not playbook or spoken[host.playbooks])
+        and (not given["age"] or age(host, limits) == given["age"])
+        and (not given["finding"] or host.finding == given["finding"])
+    ]
+
+
+def _sorted(found: list[Host], sort: str) -> list[Host]:
+    """In a new order; hosts that are equal in it stay in the order of their names."""
+    backwards = sort.startswith("-")
+    keys: Mapping[str, Callable[[Host], Any]] = {
+        "need": by_need,
+        "seen": lambda host: host.seen or "",
+        "host": lambda host: natural(host.name),
+    }
+    return sorted(found, key=keys[sort.lstrip("-")], reverse=backwards)
+
+
+def _names(playbooks: str) -> list[str]:
+    value = json.loads(playbooks)
+    return [str(each) for each in value] if isinstance(value, list) else []
+
+
+def _plain(resources: str) -> str:
+    """JSON as a text to look for words in: backslashes as people write them."""
+    return resources.replace("\\\\", "\\")
+
+
+def _mode(look: Look) -> str:
+    return look.query.choice("mode", ("looking", "run", "apply", "enforce", "undo", "check", "plan", "monitor"))
+
+
+def _shown(status: str, mode: str) -> str:
+    return "drift" if status == "changed" and mode in LOOKING else status
+
+
+PAGES: Mapping[str, tuple[str, Page]] = {
+    "/": ("overview.html", overview),
+    "/drift": ("drift.html", drift),
+    "/changes": ("changes.html", changes),
+    "/hosts": ("hosts.html", hosts),
+    "/host": ("host.html", host),
+    "/runs": ("runs.html", runs),
+    "/run": ("run.html", run),
+    "/enforcement": ("enforcement.html", enforcement_page),
+}
+"""By path: the template and what stands in it."""

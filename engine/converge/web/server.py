@@ -1,0 +1,123 @@
+"""The server around the site: its socket, its bounds, its end."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+import socket
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from aiohttp import web
+
+from converge.errors import UsageError
+from converge.store.store import Where
+from converge.web.access import Access, Names
+from converge.web.listening import Place
+from converge.web.reading import Reading
+from converge.web.site import Site
+
+MOST_CONNECTIONS = 200
+SPEAK_WITHIN = 15.0  # seconds for the first request of a connection
+KEPT_ALIVE = 30.0  # seconds a connection may be idle
+ENDING = 1.0  # seconds for answers under way when the end was asked for
+_SILENT = logging.getLogger("converge.web.silent")
+_SILENT.addHandler(logging.NullHandler())
+_SILENT.propagate = False  # aiohttp would log requests that it cannot read, whatever stands in them
+
+
+@dataclass(frozen=True, slots=True)
+class Telling:
+    """Who hears from the server: `listening` of its address once it listens, `warn` of what goes wrong."""
+
+    listening: Callable[[str], None]
+    warn: Callable[[str], None]
+
+
+def serve(where: Where, place: Place, telling: Telling) -> None:
+    """Serve until SIGTERM or SIGINT. Raises UsageError where it cannot listen."""
+    bound = _bound(place)
+    with bound:
+        asyncio.run(_serve(where, replace(place, port=bound.getsockname()[1]), bound, telling=telling))
+
+
+async def _serve(where: Where, place: Place, bound: socket.socket, *, telling: Telling) -> None:
+    loop, end = asyncio.get_running_loop(), asyncio.Event()
+    loop.set_exception_handler(lambda _loop, context: telling.warn(_in_words(context)))
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, end.set)
+    reading = Reading(where)
+    site = Site(reading, Access(place.token), Names(place.names), warn=telling.warn)
+    application = site.application()
+    silent: set[object] = set()
+
+    async def spoke(request: web.Request, _response: web.StreamResponse) -> None:
+        silent.discard(request.protocol)
+
+    application.on_response_prepare.append(spoke)
+    runner = web.AppRunner(
+        application, access_log=None, logger=_SILENT, keepalive_timeout=KEPT_ALIVE, shutdown_timeout=ENDING,
+        handle_signals=False,
+    )  # fmt: skip
+    try:
+        await runner.setup()
+        assert runner.server is not None
+        gate = _Gate(runner.server, silent)
+        patience = SPEAK_WITHIN if place.tls else None
+        listener = await loop.create_server(
+            gate, sock=bound, ssl=place.tls, backlog=128, ssl_handshake_timeout=patience
+        )
+        telling.listening(place.address)
+        await end.wait()
+        listener.close()
+    finally:
+        await runner.cleanup()
+        reading.close()
+
+
+class _Gate:
+    """Lets so many connections in, and hangs up on those that say nothing."""
+
+    def __init__(self, server: web.Server, silent: set[object]) -> None:
+        self._server = server
+        self._silent = silent
+
+    def __call__(self) -> asyncio.BaseProtocol:
+        if len(self._server.connections) >= MOST_CONNECTIONS:
+            return _Full()
+        handler = self._server()
+        self._silent.add(handler)
+
+        def hang_up() -> None:
+            if handler in self._silent:
+                self._silent.discard(handler)
+                handler.force_close()
+
+        asyncio.get_running_loop().call_later(SPEAK_WITHIN, hang_up)
+        return handler
+
+
+class _Full(asyncio.Protocol):
+    """There are too many connections."""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Hang up."""
+        transport.close()
+
+
+def _bound(place: Place) -> socket.socket:
+    family = socket.AF_INET6 if ":" in place.host else socket.AF_INET
+    try:
+        return socket.create_server((place.host, place.port), family=family)
+    except OSError as error:
+        raise UsageError(
+            f"port {place.port} on {place.host} cannot be opened: {error.strerror or error}",
+            try_="another one: --listen 127.0.0.1:8621, or --listen 127.0.0.1:0 for any that is free",
+        ) from error
+
+
+def _in_words(context: dict[str, object]) -> str:
+    """What went wrong with a connection, without anything that was sent over it."""
+    error = context.get("exception")
+    return f"a connection was given up: {type(error).__name__ if error is not None else context.get('message', '')}"
