@@ -29,7 +29,7 @@ from converge.errors import ConvergeError, LeaseLost, UsageError
 from converge.fleet.parallel import Fleet
 from converge.fleet.stop import StopToken
 from converge.model.change import HostResult, Problem, Status
-from converge.report.progress import progress_on
+from converge.report.progress import Telling, progress_on
 from converge.report.sink import sink_for
 from converge.store.names import new_run_id
 from converge.store.store import Store
@@ -235,11 +235,12 @@ class Run:
             on_bug=self._bug,
             abandoned=Status.UNKNOWN if stage.changes_hosts else Status.UNDECIDED,
         )
-        with stopping(self.stop), progress_on(sys.stderr, title=title, total=len(hosts)) as progress:
+        telling = Telling(would=not stage.changes_hosts, every=self.options.verbose > 0)
+        with stopping(self.stop), progress_on(sys.stderr, title=title, total=len(hosts), telling=telling) as progress:
 
             def on_result(result: HostResult) -> None:
                 take(result)
-                progress.advance()
+                progress.ended(result)
 
             self.executor.run(fleet, hosts, stage, on_result=on_result)
 
