@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
 import random
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -19,7 +20,9 @@ from converge.model.recorded import Drift
 from converge.schedule.drift import Left, Times, decide, drifting, seen
 from converge.schedule.enforcer import Enforcer, Looked, Permitted, Round
 from converge.schedule.ledger import StoreLedger
+from converge.schedule.outlook import windows_without_rounds
 from converge.schedule.policy import GroupPolicy, Policy
+from converge.schedule.windows import read_windows
 from converge.store.store import Store, Where
 
 START = datetime(2026, 3, 1, tzinfo=UTC)
@@ -322,3 +325,204 @@ def test_a_month_of_drift_flapping_and_disappearing_hosts(store: Store) -> None:
     assert len(world.repairs) > 50
     assert sum((host, address) == flapping for _, host, address in world.repairs) == 3
     assert {(each.host, each.address) for each in rounds[-1].quarantined} == {flapping}
+
+
+def test_two_processes_on_one_store_make_each_round_once(store: Store) -> None:
+    """Both are turned by one clock; whoever comes first makes the round, the other plans the next."""
+    world = world_of(1, hours=24)
+    first, rounds = enforcer(world, store, group())
+    second, others = enforcer(world, store, group())
+
+    def turn(moment: datetime, stop: StopToken) -> bool:
+        """While one waits, the other does what is due."""
+        if moment >= world.clock.end:
+            stop.ask()
+            return False
+        world.clock.moment = max(world.clock.moment, moment)
+        second._go("web", stop)
+        return True
+
+    second._plan("web", None)
+    first.clock = Waiting(world.clock, turn)
+    first.look_every = timedelta(minutes=7)
+    first.run(StopToken())
+    assert len(others) > 10
+    began = sorted(each.began for each in (*rounds, *others))
+    assert len(began) == len(set(began)) == world.looks == 48
+
+
+@dataclass
+class Waiting:
+    """A clock that does something else meanwhile."""
+
+    clock: TurnedClock
+    wait_until: Callable[[datetime, StopToken], bool]
+
+    def now(self) -> datetime:
+        return self.clock.now()
+
+
+def test_a_round_that_another_process_is_making_is_left_to_it(store: Store, tmp_path: Path) -> None:
+    world = world_of(1, hours=1, drift={"service:A"})
+    made, _ = enforcer(world, store, group(grace=0))
+    with Store.open(Where(tmp_path)) as other, StoreLedger(other).claim("web"):
+        kept = made.round("web", stop=StopToken())
+    assert kept.elsewhere is not None
+    assert "held by" in kept.elsewhere.what
+    assert (kept.error, world.looks, world.repairs) == (None, 0, [])
+    assert made.round("web", stop=StopToken()).elsewhere is None
+
+
+def test_a_store_that_is_away_for_a_while_costs_rounds_and_nothing_else(store: Store) -> None:
+    """The ledger fails from the second hour to the sixth: rounds are tried ever more seldom, and no host is touched."""
+    world = world_of(1, hours=12)
+    made, rounds = enforcer(world, store, group(grace=0, cadence="1h"))
+    fine = StoreLedger(store)
+    made.ledger = Away(fine, lambda: 2 * HOUR <= world.clock.moment - START < 6 * HOUR)
+    rounds.after = lambda _made: world.drift["web00"].add("service:A")
+    made.run(StopToken())
+    failed = [each for each in rounds if each.error is not None]
+    assert 4 <= len(failed) <= 20
+    assert all(each.error is not None and each.error.code == "journal-unavailable" for each in failed)
+    assert not [moment for moment, _, _ in world.repairs if 2 * HOUR <= moment - START < 6 * HOUR]
+    assert [each for each in rounds if each.began - START >= 6 * HOUR and each.error is None]
+
+
+@dataclass
+class Away:
+    """A ledger that cannot be reached while `away` says so."""
+
+    ledger: StoreLedger
+    away: Callable[[], bool]
+
+    def __getattr__(self, name: str) -> Callable[..., object]:
+        if self.away():
+            raise JournalUnavailable("the store cannot be used: it is away")
+        return getattr(self.ledger, name)  # type: ignore[no-any-return]  # any method of the ledger
+
+
+def test_a_policy_that_changes_is_in_force_from_the_next_round_on(store: Store) -> None:
+    world = world_of(1, hours=10, drift={"service:A"})
+    made, rounds = enforcer(world, store, group(mode="monitor", cadence="1h"))
+    written = made.source
+    assert isinstance(written, Written)
+
+    def after(_made: Round) -> None:
+        if len(rounds) == 3:
+            written.write(web=group(mode="enforce", cadence="30m", grace="2h"), mail=group(mode="monitor"))
+        if len(rounds) == 12:
+            written.write(mail=group(mode="monitor"))
+
+    rounds.after = after
+    made.look_every = timedelta(seconds=30)
+    made.run(StopToken())
+    assert [moment - START for moment, _, _ in world.repairs] == [2.5 * HOUR], "drift is as old as it was first seen"
+    assert {each.group for each in rounds[3:12]} == {"web", "mail"}
+    assert {each.group for each in rounds[12:]} == {"mail"}
+    assert [each.group for each in store.intentions.outlooks()] == ["mail"]
+
+
+def test_a_clock_that_is_set_back_stops_nothing(store: Store) -> None:
+    world = world_of(1, hours=3)
+    made, rounds = enforcer(world, store, group())
+    made.look_every = timedelta(minutes=1)
+
+    def after(_made: Round) -> None:
+        if len(rounds) == 4:
+            world.clock.moment -= 24 * HOUR
+
+    rounds.after = after
+    made.run(StopToken())
+    later = [each.began for each in rounds[4:]]
+    assert later[0] < START - 22 * HOUR
+    assert all(second - first == HOUR / 2 for first, second in itertools.pairwise(later))
+
+
+def test_what_is_meant_next_is_told_with_the_round_that_will_do_it(store: Store) -> None:
+    world = world_of(4, hours=0.1, drift={"service:A"})
+    window = {"from": "10:00", "to": "11:00", "timezone": "UTC"}
+    made, _ = enforcer(world, store, group(grace="90m", window=window, cadence="20m"))
+    world.gone = {"web03"}
+    made.run(StopToken())
+    told = {each.host: each for each in store.intentions.of("web")}
+    assert told["web00"].reason == "grace"
+    assert told["web00"].due == START + 10 * HOUR
+    assert "in its grace until 2026-03-01 01:30 UTC" in told["web00"].words
+    assert (told["web03"].reason, told["web03"].address) == ("not-looked-at", "")
+    assert "no answer" in told["web03"].words
+    (outlook,) = store.intentions.outlooks()
+    assert (outlook.mode, outlook.due, outlook.error) == ("enforce", START + HOUR / 3, "")
+    world.clock = TurnedClock(START + 11 * HOUR, START + 11.1 * HOUR)
+    made.clock = world.clock
+    made.round("web", stop=StopToken())
+    assert {(each.reason, each.due) for each in store.intentions.of(host="web00")} == {
+        ("outside-window", START + 34 * HOUR)
+    }
+
+
+def test_a_window_that_no_round_meets_is_told(store: Store) -> None:
+    window = {"from": "10:05", "to": "10:10", "timezone": "UTC"}
+    policy = group(cadence="20m", window=window, grace=0)
+    assert windows_without_rounds({"web": policy, "mail": group()}, now=START) == ("web",)
+    world = world_of(1, hours=0.1, drift={"service:A"})
+    enforcer(world, store, policy)[0].run(StopToken())
+    (told,) = store.intentions.of("web")
+    assert told.due is None
+    assert "no round of its cadence lies within its window" in told.words
+
+
+def test_hosts_outside_their_windows_do_not_use_up_the_budget(store: Store) -> None:
+    """Nine hosts whose own window is closed have drifted for longest; the tenth is repaired all the same."""
+    world = world_of(10, hours=2, drift={"service:A"})
+    closed = {f"web{number:02}": read_windows("never") for number in range(9)}
+    fine = world.look
+
+    def look(name: str, policy: GroupPolicy, *, stop: StopToken) -> Looked:
+        return replace(fine(name, policy, stop=stop), times=Times(closed))
+
+    world.look = look  # type: ignore[method-assign]  # as the inventory would say
+    made, rounds = enforcer(world, store, group(grace=0, budgets={"hosts": 3}))
+    made.run(StopToken())
+    assert [host for _, host, _ in world.repairs] == ["web09"]
+    assert rounds[0].decision.counts() == {Left.WINDOW: 9}
+
+
+def test_no_host_is_begun_that_would_probably_outlast_the_window(store: Store) -> None:
+    known = {("web01", "service:A"): Drift("web01", "service:A", since=START)}
+    windows = {"web01": read_windows({"from": "10:00", "to": "11:00", "timezone": "UTC"})}
+    for minutes, left in ((29, {}), (31, {("web01", "service:A"): Left.TOO_SHORT})):
+        decision = decide(
+            known, {"web01": ["service:A"]}, policy=group(grace=0), now=START + 10.5 * HOUR,
+            times=Times(windows, {"web01": minutes * 60.0}),
+        )  # fmt: skip
+        assert decision.left == left
+
+
+def test_a_round_broken_off_while_it_looked_is_made_up_by_the_next_process(store: Store) -> None:
+    world = world_of(3, hours=5)
+    made, _ = enforcer(world, store, group(cadence="6h"))
+    fine, stop = world.look, StopToken()
+
+    def look(name: str, policy: GroupPolicy, *, stop: StopToken) -> Looked:
+        stop.ask()
+        return fine(name, policy, stop=stop)
+
+    world.look = look  # type: ignore[method-assign]  # SIGTERM while hosts are looked at
+    made.run(stop)
+    assert store.enforcement.begun("web") is None
+    world.look = fine  # type: ignore[method-assign]  # the next process
+    after, rounds = enforcer(world, store, group(cadence="6h"))
+    after.run(StopToken())
+    assert [each.began for each in rounds] == [START]
+
+
+def test_what_is_no_longer_declared_is_forgotten_unless_it_is_in_quarantine() -> None:
+    known = {
+        ("web01", "service:Gone"): Drift("web01", "service:Gone", since=START),
+        ("web01", "service:Held"): Drift("web01", "service:Held", since=START, reverted=3, quarantined=START),
+        ("web02", "service:Gone"): Drift("web02", "service:Gone", since=START),
+    }
+    found = HostResult("web01", Status.OK, (Change("service:A", {"kind": "service"}, "A", "play", Status.OK),))
+    away = HostResult("web02", Status.UNREACHABLE, error=Problem("unreachable", "no answer"))
+    after = seen(known, [found, away], policy=group(), now=START)
+    assert set(after) == {("web01", "service:Held"), ("web02", "service:Gone")}

@@ -161,12 +161,9 @@ class Enforcer:
     def _go(self, name: str, stop: StopToken) -> None:
         """The round that is due, unless another process has made it."""
         with suppress(JournalUnavailable):  # then the round says so
-            begun = self.ledger.begun(name)
-            if (
-                begun is not None
-                and (following := self._policy(name).due_after(begun))
-                and following > self.clock.now()
-            ):
+            begun, now = self.ledger.begun(name), self.clock.now()
+            following = self._policy(name).due_after(begun) if begun is not None and begun <= now else now
+            if following is None or following > now:
                 self._plan(name, begun)
                 return
         self.watcher.began(name)
