@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -37,6 +38,7 @@ from converge.windows import reg_file
 HOST = "site"
 PLANNED = "2026-11-20T210000Z-0000"
 KEY = b"k" * 32
+KEPT = re.compile(r"\.converge-|^converge-[^\\]+\.json$")
 Wrap = Callable[[Machine], Machine]
 
 
@@ -156,17 +158,17 @@ class Site:
             )  # fmt: skip
 
     def essence(self, *, kept: bool = False) -> Any:
-        """Registry, files and services, byte for byte; of files kept aside by converge only with `kept`."""
+        """Registry, files and services, byte for byte; what converge kept, and its manifests, only with `kept`."""
         told = self.world.to_json()
         folders = [
             {
                 "path": folder["path"],
                 "files": sorted(
-                    (file for file in folder["files"] if kept or ".converge-" not in file["name"]), key=str
+                    (file for file in folder["files"] if kept or not KEPT.search(file["name"])), key=str
                 ),
             }
             for folder in told["files"]
-            if kept or ".converge-" not in folder["path"]
+            if kept or not (".converge-" in folder["path"] or folder["path"].startswith(r"D:\converge"))
         ]
         services = [
             {name: item[name] for name in ("name", "state", "start_mode")}

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from datetime import UTC, datetime
 
 from converge import __version__
-from converge.apply.backup import touched_keys
+from converge.apply import keeping
 from converge.apply.carrying import Carrier
 from converge.apply.options import ApplyOptions, StoppedError
-from converge.apply.performing import Performer
+from converge.apply.performing import Performer, now_text
 from converge.apply.walking import Walk
 from converge.errors import ConvergeError, DeadlineExceeded, HostUnreachable, LoginNotTried, LoginRefused
 from converge.model.change import Change, HostResult, Problem, Status, host_status
@@ -19,7 +18,7 @@ from converge.model.play import Play
 from converge.model.saved_plan import Approval
 from converge.plan.memory import ActingMemory
 
-_STOPPED = Problem("stopped", "the run was told to stop", "Nothing was left half-done.", "run converge again")
+_STOPPED = Problem("stopped", "the run was told to stop", "No action was cut short.", "run converge again")
 UNREACHABLE_CODES = frozenset(error.code for error in (HostUnreachable, LoginRefused, LoginNotTried, DeadlineExceeded))
 Rehearse = Callable[[Observer], RehearsalMachine]
 
@@ -63,19 +62,22 @@ def apply(
         history = journal.history()
         files = tuple(dict.fromkeys(play.file for play in plays))
         journal.write(RunBegun(journal.run, machine.host, now_text(), __version__, files))
-        memory = ActingMemory(machine, run=journal.run)
+        memory = ActingMemory(machine, run=journal.run, keeps_in=options.keeping.directory)
+        history, idle = keeping.settled(history, memory, journal)
         rehearsed = _rehearsed(rehearse(memory), run=journal.run, variables=variables, history=history, options=options)
         rehearsed.through(plays)
         if approval is not None and (stale := _stale(approval, rehearsed.changes, memory, run=journal.run)):
             journal.write(RunEnded(Status.STALE.value, now_text()))
             return HostResult(machine.host, Status.STALE, (), machine.round_trips, options.monotonic() - began, stale)
         performer = Performer(memory, journal, options, rehearsing=False)
-        performer.back_up(touched_keys(rehearsed.carrier.performer.performed))
+        performer.prepare(rehearsed.carrier.performer, idle=idle)
         walk = Walk(Carrier(performer, _by_address(history)), variables, history)
         if approval is not None:
             walk.carrier.approves = approval.allows
         changes = walk.changes
         error = _through(walk, plays)
+        if error is None:
+            walk.changes[:] = performer.leave_true_manifests(walk.changes)
         status = result_of(machine, changes, error=error, seconds=0.0).status
         journal.write(RunEnded(status.value, now_text()))
     except StoppedError:
@@ -107,7 +109,8 @@ def _rehearsed(
     history: History,
     options: ApplyOptions,
 ) -> Walk:
-    performer = Performer(ActingMemory(rehearsal, run=run), NoJournal(run, history), options, rehearsing=True)
+    memory = ActingMemory(rehearsal, run=run, keeps_in=options.keeping.directory)
+    performer = Performer(memory, NoJournal(run, history), options, rehearsing=True)
     carrier = Carrier(performer, _by_address(history), suppose=rehearsal.suppose)
     return Walk(carrier, variables, history)
 
@@ -138,8 +141,3 @@ def _by_address(history: History) -> dict[str, list[OpenAction]]:
     for action in history.actions:
         found.setdefault(action.address, []).append(action)
     return found
-
-
-def now_text() -> str:
-    """The present moment, ISO 8601 in UTC."""
-    return datetime.now(UTC).isoformat(timespec="milliseconds")

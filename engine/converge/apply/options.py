@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Literal
 
+from converge.model.kept import Keeping
 from converge.plan.decision import DIGEST_KEY
 
 POLL = 0.5  # seconds between the first two looks at something that is changing
@@ -22,7 +23,8 @@ class ApplyOptions:
     seconds) are the clock; `stop` says whether the run is to end at the next boundary between two actions. `keeps_secrets`
     says whether the journal keeps sensitive values, encrypted: else changes of them have no way back. By `digest_key`
     sensitive values are told apart where they are shown. `leaves` says why a change of this address is not to be begun
-    now, in words, and nothing where it may be: what it leaves is skipped, and the rest goes on.
+    now, in words, and nothing where it may be: what it leaves is skipped, and the rest goes on. `keeping` is where this host
+    keeps what is replaced or removed.
     """
 
     accept_no_way_back: bool = False
@@ -34,6 +36,7 @@ class ApplyOptions:
     keeps_secrets: bool = False
     digest_key: bytes = field(default=DIGEST_KEY, repr=False)
     leaves: Callable[[str], str] = lambda _address: ""
+    keeping: Keeping = field(default_factory=Keeping)
 
     def looks(self, within: timedelta) -> Iterator[None]:
         """Once at once, then again after pauses that grow, the last time when `within` is over. Raises StoppedError."""

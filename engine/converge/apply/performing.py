@@ -3,26 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
 
 from converge.apply.backup import keep, touched_keys
+from converge.apply.keeping import ADDRESS, Keeper, Tidying, foretold
 from converge.apply.options import ApplyOptions, StoppedError
 from converge.errors import ActionRefused, HostUnreachable, Interrupted, ResourceError
 from converge.model.action import (
     AnyAction,
+    MoveDirectory,
+    MoveFile,
     NewDirectory,
     NewRegistryKey,
     Performed,
+    RemoveFile,
     ResumeService,
     StartService,
     StopService,
     action_as_json,
 )
 from converge.model.answer import Absent
-from converge.model.change import Json
+from converge.model.change import Change, Json
 from converge.model.facts import ServiceFacts, ServiceState
 from converge.model.journal import ActionEnded, ActionIntended, ActionSettled, Journal
+from converge.model.kept import is_run_folder
 from converge.model.names import fold
 from converge.model.query import AnyQuery, Directory, OperatingSystem, RegistryKey, Service
 from converge.model.registry import RegistryPath
@@ -43,6 +48,8 @@ class Performer:
     count: int = 0
     performed: list[AnyAction] = field(default_factory=list)
     service_starts: dict[str, int] = field(default_factory=dict)  # folded name -> the action's number
+    keeper: Keeper = field(default_factory=Keeper)
+    secret: set[str] = field(default_factory=set)  # folded paths of sensitive things that a rehearsal kept
     _kept: set[RegistryPath] = field(default_factory=set)
     _asked_at: tuple[datetime, float] | None = None
 
@@ -51,19 +58,38 @@ class Performer:
 
         Raises ActionRefused, Interrupted, HostUnreachable, JournalUnavailable (then it was not sent) and StoppedError.
         """
-        for missing in () if self.rehearsing else self._missing_above(action):
-            self._perform(missing, change=change, address=address, sensitive=sensitive)
+        if not self.rehearsing:
+            for missing in self._missing_above(action):
+                self._perform(missing, change=change, address=address, sensitive=sensitive)
+            self._write_manifest(action, change=change, address=address, sensitive=sensitive)
+        elif sensitive and isinstance(action, MoveFile | MoveDirectory):
+            self.secret.add(fold(action.source))
         return self._perform(action, change=change, address=address, sensitive=sensitive)
 
+    def _write_manifest(self, action: AnyAction, *, change: int, address: str, sensitive: bool) -> None:
+        """A manifest tells of what is kept before it is. Where none can be written, it is kept without, and a note says so."""
+        manifest = self.keeper.manifest_before(action, self.memory, time=now_text(), secret=sensitive)
+        if manifest is None:
+            return
+        try:
+            self._perform(manifest, change=change, address=address, sensitive=False)
+        except ActionRefused as error:
+            self.keeper.was_refused(manifest, error.what)
+
     def _missing_above(self, action: AnyAction) -> Sequence[AnyAction]:
-        """The keys or folders that would be made with this one. Made each by itself, they are known to whoever takes it back."""
+        """The keys or folders that would be made with this one, or in which it keeps something, that are not there.
+
+    Made each by itself, they are known to whoever takes it back.
+    """
         if isinstance(action, NewRegistryKey):
             keys = [action.key]
             while (key := keys[-1].parent) is not None and key.subkey and self._is_absent(RegistryKey(key)):
                 keys.append(key)
             return [NewRegistryKey(key) for key in reversed(keys[1:])]
-        if isinstance(action, NewDirectory):
-            paths = [action.path]
+        if isinstance(action, MoveFile | MoveDirectory) and not is_run_folder(folder_of(action.target), self.memory.run):
+            return ()
+        if isinstance(action, NewDirectory | MoveFile | MoveDirectory):
+            paths = [action.path if isinstance(action, NewDirectory) else action.target]
             while (path := folder_of(paths[-1])) not in ("", paths[-1]) and self._is_absent(Directory(path)):
                 paths.append(path)
             return [NewDirectory(path) for path in reversed(paths[1:])]
@@ -82,7 +108,7 @@ class Performer:
         self.count += 1
         number = self.count
         words: dict[str, Json] = action_as_json(action)
-        if sensitive:
+        if sensitive and not isinstance(action, MoveFile | MoveDirectory):  # paths, which the address tells anyway
             words = {"action": words["action"]}
         self.journal.write(ActionIntended(number, change, address, words))
         try:
@@ -95,11 +121,35 @@ class Performer:
             raise
         self.journal.write(ActionEnded(number, "done", str(result.code), result.output[:2000] if not sensitive else ""))
         self.performed.append(action)
+        if isinstance(action, MoveFile | MoveDirectory):
+            self.keeper.kept.add(fold(action.target))
         if isinstance(action, StartService):
             self.service_starts[fold(action.name)] = number
         if service and not self.rehearsing:
             self._await_service(service)
         return result
+
+    def prepare(self, rehearsal: Performer, *, idle: Iterable[str] = ()) -> None:
+        """Make ready for what a rehearsal has shown: keep the registry keys to be touched, and foresee what manifests will name.
+
+        `idle` manifests, which a run that broke off left, and which name nothing, go. Raises JournalUnavailable: then nothing
+        may be touched; and ActionRefused, Interrupted, HostUnreachable.
+        """
+        for path in idle:
+            self._perform(RemoveFile(path), change=0, address=ADDRESS, sensitive=False)
+        self.back_up(touched_keys(rehearsal.performed))
+        self.keeper.foretold = foretold(rehearsal.performed, self.memory, secret=rehearsal.secret)
+
+    def leave_true_manifests(self, changes: Iterable[Change]) -> list[Change]:
+        """At the end of a run, put manifests right that name more than was kept. Raises JournalUnavailable.
+
+        The changes come back, with a note on those without a manifest.
+        """
+        noted = [self.keeper.noted(change) for change in changes]
+        told = Tidying(self, self.memory, self.memory.run, now_text()).after_run(self.keeper)
+        if told and noted:
+            noted[-1] = replace(noted[-1], notes=(*noted[-1].notes, told))
+        return noted
 
     def settle_last(self) -> None:
         """Write down that the last action, whose outcome its line did not bring, was done: looking again has shown it."""
@@ -130,3 +180,8 @@ class Performer:
             if service is None or not (service.state.pending or service.state is ServiceState.UNKNOWN):
                 return
             self.memory.forget_these((query,))
+
+
+def now_text() -> str:
+    """The present moment, ISO 8601 in UTC."""
+    return datetime.now(UTC).isoformat(timespec="milliseconds")

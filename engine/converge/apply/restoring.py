@@ -12,10 +12,13 @@ from pydantic import PrivateAttr
 from converge.model.action import AnyAction
 from converge.model.answer import Answers
 from converge.model.change import Json, Status, WayBack
+from converge.model.kept import is_kept, is_run_folder
 from converge.model.query import AnyQuery
 from converge.model.recorded import RecordedChange
 from converge.model.resource import KINDS, Resource, State
 
+_NEVER_DONE = ("refused", "not-done")
+_MOVES = ("MoveFile", "MoveDirectory")
 _PLACES = {"NewRegistryKey": ("registry_key", "key", "key_"), "NewDirectory": ("directory", "path", "path")}
 
 
@@ -29,6 +32,7 @@ class Restored(Resource):
     _became: State | None = PrivateAttr()
     _half_done: bool = PrivateAttr()
     _runs: tuple[str, str] = PrivateAttr()
+    _kept: str = PrivateAttr()
 
     @classmethod
     def of(cls, change: RecordedChange, *, by: str, half_done: bool = False) -> Self:
@@ -42,6 +46,7 @@ class Restored(Resource):
         )
         self._half_done = half_done or change.status != Status.CHANGED.value
         self._runs = (change.run, by)
+        self._kept = kept_by(change)
         return self
 
     @property
@@ -74,7 +79,7 @@ class Restored(Resource):
 
     def _seen(self, answers: Answers) -> Answers:
         run, by = self._runs
-        return Answers(answers, run=run, by=by)
+        return Answers(answers, run=run, by=by, keeps_in=answers.keeps_in, kept=self._kept)
 
     def actual_state(self, answers: Answers) -> State | None:
         """How it is; as recorded where that is the same as far as the host can tell. Raises Undecided, Unforetold, ResourceError."""
@@ -103,16 +108,28 @@ class Restored(Resource):
         return self._thing.way_back(before, after)
 
 
+def kept_by(change: RecordedChange) -> str:
+    """Where a change kept what it replaced or removed, as its journal tells; empty where it kept nothing."""
+    for action in change.actions:
+        target = action.action.get("target")
+        moved = action.action.get("action") in _MOVES and action.outcome not in _NEVER_DONE
+        if moved and isinstance(target, str) and is_kept(target, run=change.run):
+            return target
+    return ""
+
+
 def made_on_the_way(change: RecordedChange) -> Sequence[RecordedChange]:
     """The keys and folders that a change made for what it brought, the last one first, each as a change of its own."""
     made = []
     for action in reversed(change.actions):
         kind, argument, name = _PLACES.get(str(action.action.get("action")), ("", "", ""))
-        if not kind or argument not in action.action or action.outcome in ("refused", "not-done"):
+        if not kind or argument not in action.action or action.outcome in _NEVER_DONE:
             continue
         place = action.action[argument]
         if change.kind == kind and change.declared.get(name) == place:
             continue  # the thing itself
+        if kind == "directory" and is_run_folder(str(place), change.run):
+            continue  # the run's own folder, in which other changes keep things too
         made.append(
             replace(
                 change, address=f"{kind}:{place}", kind=kind, key={"kind": kind, argument: place}, way_back="full",

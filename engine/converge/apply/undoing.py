@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 
 from converge import __version__
-from converge.apply.backup import touched_keys
 from converge.apply.carrying import Carrier
-from converge.apply.host import Rehearse, now_text, result_of
+from converge.apply.host import Rehearse, result_of
+from converge.apply.keeping import Tidying
 from converge.apply.options import ApplyOptions, StoppedError
-from converge.apply.performing import Performer
+from converge.apply.performing import Performer, now_text
 from converge.apply.restarts import note_stopping
 from converge.apply.restoring import Restored, made_on_the_way
 from converge.errors import ConvergeError, ResourceError, Undecided, Unforetold
@@ -51,7 +51,8 @@ def check_undo(
 ) -> HostResult:
     """What undo would do to this host, by doing it in memory. Sends only reads. Raises nothing of ConvergeError."""
     began = options.monotonic()
-    performer = Performer(ActingMemory(rehearse(observer), run=run), NoJournal(run), options, rehearsing=True)
+    memory = ActingMemory(rehearse(observer), run=run, keeps_in=options.keeping.directory)
+    performer = Performer(memory, NoJournal(run), options, rehearsing=True)
     undoing = _Undoing(Carrier(performer), recorded, later)
     error = undoing.through() or undoing.refusal()
     return result_of(observer, undoing.changes, error=error, seconds=options.monotonic() - began)
@@ -74,20 +75,21 @@ def undo(
     began = options.monotonic()
     undoing: _Undoing | None = None
     try:
-        memory = ActingMemory(machine, run=journal.run)
+        memory = ActingMemory(machine, run=journal.run, keeps_in=options.keeping.directory)
         journal.write(RunBegun(journal.run, machine.host, now_text(), __version__, ()))
         journal.write(TakingBack(recorded[0].run if recorded else ""))
-        rehearsal = Performer(
-            ActingMemory(rehearse(memory), run=journal.run), NoJournal(journal.run), options, rehearsing=True
-        )
+        imagined = ActingMemory(rehearse(memory), run=journal.run, keeps_in=memory.keeps_in)
+        rehearsal = Performer(imagined, NoJournal(journal.run), options, rehearsing=True)
         rehearsed = _Undoing(Carrier(rehearsal), recorded, later)
         error = rehearsed.through() or rehearsed.refusal()
         undoing = rehearsed
         if error is None:
             performer = Performer(memory, journal, options, rehearsing=False)
-            performer.back_up(touched_keys(rehearsal.performed))
+            performer.prepare(rehearsal)
             undoing = _Undoing(Carrier(performer), recorded, later)
             error = undoing.through()
+            if error is None:
+                undoing.tidy()
         changes = undoing.changes
         status = result_of(machine, changes, error=error, seconds=0.0).status
         journal.write(RunEnded(status.value, now_text()))
@@ -120,6 +122,15 @@ class _Undoing:
         except ConvergeError as error:
             return Problem.of(error)
         return None
+
+    def tidy(self) -> None:
+        """Manifests tell what is kept still, of the run that was taken back and of this one. Raises JournalUnavailable."""
+        performer = self.carrier.performer
+        self.changes[:] = performer.leave_true_manifests(self.changes)
+        run = self.recorded[0].run if self.recorded else ""
+        tidying = Tidying(performer, performer.memory, run, now_text())
+        if run and (told := tidying.after_undo(self.recorded, performer.performed)) and self.changes:
+            self.changes[-1] = replace(self.changes[-1], notes=(*self.changes[-1].notes, told))
 
     def _gather(self) -> None:
         """Ask everything at once, as far as it can be told now."""

@@ -10,9 +10,10 @@ from pydantic import Field, model_validator
 from converge.errors import ResourceError
 from converge.model.action import AnyAction, MoveDirectory, NewDirectory, RemoveDirectory
 from converge.model.answer import Absent, Answers
+from converge.model.kept import is_ours
 from converge.model.query import AnyQuery, Directory, File, OperatingSystem
 from converge.model.resource import Resource, State
-from converge.windows import environment, paths
+from converge.windows import environment, keeping, paths
 from converge.windows.fields import HostPath
 
 
@@ -35,7 +36,7 @@ class DirectoryResource(Resource):
         "present", description="Whether the folder is to be there. One that is not empty goes only with `recursive`."
     )
     recursive: bool = Field(
-        False, description="With `ensure: absent`: one that is not empty is renamed to NAME.converge-RUN."
+        False, description="With `ensure: absent`: one that is not empty goes too, and is kept as NAME.converge-RUN."
     )
 
     @model_validator(mode="after")
@@ -56,6 +57,9 @@ class DirectoryResource(Resource):
         asked += [Directory(path, listing), *([OperatingSystem()] if listing else [])]
         if not listing and isinstance(known.get(Directory(path)), Absent):
             asked.append(File(path))
+        facts = known.known(Directory(path, listing))
+        if listing and self.recursive and facts is not None and (facts.files or facts.directories):
+            asked += keeping.questions(path, known, is_folder=True)
         return asked
 
     def actual_state(self, answers: Answers) -> DirectoryState | None:
@@ -86,37 +90,47 @@ class DirectoryResource(Resource):
         return None
 
     def actions(self, before: State | None, after: State | None, answers: Answers) -> Sequence[AnyAction]:
-        """Make it, rename it aside, remove it when empty, or bring back what was renamed in this run."""
+        """Make it, keep it elsewhere, remove it when empty, or bring back what was kept in this run."""
         path = environment.resolve(self.path, answers)
-        aside = f"{path}.converge-{answers.by}"
         if answers.taking_back:
             return self._taking_back(path, after, answers)
         if isinstance(after, DirectoryState):
             return [NewDirectory(path)]
         full = isinstance(before, DirectoryState) and before.entries
-        return [MoveDirectory(path, aside) if full else RemoveDirectory(path)]
+        return [keeping.aside(path, answers, is_folder=True) if full else RemoveDirectory(path)]
 
     def _taking_back(self, path: str, after: State | None, answers: Answers) -> list[AnyAction]:
-        """Bring back what was renamed, make it again, or take away what holds nothing, or nothing but kept files."""
+        """Bring back what was kept, make it again, or take away what holds nothing, or nothing but kept files."""
         if isinstance(after, DirectoryState):
-            kept = Directory(f"{path}.converge-{answers.run}")
-            if answers.value(kept) is not None:
-                return [MoveDirectory(kept.path, path)]
+            place = Directory(keeping.kept_at(path, answers))
+            if answers.value(place) is not None:
+                return [MoveDirectory(place.path, path)]
             if after.entries:
-                raise ResourceError(f"the folder cannot be brought back: {kept.path}, where it was kept, is not there")
+                raise keeping.is_gone("folder", place.path)
             return [NewDirectory(path)]
         facts = answers.value(Directory(path, True))
         if facts is None or not (facts.files or facts.directories):
             return [RemoveDirectory(path)]
         names = [*(paths.name(file.path) for file in facts.files), *facts.directories]
-        others = [name for name in names if ".converge-" not in name]
+        others = [name for name in names if not is_ours(name)]
         if others and self.ensure == "present":
             raise ResourceError(
                 f"{len(others)} other things lie in {path} by now", try_="look at them; remove them first"
             )
-        return [MoveDirectory(path, f"{path}.converge-{answers.by}")]
+        return [keeping.aside(path, answers, is_folder=True)]
 
     def queries_to_undo(self, known: Answers) -> Collection[AnyQuery]:
-        """What lies in it, and what was kept aside."""
+        """What lies in it, what was kept, and where it can be kept itself."""
         path = environment.resolve_known(self.path, known)
-        return [Directory(path, True), Directory(f"{path}.converge-{known.run}")] if path else []
+        if path is None:
+            return []
+        facts = known.known(Directory(path, True))
+        full = facts is not None and (facts.files or facts.directories)
+        again = keeping.questions(path, known, is_folder=True) if full else []
+        return [Directory(path, True), Directory(keeping.kept_at(path, known)), *again]
+
+    def notes(self, answers: Answers) -> Sequence[str]:
+        """Where what is there will be kept."""
+        path = environment.resolve(self.path, answers)
+        facts = answers.known(Directory(path, True)) if self.recursive else None
+        return keeping.told(path, answers) if facts is not None and (facts.files or facts.directories) else ()

@@ -1,4 +1,4 @@
-"""The kind `file`: a file with the right contents in the right place. What is replaced is kept beside it."""
+"""The kind `file`: a file with the right contents in the right place. What is replaced is kept."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from typing import ClassVar, Literal
 
 from pydantic import Field, PrivateAttr, ValidationInfo, field_serializer, model_validator
 
-from converge.errors import ResourceError, Undecided
+from converge.errors import ResourceError, Undecided, Unforetold
 from converge.model.action import AnyAction, CopyFile, MoveFile, WriteFile
-from converge.model.answer import Absent, Answers
+from converge.model.answer import Absent, Answers, Found
 from converge.model.facts import FileFacts
 from converge.model.query import AnyQuery, Directory, File
 from converge.model.resource import Resource, State
-from converge.windows import environment, paths, versions
+from converge.windows import environment, keeping, paths, versions
 from converge.windows.fields import HostPath, Version
 
 MAX_CONTENT = 1024 * 1024  # bytes from the control node
@@ -38,7 +38,7 @@ class FileResource(Resource):
 
     path: HostPath = Field(description="The full path; %VARIABLES% are the host's.")
     ensure: Literal["present", "absent"] = Field(
-        "present", description="Whether the file is to be there. One that is not is kept beside as NAME.converge-RUN."
+        "present", description="Whether the file is to be there. One that goes is kept, beside as NAME.converge-RUN."
     )
     copy_from: HostPath | None = Field(None, description="A file on the host to copy from.")
     content: str | None = Field(None, description="The text it is to hold, as UTF-8.")
@@ -101,7 +101,17 @@ class FileResource(Resource):
             asked.append(File(source, self._hashed))
         if isinstance(known.get(File(target, self._hashed)), Absent) and self.ensure == "present":
             asked.append(Directory(paths.parent(target)))
+        if self._goes(known):
+            asked += keeping.questions(target, known, is_folder=False)
         return asked
+
+    def _goes(self, known: Answers) -> bool:
+        """Whether what is there is to be replaced or removed, as far as it can be told yet."""
+        try:
+            found = self.actual_state(known)
+            return found is not None and self.desired_state(found, known) != found
+        except (KeyError, Undecided, Unforetold, ResourceError):
+            return False
 
     def _facts(self, path: str, answers: Answers) -> FileFacts | None:
         facts = answers.value(File(path, self._hashed))
@@ -187,16 +197,17 @@ class FileResource(Resource):
             return False
 
     def actions(self, before: State | None, after: State | None, answers: Answers) -> Sequence[AnyAction]:
-        """Keep aside what is there, then copy or write; or bring back what the run that is taken back kept aside."""
+        """Keep what is there, then copy or write; or bring back what the run that is taken back kept."""
         path = environment.resolve(self.path, answers)
-        clearing = [MoveFile(path, f"{path}.converge-{answers.by}")] if before is not None else []
+        clearing = [keeping.aside(path, answers, is_folder=False)] if before is not None else []
         if not isinstance(after, FileState):
             return clearing
-        kept = File(f"{path}.converge-{answers.run}", self._hashed)
-        if answers.taking_back and (facts := answers.value(kept)) is not None:
-            if not self.agree(self._state(facts), after, answers):
-                raise ResourceError(f"{kept.path} is not the file that was kept aside: it has {facts.size} bytes")
-            return [*clearing, MoveFile(kept.path, path)]
+        if answers.taking_back:
+            kept = File(keeping.kept_at(path, answers), self._hashed)
+            if (facts := answers.value(kept)) is not None:
+                if not self.agree(self._state(facts), after, answers):
+                    raise ResourceError(f"{kept.path} is not the file that was kept: it has {facts.size} bytes")
+                return [*clearing, MoveFile(kept.path, path)]
         return [*clearing, self._making(path, after, answers)]
 
     def _making(self, path: str, after: FileState, answers: Answers) -> AnyAction:
@@ -204,14 +215,16 @@ class FileResource(Resource):
             return WriteFile(path, self._bytes)
         if self.copy_from is not None and self._is_offered(after, answers):
             return CopyFile(environment.resolve(self.copy_from, answers), path)
-        raise ResourceError(
-            f"the file cannot be brought back: {path}.converge-{answers.run}, where it was kept, is not there"
-        )
+        raise keeping.is_gone("file", keeping.kept_at(path, answers))
 
     def queries_to_undo(self, known: Answers) -> Collection[AnyQuery]:
-        """What was kept aside."""
+        """What was kept, and where what is there now can be."""
         path = environment.resolve_known(self.path, known)
-        return [File(f"{path}.converge-{known.run}", self._hashed)] if path else []
+        if path is None:
+            return []
+        there = isinstance(known.get(File(path, self._hashed)), Found)
+        again = keeping.questions(path, known, is_folder=False) if there else []
+        return [File(keeping.kept_at(path, known), self._hashed), *again]
 
     def agree(self, left: State | None, right: State | None, answers: Answers) -> bool:
         """By the hashes where both are known, else by size and version."""
@@ -228,9 +241,13 @@ class FileResource(Resource):
         return facts is not None and self._state(facts) == after
 
     def notes(self, answers: Answers) -> Sequence[str]:
-        """A newer file, and a missing source, that were left at that."""
+        """Where what is there will be kept; a newer file, and a missing source, that were left at that."""
         found = self.actual_state(answers)
-        if self.copy_from is None or found is None or self.ensure == "absent":
+        told = keeping.told(environment.resolve(self.path, answers), answers) if self._goes(answers) else ()
+        return told or (self._left(found, answers) if found is not None else ())
+
+    def _left(self, found: FileState, answers: Answers) -> Sequence[str]:
+        if self.copy_from is None or self.ensure == "absent":
             return ()
         source = File(environment.resolve(self.copy_from, answers), self._hashed)
         if isinstance(answers.get(source), Absent):

@@ -1,0 +1,246 @@
+"""What is kept on the host, around the moves that keep it: its manifest comes first, and goes when nothing is kept there any more.
+
+Everything here is known from the journal. A manifest is for people: nothing is ever done because one says so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Protocol
+
+from converge import __version__
+from converge.apply.options import StoppedError
+from converge.errors import ActionRefused, HostUnreachable, Interrupted
+from converge.model.action import (
+    AnyAction,
+    MoveDirectory,
+    MoveFile,
+    Performed,
+    RemoveDirectory,
+    RemoveFile,
+    WriteFile,
+)
+from converge.model.answer import Absent, Answers, Found
+from converge.model.change import Change
+from converge.model.journal import ActionSettled, History, Journal, OpenAction
+from converge.model.kept import KeptThing, is_kept, is_manifest, is_run_folder, manifest_path, manifest_text
+from converge.model.names import fold, same
+from converge.model.query import AnyQuery, Directory, File
+from converge.model.recorded import RecordedChange
+from converge.plan.effects import folder_of
+from converge.plan.memory import Memory
+
+MOST_MANIFESTS = 6  # of one run in one folder that are looked for
+ADDRESS = "kept-files"  # of actions that belong to no resource
+_MOVES = ("MoveFile", "MoveDirectory")
+_NEVER_DONE = ("refused", "not-done")
+
+
+class Doing(Protocol):
+    """Performs one action, journaled."""
+
+    def perform(self, action: AnyAction, *, change: int, address: str, sensitive: bool = False) -> Performed:
+        """Do it."""
+
+
+@dataclass(slots=True)
+class Keeper:
+    """The manifests of one run on one host: what each names, and where none could be written.
+
+    `foretold` is what the rehearsal has shown will be kept: so one manifest for each folder is enough, written once.
+    """
+
+    foretold: tuple[KeptThing, ...] = ()
+    manifests: dict[str, list[str]] = field(default_factory=dict)  # by the folded folder
+    named: dict[str, KeptThing] = field(default_factory=dict)  # by the folded path
+    kept: set[str] = field(default_factory=set)  # the folded paths at which something is kept by now
+    unwritten: dict[str, str] = field(default_factory=dict)  # why, by the folded folder
+
+    def manifest_before(self, action: AnyAction, memory: Memory, *, time: str, secret: bool) -> WriteFile | None:
+        """The manifest to be written before an action: none if it keeps nothing, or if one tells of it already."""
+        thing = kept_thing(action, memory.answers, run=memory.run, secret=secret)
+        if thing is None or fold(thing.path) in self.named:
+            return None
+        folder = folder_of(thing.path)
+        if fold(folder) in self.unwritten:
+            return None
+        written = self.manifests.setdefault(fold(folder), [])
+        things = {fold(item.path): item for item in self.foretold if same(folder_of(item.path), folder) and not written}
+        things.setdefault(fold(thing.path), thing)
+        self.named.update(things)
+        written.append(manifest_path(folder, run=memory.run, time=len(written) + 1))
+        return _manifest(written[-1], tuple(things.values()), memory=memory, run=memory.run, time=time)
+
+    def was_refused(self, manifest: WriteFile, why: str) -> None:
+        """No manifest can be written there: things are kept there without one."""
+        self.manifests.pop(fold(folder_of(manifest.path)))
+        self.unwritten[fold(folder_of(manifest.path))] = why
+
+    def noted(self, change: Change) -> Change:
+        """The change, with a note where no manifest tells of what it kept."""
+        folders = [fold(folder_of(str(action.get("target", "")))) for action in change.actions]
+        why = next((self.unwritten[folder] for folder in folders if folder in self.unwritten), None)
+        steps = tuple(self.noted(step) for step in change.steps)
+        notes = () if why is None or steps else (f"no manifest tells there of what was kept: {why}",)
+        return replace(change, notes=(*change.notes, *notes), steps=steps)
+
+
+def _manifest(path: str, things: Sequence[KeptThing], *, memory: Memory, run: str, time: str) -> WriteFile:
+    return WriteFile(path, manifest_text(things, host=memory.host, run=run, time=time, version=__version__))
+
+
+def kept_thing(action: AnyAction, answers: Answers, *, run: str, secret: bool) -> KeptThing | None:
+    """What an action keeps, with what is known of it; None if it keeps nothing. A secret's size and hash are not told."""
+    if not isinstance(action, MoveFile | MoveDirectory) or not is_kept(action.target, run=run):
+        return None
+    if isinstance(action, MoveDirectory):
+        return KeptThing(action.source, action.target, is_folder=True)
+    facts = answers.known(File(action.source, True)) or answers.known(File(action.source))
+    if facts is None or secret:
+        return KeptThing(action.source, action.target)
+    return KeptThing(
+        action.source, action.target, size=facts.size, version=facts.version, sha256=facts.sha256 or None
+    )
+
+
+def foretold(
+    performed: Iterable[AnyAction], memory: Memory, *, secret: Iterable[str]
+) -> tuple[KeptThing, ...]:
+    """What a rehearsal has shown will be kept. `secret` are the paths of which no facts are told, folded."""
+    hidden = frozenset(secret)
+    things = (
+        kept_thing(action, memory.answers, run=memory.run, secret=fold(action.source) in hidden)
+        for action in performed
+        if isinstance(action, MoveFile | MoveDirectory)
+    )
+    return tuple(thing for thing in things if thing is not None)
+
+
+def settled(history: History, memory: Memory, journal: Journal) -> tuple[History, tuple[str, ...]]:
+    """The history without the moves and manifests that looking tells of; and the manifests among them that name nothing.
+
+    What lies under a name that only one run gives is that run's work: looking settles for certain what its line did not.
+    A run that broke off while it wrote a manifest moved nothing there afterwards. Raises HostUnreachable.
+    """
+    asked = {item: query for item in history.actions if (query := _tells(item)) is not None}
+    if not asked:
+        return history, ()
+    answers, idle = memory.ask(tuple(asked.values())), []
+    left = []
+    for item in history.actions:
+        answer = answers[asked[item]] if item in asked else None
+        if not isinstance(answer, Found | Absent):
+            left.append(item)
+            continue
+        there = isinstance(answer, Found)
+        gone = item.action["action"] == "RemoveFile" or _brings_back(item)
+        journal.write(ActionSettled(item.run, item.action_number, "done" if there is not gone else "not-done"))
+        if item.action["action"] == "WriteFile" and there:
+            idle.append(str(item.action["path"]))
+    return replace(history, actions=tuple(left)), tuple(idle)
+
+
+def _tells(item: OpenAction) -> AnyQuery | None:
+    """What tells whether an open action was done, if it concerns what is kept."""
+    action = item.action
+    kind = action.get("action")
+    if kind in _MOVES and "target" in action:
+        path = str(action["source"] if _brings_back(item) else action["target"])
+        ours = _brings_back(item) or is_kept(path, run=item.run)
+        return (File(path) if kind == "MoveFile" else Directory(path)) if ours else None
+    if kind in ("WriteFile", "RemoveFile") and (is_manifest(str(action.get("path"))) or item.address == ADDRESS):
+        return File(str(action["path"]))
+    return None
+
+
+def _brings_back(item: OpenAction) -> bool:
+    """Whether a move brings back what another run kept: to a place where nothing is kept, from one of an undone run."""
+    return "target" in item.action and not is_kept(str(item.action["target"]), run=item.run)
+
+
+def things_of(recorded: Iterable[RecordedChange], run: str) -> Iterator[KeptThing]:
+    """What the journal tells that a run kept, whether it is still kept or not."""
+    for change in recorded:
+        for action in change.actions:
+            told = action.action
+            if told.get("action") not in _MOVES or action.outcome in _NEVER_DONE or "target" not in told:
+                continue
+            if is_kept(str(told["target"]), run=run):
+                yield KeptThing(str(told["source"]), str(told["target"]), told["action"] == "MoveDirectory")
+
+
+def folders_of(recorded: Iterable[RecordedChange], run: str) -> dict[str, str]:
+    """The folders in which a run kept things, or wrote a manifest and got no further, as its journal tells; by the folded folder."""
+    found = {fold(folder): folder for thing in things_of(recorded, run) if (folder := folder_of(thing.path))}
+    for change in recorded:
+        for action in change.actions:
+            path = str(action.action.get("path", ""))
+            if action.outcome not in _NEVER_DONE and is_manifest(path, run=run):
+                found[fold(folder_of(path))] = folder_of(path)
+    return found
+
+
+@dataclass(frozen=True, slots=True)
+class Tidying:
+    """Makes the manifests of a run true again: they name what is kept still, and go where that is nothing.
+
+    Nothing of value rests on it: what cannot be put right is told in words.
+    """
+
+    performer: Doing
+    memory: Memory
+    run: str
+    time: str
+
+    def after_run(self, keeper: Keeper) -> str:
+        """Where not all was kept that was foretold."""
+        missed = {fold(folder_of(thing.path)) for thing in keeper.named.values() if fold(thing.path) not in keeper.kept}
+        folders = {key: folder_of(written[0]) for key, written in keeper.manifests.items() if key in missed}
+        return self._put_right(folders, tuple(keeper.named.values()))
+
+    def after_undo(self, recorded: Sequence[RecordedChange], brought_back: Iterable[AnyAction]) -> str:
+        """Where what this run kept was brought back."""
+        sources = {fold(folder_of(move.source)) for move in brought_back if isinstance(move, MoveFile | MoveDirectory)}
+        things = tuple(things_of(recorded, self.run))
+        emptied = {fold(folder_of(thing.path)) for thing in things} - sources
+        folders = {key: path for key, path in folders_of(recorded, self.run).items() if key not in emptied}
+        return self._put_right(folders, things)
+
+    def _put_right(self, folders: Mapping[str, str], things: Sequence[KeptThing]) -> str:
+        try:
+            for folder in folders.values():
+                self._one(folder, [thing for thing in things if same(folder_of(thing.path), folder)])
+        except StoppedError:
+            return "the run was told to stop before the manifests beside what was kept were put right"
+        except (ActionRefused, Interrupted, HostUnreachable) as error:
+            return f"a manifest beside what was kept could not be put right: {error.what}"
+        return ""
+
+    def _one(self, folder: str, here: Sequence[KeptThing]) -> None:
+        queries = {thing.path: Directory(thing.path) if thing.is_folder else File(thing.path) for thing in here}
+        written = [manifest_path(folder, run=self.run, time=time) for time in range(1, MOST_MANIFESTS + 1)]
+        answers = self.memory.ask((*queries.values(), *(File(path) for path in written)))
+        if any(not isinstance(answers[query], Found | Absent) for query in queries.values()):
+            return  # what cannot be looked at is taken to be there
+        left = [thing for thing in here if isinstance(answers[queries[thing.path]], Found)]
+        present = [path for path in written if isinstance(answers[File(path)], Found)]
+        if present and left:
+            anew = written[(written.index(present[-1]) + 1) % MOST_MANIFESTS]
+            self._do(_manifest(anew, left, memory=self.memory, run=self.run, time=self.time))
+        for path in present:
+            self._do(RemoveFile(path))
+        if not left:
+            self._leave(folder)
+
+    def _leave(self, folder: str) -> None:
+        """The run's own folder goes with the last that lay in it."""
+        if not is_run_folder(folder, self.run):
+            return
+        query = Directory(folder, True)
+        facts = self.memory.ask((query,)).known(query)
+        if facts is not None and not facts.files and not facts.directories:
+            self._do(RemoveDirectory(folder))
+
+    def _do(self, action: AnyAction) -> None:
+        self.performer.perform(action, change=0, address=ADDRESS)
