@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cached_property
 
-from converge.cli.ordering import Cargo, Order, sent_variables, shared_variables, words_of
+from converge.cli.ordering import Cargo, Order, needs_of, require_reachable, sent_variables, shared_variables, words_of
 from converge.cli.remembering import Memory
 from converge.cli.selection import Selection
 from converge.cli.tasks import Task
@@ -17,7 +17,6 @@ from converge.cli.wiring import Hosts, account_of
 from converge.fleet.executor import Errand
 from converge.fleet.stop import StopToken
 from converge.model.change import HostResult, Problem, Status
-from converge.store.store import Where
 
 
 @dataclass(frozen=True)
@@ -31,7 +30,7 @@ class Stage:
     memory: Memory
     terms: Terms
     windows: WindowKeeper
-    where: Where | None
+    store: str
     changes_hosts: bool = False
     planned: Mapping[str, HostResult] = field(default_factory=dict)
 
@@ -49,9 +48,11 @@ class Stage:
         """The account that logs in there."""
         return account_of(self.selection.targets[host].settings)
 
-    def order(self) -> Order:
-        """For workers. Raises UsageError where the playbooks ask for more than can be sent."""
+    def order(self, *, elsewhere: bool) -> Order:
+        """For workers. Raises UsageError where a run asks for more than they can be given."""
         selection = self.selection
+        if elsewhere:
+            require_reachable(selection, self.memory)
         return Order(
             "bring" if self.changes_hosts else "look",
             self.run,
@@ -61,7 +62,8 @@ class Stage:
             tuple(sorted(selection.inventory.variable_names)),
             shared_variables(selection, self._words),
             self.terms,
-            self.where,
+            self.memory.where(self.store, elsewhere=elsewhere),
+            needs_of(selection, self.memory),
         )
 
     def errand(self, host: str) -> Errand | HostResult:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal
 
+from converge.cli.remembering import Memory
 from converge.cli.selection import Selection
 from converge.cli.tasks import Task
 from converge.cli.visiting import Terms
@@ -26,7 +27,7 @@ class Order:
 
     `documents` are the playbooks as they were read, by their names; `known_variables` are the names that the inventory
     gives a value; `shared` are variables that are the same for every host; `where` is the store, None where nothing is
-    remembered.
+    remembered; `needs` are the extras of this program that the hosts and the store ask for.
     """
 
     mode: Literal["look", "bring"]
@@ -38,6 +39,7 @@ class Order:
     shared: Mapping[str, object] = field(default_factory=dict, repr=False)
     terms: Terms = field(default_factory=Terms)
     where: Where | None = field(default=None, repr=False)
+    needs: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +79,28 @@ class SentVariables(Mapping[str, object]):
 
     def __len__(self) -> int:
         return len(self.values_of) + len(self.broken)
+
+
+def require_reachable(selection: Selection, memory: Memory) -> None:
+    """Raises UsageError where workers on other machines could not do what is asked."""
+    simulated = [host for host, target in selection.targets.items() if target.settings.connection == "lab"]
+    if simulated:
+        raise UsageError(
+            f"{simulated[0]} is simulated by this machine, and workers elsewhere cannot reach it",
+            try_="--executor threads, processes or dask",
+        )
+    if not memory.is_shared:
+        raise UsageError(
+            "workers on other machines need a store that all of them share, and this one is a file",
+            why="Leases in a file do not bind other machines: two runs could change the same host at once.",
+            try_="--store postgresql://USER@HOST/DATABASE",
+        )
+
+
+def needs_of(selection: Selection, memory: Memory) -> frozenset[str]:
+    """The extras without which a worker could not log in at these hosts or open the store."""
+    transports = {word for target in selection.targets.values() for word in target.settings.transports}
+    return frozenset(transports & {"kerberos", "credssp"} | ({"postgres"} if memory.is_shared else set()))
 
 
 def words_of(documents: Collection[tuple[str, bytes]]) -> frozenset[str]:

@@ -95,11 +95,19 @@ class Memory:
         """Whether sensitive values would be kept."""
         return self._store.keeps_secrets if self._store is not None else bool(os.environ.get(KEY))
 
-    def where(self, url: str) -> Where | None:
-        """How another process of this machine opens the same store, wherever it runs; None where nothing is remembered."""
+    @property
+    def is_shared(self) -> bool:
+        """Whether its leases bind other machines."""
+        return self._store is not None and self._store.is_shared
+
+    def where(self, url: str, *, elsewhere: bool = False) -> Where | None:
+        """How another process opens the same store, wherever it runs; None where nothing is remembered.
+
+        On another machine .reg files go into the state folder of whatever folder the worker runs in.
+        """
         if self._store is None:
             return None
-        place = where(url, folder=STATE_FOLDER.absolute())
+        place = where(url, folder=STATE_FOLDER if elsewhere else STATE_FOLDER.absolute())
         if (parsed := make_url(url) if url else None) is not None and parsed.get_backend_name() == "sqlite":
             path = Path(parsed.database or "").absolute()
             place = replace(place, url=parsed.set(database=str(path)).render_as_string(hide_password=False))

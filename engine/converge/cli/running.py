@@ -156,9 +156,8 @@ class Run:
             self.options.accept_no_way_back, self.options.allow_reboot, self.options.settle,
             self.options.lease_timeout, searches,
         )  # fmt: skip
-        place = self.memory.where(self.options.store)
         return Stage(
-            self.id, self.selection, self.task, hosts, self.memory, terms, self.windows, place, changes_hosts,
+            self.id, self.selection, self.task, hosts, self.memory, terms, self.windows, self.options.store, changes_hosts,
             self.planned,
         )  # fmt: skip
 

@@ -14,7 +14,7 @@ from converge.cli.playbooks import known_kinds
 from converge.cli.remembering import Memory
 from converge.cli.selection import chosen_plays
 from converge.cli.visiting import Visit, Visitor
-from converge.errors import LoginRefused
+from converge.errors import LoginRefused, UsageError
 from converge.fleet.messages import Go, Shop
 from converge.fleet.stop import StopToken
 from converge.model.change import HostResult, Problem
@@ -30,6 +30,9 @@ EXTRAS = {"kerberos": ("gssapi", "krb5"), "credssp": ("requests_credssp",), "pos
 def open_shop(order: object) -> Shop:
     """Read the playbooks and open the store. Raises InputErrors, JournalUnavailable, UsageError."""
     assert isinstance(order, Order)
+    if missing := order.needs - extras():
+        names = ",".join(sorted(missing))
+        raise UsageError(f"it lacks what this run needs: {names}", try_=f"pip install 'converge[{names}]' there")
     known_kinds()
     plays = _plays(order.documents, order.tags, order.skip_tags, order.known_variables)
     store = Store.open(order.where) if order.where is not None else None

@@ -29,8 +29,8 @@ class Job(Protocol):
     def here(self, host: str, stop: StopToken) -> HostResult:
         """Do it in this process. Called from many threads; raises ConvergeError."""
 
-    def order(self) -> object:
-        """All that the hosts have in common, for workers elsewhere. Raises UsageError where that cannot be."""
+    def order(self, *, elsewhere: bool) -> object:
+        """All that the hosts have in common, for workers, perhaps on other machines. Raises UsageError where that cannot be."""
 
     def errand(self, host: str) -> Errand | HostResult:
         """What a worker needs for one host; or its result, where nobody need go. From many threads; raises ConvergeError."""

@@ -17,6 +17,10 @@ class Link(Protocol):
     def name(self) -> str:
         """Which worker, in words."""
 
+    @property
+    def is_elsewhere(self) -> bool:
+        """Whether the worker may be on another machine, with other files and other databases."""
+
     def serves(self, site: str) -> bool:
         """Whether it goes to hosts of this site; every worker serves hosts without one (an empty text)."""
 

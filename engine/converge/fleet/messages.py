@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import io
 import pickle
-import platform
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from converge import __version__
 from converge.fleet.stop import StopToken
 from converge.model.change import HostResult, Problem
 from converge.model.secret import Secret
@@ -17,11 +15,7 @@ from converge.model.secret import Secret
 
 @dataclass(frozen=True, slots=True)
 class Hello:
-    """The first word of a worker: what runs there. `extras` are the optional libraries it has."""
-
-    version: str = __version__
-    python: str = ".".join(platform.python_version_tuple()[:2])
-    extras: frozenset[str] = frozenset()
+    """The first word of a worker that was started for the run."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -62,6 +62,8 @@ class Processes:
 class _PipeLink:
     """The line to one process."""
 
+    is_elsewhere = False
+
     def __init__(self, process: BaseProcess, pipe: Connection, *, number: int, inbox: Inbox) -> None:
         self._process = process
         self._pipe = pipe
@@ -73,7 +75,7 @@ class _PipeLink:
         """Wait for its first word, and listen from then on. Raises OSError, EOFError."""
         if not self._pipe.poll(START_SECONDS):
             raise EOFError
-        assert isinstance(unpack(self._pipe.recv_bytes()), Hello)
+        unpack(self._pipe.recv_bytes())
         threading.Thread(target=self._listen, name=f"listens to {self.name}", daemon=True).start()
 
     def serves(self, site: str) -> bool:

@@ -47,9 +47,8 @@ class Remote:
 
     def prepare(self, job: Job, *, sites: Collection[str]) -> None:
         """Find workers, and have them read the order. Raises UsageError."""
-        order = job.order()
         self.links = {link: link.name for link in self._source.open(self.inbox, sites=sites)}
-        unfit = self._begin(job, order)
+        unfit = self._begin(job)
         if unfit:
             name, problem = next(iter(unfit.items()))
             more = f" (and {len(unfit) - 1} more)" if len(unfit) > 1 else ""
@@ -58,7 +57,7 @@ class Remote:
     def run(self, fleet: Fleet, hosts: Iterable[str], job: Job, *, on_result: Callable[[HostResult], None]) -> None:
         """Visit them."""
         if job is not self._begun:
-            self._begin(job, job.order())
+            self._begin(job)
         dispatch = _Dispatch(self, fleet, hosts, job)
         try:
             dispatch.land(on_result)
@@ -76,8 +75,9 @@ class Remote:
         """What is known of an account."""
         return self.accounts.setdefault(fold(name), Account(SLOW_SECONDS))
 
-    def _begin(self, job: Job, order: object) -> dict[str, Problem]:
+    def _begin(self, job: Job) -> dict[str, Problem]:
         """Have every worker read an order. Those that cannot are let go; by their names, why."""
+        order = job.order(elsewhere=any(link.is_elsewhere for link in self.links))
         self.stage += 1
         self._begun = job
         waiting = set(self.links)
