@@ -18,10 +18,11 @@ Asker = Callable[[Answers], Collection[AnyQuery]]
 class Memory:
     """An observer's answers, kept. Asking again what is known costs nothing."""
 
-    def __init__(self, observer: Observer, *, run: str) -> None:
+    def __init__(self, observer: Observer, *, run: str, keeps_in: str = "") -> None:
         self._observer = observer
         self._known: dict[AnyQuery, Answer[object]] = {}
         self.run = run
+        self.keeps_in = keeps_in  # the folder set aside on the host for what is kept
 
     @property
     def host(self) -> str:
@@ -36,7 +37,7 @@ class Memory:
     @property
     def answers(self) -> Answers:
         """Everything known; it grows as more is asked."""
-        return Answers(self._known, run=self.run)
+        return Answers(self._known, run=self.run, keeps_in=self.keeps_in)
 
     def ask(self, queries: Collection[AnyQuery]) -> Answers:
         """Answer the queries, from memory where they are known. Raises HostUnreachable."""
@@ -59,8 +60,8 @@ class Memory:
 class ActingMemory(Memory):
     """A machine's answers, kept, and dropped by what is performed on it."""
 
-    def __init__(self, machine: Machine, *, run: str) -> None:
-        super().__init__(machine, run=run)
+    def __init__(self, machine: Machine, *, run: str, keeps_in: str = "") -> None:
+        super().__init__(machine, run=run, keeps_in=keeps_in)
         self._machine = machine
 
     def perform(self, action: AnyAction) -> Performed:
