@@ -61,6 +61,8 @@ def test_a_runs_hosts_by_the_page_and_so_far(store: Store) -> None:
     run(store, "r1", [result(f"web{number:02}", Status.CHANGED) for number in range(10)] + [result("50%_ok")])
     count, page = store.overview.results("r1", offset=4, limit=3, status="changed")
     assert (count, [each.host for each in page]) == (10, ["web04", "web05", "web06"])
+    _, page = store.overview.results("r1", offset=0, limit=2, first=("failed", "changed", "ok"))
+    assert [each.host for each in page] == ["web00", "web01"]
     assert store.overview.results("r1", offset=0, limit=10, text="%_O")[0] == 1
     assert store.overview.results("r1", offset=0, limit=10, text="%")[0] == 1
     begun = store.runs.begin("r2", mode="check", playbooks=["a.yml", 'b"%.yml'], user="", version="")

@@ -6,7 +6,7 @@ import json
 from collections import Counter
 from collections.abc import Sequence
 
-from sqlalchemy import Row, func, select, text
+from sqlalchemy import Row, case, func, select, text
 
 from converge.model.overview import HostLatest, LastResult, Told
 from converge.model.recorded import HostRecord, RunRecord
@@ -104,15 +104,16 @@ class Overview:
         return seen
 
     def results(
-        self, run: str, *, offset: int, limit: int, status: str = "", text: str = ""
+        self, run: str, *, offset: int, limit: int, status: str = "", text: str = "", first: Sequence[str] = ()
     ) -> tuple[int, list[HostRecord]]:
-        """The hosts of which a run has something to tell: how many, and one page of them by name."""
+        """The hosts of which a run has something to tell: how many, and one page of them by name, some statuses first."""
         which = HOST_RESULTS.c.run == run
         if status:
             which &= HOST_RESULTS.c.status == status
         if text:
             which &= func.lower(HOST_RESULTS.c.host).contains(text.lower(), autoescape=True)
-        page = select(HOST_RESULTS).where(which).order_by(HOST_RESULTS.c.host)
+        rank = case({each: number for number, each in enumerate(first)}, value=HOST_RESULTS.c.status, else_=len(first))
+        page = select(HOST_RESULTS).where(which).order_by(*([rank] if first else []), HOST_RESULTS.c.host)
         with self._database.reading() as connection:
             count = connection.execute(select(func.count()).select_from(HOST_RESULTS).where(which)).scalar_one()
             rows = connection.execute(page.offset(offset).limit(limit)).all()

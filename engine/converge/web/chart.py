@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from converge.model.recorded import RunRecord
@@ -40,9 +40,16 @@ class Chart:
     most: int
 
 
-def chart(runs: Sequence[RunRecord], *, least_columns: int = 1) -> Chart:
-    """Runs, newest first, as columns of one drawing. Few of them do not become wider than one of `least_columns`."""
-    told = [(run, shown_counts(run)) for run in reversed(runs) if run.hosts]
+def chart(runs: Sequence[RunRecord], *, least_columns: int = 1, without: Collection[str] = ()) -> Chart:
+    """Runs, newest first, as columns of one drawing, some statuses left out.
+
+    Few columns do not become wider than one of `least_columns`.
+    """
+    told = [
+        (run, {status: count for status, count in shown_counts(run).items() if status not in without})
+        for run in reversed(runs)
+        if run.hosts
+    ]
     most = max((sum(counts.values()) for _, counts in told), default=0)
     step = WIDTH / max(len(told), least_columns)
     return Chart(

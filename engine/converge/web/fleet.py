@@ -94,7 +94,7 @@ def fleet_of(latest: Iterable[HostLatest]) -> Fleet:
         status = "drift" if each.status == "changed" and each.mode in LOOKING else each.status
         key = ""
         if each.result is not None:
-            text = (status, each.result.error, each.result.resources)
+            text = (status, _without_name(each.result.error, each.host), each.result.resources)
             if text not in keys:
                 keys[text] = hashlib.sha256("\0".join(text).encode("utf-8", "surrogatepass")).hexdigest()[:16]
                 texts[keys[text]] = text
@@ -103,6 +103,11 @@ def fleet_of(latest: Iterable[HostLatest]) -> Fleet:
         hosts.append(Host(each.host, status, each.run, each.playbooks, each.seen, tried, key))
     hosts.sort(key=lambda host: natural(host.name))
     return Fleet(hosts, texts)
+
+
+def _without_name(error: str, host: str) -> str:
+    """An error in JSON with the name of its host as HOST: what differs by the name alone is the same."""
+    return error.replace(json.dumps(host)[1:-1], "HOST") if len(host) > 2 else error
 
 
 def by_need(host: Host) -> int:

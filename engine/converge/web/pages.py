@@ -20,11 +20,14 @@ from converge.web.look import Context, Look, NotThere, Page, Pages
 
 HOSTS, GROUPS, RUNS, ENTRIES = 100, 50, 50, 20
 """How much of each a page holds."""
+QUIET = ("ok", "skipped")
+"""Statuses that a chart leaves out unless it is asked for all: they would make what matters flat."""
 COLUMNS = 60  # runs of a chart
 URGENT = 12  # hosts of the first page
 INLINE = 10  # hosts of a run whose journals stand on its page
 SILENCE = timedelta(minutes=10)  # after which a run that has not ended is told as broken off
 ALL_AGES = (*(words for words, _ in AGES), OLDER, NEVER)
+NEED = tuple(status for status in ORDER if status != "drift")
 SORTS = ("need", "-need", "host", "-host", "seen", "-seen")
 
 
@@ -44,7 +47,7 @@ def overview(look: Look) -> Context:
         "fleet": fleet,
         "ages": [(words, fleet.ages(look.now).get(words, 0)) for words in ALL_AGES],
         "seen": max((host.seen for host in fleet.hosts if host.seen), default=None),
-        "chart": chart(runs, least_columns=30),
+        "chart": chart(runs, least_columns=30, without=QUIET),
         "runs": [_told(look, run) for run in runs[:6]],
         "standings": standings(look.store, look.now),
     }
@@ -57,9 +60,12 @@ def drift(look: Look) -> Context:
     modes = LOOKING if mode == "looking" else (mode,) if mode else ()
     runs = look.store.overview.runs(limit=COLUMNS + 1, before=before, modes=modes, playbook=playbook)
     shown = runs[:COLUMNS]
+    everything = look.query.choice("show", ("all",)) == "all"
     return {
         "title": "Drift over time",
-        "chart": chart(shown, least_columns=20),
+        "chart": chart(shown, least_columns=20, without=() if everything else QUIET),
+        "everything": everything,
+        "other": look.query.link(show="" if everything else "all"),
         "runs": [_told(look, run) for run in shown],
         "older": look.query.link(before=shown[-1].run) if len(runs) > COLUMNS else "",
         "newest": look.query.link(before="") if before else "",
@@ -137,7 +143,7 @@ def host(look: Look) -> Context:
     return {
         "title": name,
         "host": known,
-        "finding": look.fleet().finding(known.finding) if known.finding else None,
+        "finding": look.store.overview.result(known.run, name) if known.finding else None,
         "history": look.store.history(name),
         "intentions": intentions_of(look.store, name),
         "entries": entries,
@@ -182,7 +188,9 @@ def run(look: Look) -> Context:
     else:
         count, _ = store.overview.results(record.run, offset=0, limit=1, status=wanted, text=text)
         pages = Pages(query, count, HOSTS)
-        _, results = store.overview.results(record.run, offset=pages.first, limit=HOSTS, status=wanted, text=text)
+        _, results = store.overview.results(
+            record.run, offset=pages.first, limit=HOSTS, status=wanted, text=text, first=NEED
+        )
         recorded = not (status or text) and record.ended is None
         missing = tuple(name for name in journaled if recorded and not store.overview.result(record.run, name))[:HOSTS]
     names = [name for name in (*(each.host for each in results), *missing) if name in set(journaled)][:INLINE]

@@ -7,7 +7,22 @@ from urllib.parse import quote, urlencode
 
 LONGEST = 1000  # characters of one value; host names of the store may be long
 LAST_PAGE = 100_000
-KNOWN = ("q", "status", "playbook", "age", "finding", "sort", "mode", "group", "reason", "name", "id", "before", "page")
+KNOWN = (
+    "q",
+    "status",
+    "playbook",
+    "age",
+    "finding",
+    "sort",
+    "mode",
+    "group",
+    "reason",
+    "name",
+    "id",
+    "before",
+    "show",
+    "page",
+)
 
 
 class Query:

@@ -95,7 +95,7 @@ def differences(resource: Mapping[str, Json]) -> list[tuple[str, str]]:
 
 def exit_words(code: int | None) -> str:
     """An exit code with its meaning."""
-    return f"{code} {EXITS.get(code, '')}".strip() if code is not None else ""
+    return f"{code}, {EXITS.get(code, 'unknown')}" if code is not None else ""
 
 
 def number(value: int) -> str:
