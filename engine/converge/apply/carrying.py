@@ -20,6 +20,7 @@ from converge.errors import (
     ResourceError,
     Undecided,
 )
+from converge.model.action import AnyAction
 from converge.model.answer import Answers
 from converge.model.change import Change, Json, Problem, Status, WayBack
 from converge.model.journal import ActionSettled, ChangeBegun, ChangeEnded, OpenAction
@@ -63,6 +64,7 @@ class Carrier:
     before_change: Callable[[], None] = lambda: None  # written before the first action: what the change will owe
     approves: Callable[[Change, str], bool] = lambda *_: True  # asked before the first action of each change
     suppose: Callable[[str], None] = lambda _: None  # in a rehearsal: hold that a person did this
+    broken_off: tuple[Change, ...] = ()  # what was under way when the host's run ended early, and what became of it
 
     def look(self, resource: Resource) -> Answers:
         """Everything the resource wants to know, asked where it is not known. Raises HostUnreachable."""
@@ -111,6 +113,7 @@ class Carrier:
         since = performer.now() if isinstance(resource, Explaining) and not performer.rehearsing else None
         self.before_change()
         self._begin(number, resource, decision, change, label)
+        before = len(performer.performed)
         try:
             for action in decision.actions:
                 performer.perform(action, change=number, address=change.address, sensitive=label.sensitive)
@@ -121,7 +124,7 @@ class Carrier:
                 raise
             return self._after_interruption(resource, change, error, number, label)
         except StoppedError:
-            self._end(number, Status.UNKNOWN, None, "stopped between two actions")
+            self.broken_off = (self._stopped(number, change, decision, performer.performed[before:]),)
             raise
         except (ActionRefused, ResourceError, Undecided) as error:
             problem = self._explained(resource, error, since)
@@ -131,6 +134,20 @@ class Carrier:
             return with_outcome(change, Status.FAILED, error=problem)
         self._end(number, Status.CHANGED, change.after)
         return self._with_gaps(resource, change, answers)
+
+    def _stopped(self, number: int, change: Change, decision: Decision, done: Sequence[AnyAction]) -> Change:
+        """What became of a change during which the run was told to stop. Between two actions nothing is in doubt."""
+        if not done:
+            reason = "the run was stopped before its first action: nothing of it was done"
+            self._end(number, Status.SKIPPED, None, reason)
+            return with_outcome(change, Status.SKIPPED, reason=reason)
+        left = [action for action in decision.actions if action not in done]
+        if not left:
+            problem = replace(_STOPPED, what="the run was stopped before it was seen what came of it", why="All was done.")
+            return self._ended(change, number, Status.UNKNOWN, problem)
+        words = [", ".join(type(action).__name__ for action in actions) for actions in (done, left)]
+        problem = replace(_STOPPED, why=f"Done: {words[0]}. Not begun: {words[1]}.")
+        return self._ended(change, number, Status.FAILED, problem)
 
     def _begin(self, number: int, resource: Resource, decision: Decision, change: Change, label: Label) -> None:
         declared = resource.as_declared()
@@ -280,6 +297,9 @@ class Carrier:
         return with_outcome(change, Status.UNDECIDED, error=problem)
 
 
+_STOPPED = Problem(
+    "stopped", "the run was stopped in the middle of it", try_="run converge again to finish it, or take the run back"
+)
 _NOT_PLANNED = Problem(
     "not-planned",
     "by now this change would be another than the planned one",

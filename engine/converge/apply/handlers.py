@@ -55,30 +55,29 @@ class Handlers:
         """A change was made that asks for these handlers."""
         self.notified.update(dict.fromkeys(names, self.carrier.performer.count))
 
-    def run(self, *, play_failed: bool) -> list[Change]:
-        """Each handler that was notified or is owed, once, in order of definition."""
+    def run(self, *, play_failed: bool) -> Iterator[Change]:
+        """Each handler that was notified or is owed, once, in order of definition; what became of it, as it is done."""
         owed = {item.handler: item.since for item in self.history.owed if item.play == self.play.name}
-        changes: list[Change] = []
         for entry in self.play.handlers:
             if entry.name in self.notified or entry.name in owed:
-                changes += self._handler(entry, owed.get(entry.name, ""), play_failed=play_failed)
-        return changes
+                yield from self._handler(entry, owed.get(entry.name, ""), play_failed=play_failed)
 
-    def _handler(self, entry: Entry, since: str, *, play_failed: bool) -> list[Change]:
+    def _handler(self, entry: Entry, since: str, *, play_failed: bool) -> Iterator[Change]:
         if play_failed:
-            return [
-                self._shown(
-                    entry, Status.SKIPPED, reason="owed: an entry of the play did not end well; the next run pays it"
-                )
-            ]
+            reason = "owed: an entry of the play did not end well; the next run pays it"
+            yield self._shown(entry, Status.SKIPPED, reason=reason)
+            return
         try:
             if not entry.when(self.scope):
                 self._paid(entry)
-                return [self._shown(entry, Status.SKIPPED, reason="its `when` does not hold")]
+                yield self._shown(entry, Status.SKIPPED, reason="its `when` does not hold")
+                return
             declared = entry.declare(self.scope)
         except InputErrors as error:
-            return [self._shown(entry, Status.FAILED, error=Problem.of(error))]
-        return [self._one(entry, item, since) for item in declared]
+            yield self._shown(entry, Status.FAILED, error=Problem.of(error))
+            return
+        for item in declared:
+            yield self._one(entry, item, since)
 
     def _one(self, entry: Entry, declared: Declared, since: str) -> Change:
         resource = declared.resource
@@ -130,13 +129,26 @@ class Handlers:
     def _shown(
         self, entry: Entry, status: Status, *, reason: str | None = None, error: Problem | None = None
     ) -> Change:
-        return Change(
-            f"handler:{entry.name}",
-            {"kind": entry.kind, "name": entry.name},
-            name=entry.name,
-            play=self.play.name,
-            status=status,
-            reason=reason or (error.what if error else None),
-            error=error,
-            position=entry.position,
-        )
+        return not_carried_out(entry, self.play, status, address=f"handler:{entry.name}", reason=reason, error=error)
+
+
+def not_carried_out(
+    entry: Entry,
+    play: Play,
+    status: Status,
+    *,
+    address: str,
+    reason: str | None = None,
+    error: Problem | None = None,
+) -> Change:
+    """What is told of an entry or a handler of which nothing was decided: why it was not come to."""
+    return Change(
+        address,
+        {"kind": entry.kind, "name": entry.name},
+        name=entry.name,
+        play=play.name,
+        status=status,
+        reason=reason or (error.what if error else None),
+        error=error,
+        position=entry.position,
+    )

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from converge.apply.carrying import Carrier
-from converge.errors import NotConverged, ResourceError, Undecided, Unforetold
+from converge.apply.options import StoppedError
+from converge.errors import ConvergeError, NotConverged, ResourceError, Undecided, Unforetold
 from converge.model.change import Change, Problem, Status, WayBack
 from converge.model.journal import History, OpenProcedure, ProcedureBegun, ProcedureEnded, StepBegun, StepEnded
 from converge.model.resource import Condition, ProcedureResource, Step
@@ -76,12 +77,28 @@ class _Procedure:
                 done.append(self._earlier(step))
                 continue
             journal.write(StepBegun(self.procedure.address, step.name))
-            change = self._step(step)
+            try:
+                change = self._step(step)
+            except (StoppedError, ConvergeError) as error:
+                self._broken_off(step, error, done)
+                raise
             done.append(change)
             if change.status not in GOOD:
                 return self._stopped(step, change, tuple(done))
             journal.write(StepEnded(self.procedure.address, step.name))
-        return self._ended(tuple(done))
+        try:
+            return self._ended(tuple(done))
+        except (StoppedError, ConvergeError) as error:
+            self._broken_off(None, error, done)
+            raise
+
+    def _broken_off(self, step: Step | None, error: StoppedError | ConvergeError, done: list[Change]) -> None:
+        """The steps that were done, and the one under way, for whoever tells how the host's run ended early."""
+        problem = Problem.of(error) if isinstance(error, ConvergeError) else Problem("stopped", "the run was stopped")
+        resumes = f"the step {step.name}; the next run resumes there" if step else "its last look; the next run looks again"
+        problem = replace(problem, why="\n".join(part for part in (problem.why, f"It ended at {resumes}.") if part))
+        steps = (*done, *self.carrier.broken_off)
+        self.carrier.broken_off = (self._shown(Status.FAILED, error=problem, steps=steps),)
 
     def _step(self, step: Step) -> Change:
         label = replace(

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from converge.apply.carrying import Carrier
-from converge.errors import ActionRefused, Interrupted, Undecided
+from converge.apply.options import StoppedError
+from converge.errors import ActionRefused, HostUnreachable, Interrupted, Undecided
 from converge.model.action import StartService, StopService, action_as_json
 from converge.model.change import Change, Problem, Status
 from converge.model.facts import ServiceState
@@ -28,6 +29,10 @@ def finish_restart(restart: OpenRestart, carrier: Carrier) -> list[Change]:
         for action in actions:
             carrier.changes += 1
             performer.perform(action, change=carrier.changes, address=address)
+    except (StoppedError, HostUnreachable) as error:
+        problem = Problem.of(error) if isinstance(error, HostUnreachable) else Problem("stopped", "the run was stopped")
+        carrier.broken_off = (_shown(restart, address, status=Status.FAILED, actions=actions, error=problem),)
+        raise
     except (ActionRefused, Interrupted, Undecided) as error:
         status = Status.UNDECIDED if isinstance(error, Undecided) else Status.FAILED
         return [_shown(restart, address, status=status, actions=actions, error=Problem.of(error))]

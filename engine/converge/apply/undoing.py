@@ -118,8 +118,10 @@ class _Undoing:
                     self.changes += self._places(change)
             self.changes += [self._restart(change) for change in self.recorded if self._must_restart(change)]
         except StoppedError:
-            return Problem("stopped", "the undo was told to stop", "Nothing was left half-done.", "run it again")
+            self.changes += self.carrier.broken_off
+            return Problem("stopped", "the undo was told to stop", "No action was cut short.", "run it again")
         except ConvergeError as error:
+            self.changes += self.carrier.broken_off
             return Problem.of(error)
         return None
 

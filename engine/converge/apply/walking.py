@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from converge.apply.carrying import Carrier
-from converge.apply.handlers import Handlers
+from converge.apply.handlers import Handlers, not_carried_out
+from converge.apply.options import StoppedError
 from converge.apply.procedures import carry_out_procedure
 from converge.apply.restarts import finish_restart
-from converge.errors import InputErrors, ResourceError, Undecided, Unforetold
+from converge.errors import ConvergeError, InputErrors, ResourceError, Undecided, Unforetold
 from converge.model.answer import Answers
 from converge.model.change import Change, Problem, Status
 from converge.model.journal import History
@@ -38,14 +39,21 @@ class Walk:
     changes: list[Change] = field(default_factory=list)
 
     def through(self, plays: Sequence[Play]) -> None:
-        """Every play in order. Raises HostUnreachable, JournalUnavailable, StoppedError; `changes` holds what was done until then."""
+        """Every play in order. Raises HostUnreachable, JournalUnavailable, StoppedError.
+
+        `changes` then holds what was done until then, and what became of what was under way.
+        """
         memory = self.carrier.performer.memory
         prospects = [_Prospect(self, play) for play in plays]
-        gather(prospects, memory)
-        for restart in self.history.restarts:
-            self.changes += finish_restart(restart, self.carrier)
-        for prospect in prospects:
-            self._play(prospect)
+        try:
+            gather(prospects, memory)
+            for restart in self.history.restarts:
+                self.changes += finish_restart(restart, self.carrier)
+            for prospect in prospects:
+                self._play(prospect)
+        except (StoppedError, ConvergeError):
+            self.changes += self.carrier.broken_off
+            raise
 
     def _play(self, prospect: _Prospect) -> None:
         play = prospect.play
@@ -220,21 +228,28 @@ class _PlayRun:
                 self.walk.changes.append(change)
                 self.ended.setdefault(entry.name, []).append(change.status)
         failed = any(status not in (*GOOD, Status.SKIPPED) for statuses in self.ended.values() for status in statuses)
-        self.walk.changes += handlers.run(play_failed=failed)
+        for change in handlers.run(play_failed=failed):
+            self.walk.changes.append(change)
 
-    def _entry(self, entry: Entry, handlers: Handlers) -> Sequence[Change]:
+    def _entry(self, entry: Entry, handlers: Handlers) -> Iterator[Change]:
+        """Each change as it is made: what comes to an end in between has been told."""
         if self.blocked_by:
-            return [self._unbound(entry, Status.SKIPPED, reason=f"{self.blocked_by} comes first")]
+            yield self._unbound(entry, Status.SKIPPED, reason=f"{self.blocked_by} comes first")
+            return
         for name in entry.requires:
             if not all(status in GOOD for status in self.ended.get(name, ())) or not self.ended.get(name):
-                return [self._unbound(entry, Status.SKIPPED, reason=f"requires {name}, which did not end well")]
+                yield self._unbound(entry, Status.SKIPPED, reason=f"requires {name}, which did not end well")
+                return
         try:
             if not entry.when(self.scope):
-                return [self._unbound(entry, Status.SKIPPED, reason="its `when` does not hold")]
+                yield self._unbound(entry, Status.SKIPPED, reason="its `when` does not hold")
+                return
             declared = self.foretold.get(id(entry)) or entry.declare(self.scope)
         except InputErrors as error:
-            return [self._unbound(entry, Status.FAILED, error=Problem.of(error))]
-        return [self._one(entry, item, handlers) for item in declared]
+            yield self._unbound(entry, Status.FAILED, error=Problem.of(error))
+            return
+        for item in declared:
+            yield self._one(entry, item, handlers)
 
     def _one(self, entry: Entry, declared: Declared, handlers: Handlers) -> Change:
         resource = declared.resource
@@ -267,14 +282,4 @@ class _PlayRun:
     def _unbound(
         self, entry: Entry, status: Status, *, reason: str | None = None, error: Problem | None = None
     ) -> Change:
-        """A change for an entry that was not carried out."""
-        return Change(
-            f"{entry.kind}:{entry.name}",
-            {"kind": entry.kind, "name": entry.name},
-            name=entry.name,
-            play=self.play.name,
-            status=status,
-            reason=reason or (error.what if error else None),
-            error=error,
-            position=entry.position,
-        )
+        return not_carried_out(entry, self.play, status, address=f"{entry.kind}:{entry.name}", reason=reason, error=error)

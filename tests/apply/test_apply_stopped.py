@@ -1,0 +1,112 @@
+"""A run that is told to stop says of each thing that was under way what became of it, and the next run finishes."""
+
+from __future__ import annotations
+
+from itertools import count
+from typing import Any
+
+import pytest
+from tests.apply.apply_site import HOST, Site, leaves, told
+from tests.apply.test_apply_undo import APP, VENDOR, value
+
+from converge.model.change import HostResult
+from converge.model.journal import History
+from converge.model.play import Play
+
+pytestmark = pytest.mark.timeout(120)
+
+LOOPED = {
+    "name": "texts",
+    "registry_value": {"key": VENDOR, "name": "{{ item }}", "type": "string", "data": "new"},
+    "loop": ["Text", "More", "Most"],
+    "notify": "restart busy",
+}
+ENTRIES: list[dict[str, Any]] = [
+    LOOPED,
+    {"directory": {"path": r"D:\Vendor\n\e\w"}},
+    {"file": {"path": APP, "copy_from": r"D:\Media\new.dll"}},
+    {"service": {"name": "Plain", "running": True, "start_mode": "automatic"}},
+    {
+        "procedure": {
+            "name": "p",
+            "done_when": {"registry_value": {"key": VENDOR, "name": "S", "exists": True}},
+            "steps": [
+                {"registry_key": {"key": VENDOR + r"\Tree", "ensure": "absent", "recursive": True}},
+                value("S", "1"),
+            ],
+        }
+    },
+]
+HANDLERS = [{"name": "restart busy", "restart_service": {"name": "Busy"}}]
+
+
+def stopped_after(site: Site, plays: tuple[Play, ...], looks: int) -> HostResult:
+    """A run that is told to stop when it has asked so often whether to go on."""
+    asked = count()
+    return site.apply(plays, accept_no_way_back=True, stop=lambda: next(asked) >= looks)
+
+
+def test_whatever_was_begun_is_in_the_result_and_the_next_run_finishes(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> None:
+    undisturbed = Site(tmp_path_factory.mktemp("undisturbed"))
+    undisturbed.apply(undisturbed.plays(ENTRIES, HANDLERS), accept_no_way_back=True)
+    seen: set[tuple[str, str]] = set()
+    for looks in count():
+        site = Site(tmp_path_factory.mktemp("stopped"))
+        plays = site.plays(ENTRIES, HANDLERS)
+        result = stopped_after(site, plays, looks)
+        if result.error is None:
+            break
+        assert (result.status.value, result.error.code) in (("failed", "stopped"), ("unknown", "stopped")), told(result)
+        told_of = {change.address: change for change in leaves(result)}
+        for record in site.recorded():
+            assert record.address in told_of, f"{record.address} was begun and is not told of\n{told(result)}"
+            change = told_of[record.address]
+            assert record.status == change.status.value
+            done = [action for action in record.actions if action.outcome == "done"]
+            if record.status == "skipped":
+                assert not done
+                assert "nothing of it was done" in (change.reason or "")
+            if record.status in ("failed", "unknown"):
+                assert change.error is not None
+                assert done, "what was not begun did not fail"
+                assert str(done[-1].action["action"]) in change.error.why or record.status == "unknown"
+            seen.add((record.kind, str(record.status)))
+        finished = site.apply(plays, accept_no_way_back=True)
+        assert finished.status.value in ("changed", "ok"), told(finished)
+        assert site.essence() == undisturbed.essence(), told(result)
+        with site.store() as store:
+            history = store.history(HOST)
+        assert history == History()
+    assert looks > 15
+    assert {("registry_value", "skipped"), ("directory", "failed"), ("service", "failed")} <= seen
+
+
+def test_the_steps_of_a_procedure_are_told_with_the_one_under_way(tmp_path_factory: pytest.TempPathFactory) -> None:
+    steps = []
+    for looks in range(30):
+        site = Site(tmp_path_factory.mktemp("stopped"))
+        for change in stopped_after(site, site.plays(ENTRIES[-1:]), looks).changes:
+            if change.error is not None:
+                assert change.address == "procedure:p"
+                assert "the next run resumes there" in change.error.why
+                steps.append([step.status.value for step in change.steps])
+    assert steps[0] == ["skipped"]
+    assert ["failed"] in steps
+    assert ["changed", "skipped"] in steps
+
+
+def test_an_undo_that_is_stopped_tells_what_was_under_way(site: Site) -> None:
+    plays = site.plays(ENTRIES, HANDLERS)
+    before = site.essence()
+    site.apply(plays, accept_no_way_back=True)
+    asked = count()
+    result = site.undo(stop=lambda: next(asked) >= 3, accept_no_way_back=True)
+    assert result.error is not None
+    assert result.error.code == "stopped"
+    begun = {record.address for record in site.recorded()}
+    assert begun <= {change.address for change in leaves(result)}, told(result)
+    again = site.undo(site.runs[0], accept_no_way_back=True)
+    assert again.status.value == "changed", told(again)
+    assert site.essence() == before
