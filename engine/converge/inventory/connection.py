@@ -126,12 +126,13 @@ class _Reader:
         self.host = host
         self.findings = Findings()
         self._variables = variables
+        self._given = {name for name in variables if name in KNOWN}
         self._place_of = place_of
 
     def get(self, *names: str) -> object:
         """The value of the first of these variables that is set. None if none is, or if it is wrong."""
         for name in names:
-            if name not in self._variables:
+            if name not in self._given:
                 continue
             try:
                 value = self._variables[name]
@@ -164,7 +165,7 @@ class _Reader:
 
     def given(self, name: str) -> bool:
         """Whether a variable is set to something, without rendering it."""
-        return name in self._variables
+        return name in self._given
 
     def place(self, name: str) -> Place:
         return self._place_of(name)

@@ -143,7 +143,10 @@ class HostVariables(Mapping[str, object]):
         return value
 
     def __contains__(self, name: object) -> bool:
-        return name in self._magic or any(name in layer for layer in self._layers)
+        for layer in self._layers:  # no generator: this is asked often
+            if name in layer:
+                return True
+        return name in self._magic
 
     def __iter__(self) -> Iterator[str]:
         names: dict[str, None] = dict.fromkeys(self._magic)
