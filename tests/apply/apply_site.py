@@ -20,6 +20,7 @@ from converge.lab.rehearsal import Rehearsal
 from converge.lab.world import World
 from converge.model.change import Change, HostResult
 from converge.model.journal import History
+from converge.model.kept import Keeping
 from converge.model.machine import Machine
 from converge.model.play import Play
 from converge.model.recorded import LaterChange, RecordedChange
@@ -53,6 +54,7 @@ class Site:
     folder: Path
     world: World = field(default_factory=lambda: Case("a world", "site", []).make_world())
     journal_key: str = ""
+    keeps_in: str = ""  # the folder set aside for what is kept
     runs: list[str] = field(default_factory=list)
 
     def plays(
@@ -68,6 +70,7 @@ class Site:
 
     def options(self, **given: Any) -> ApplyOptions:
         keeps = bool(self.journal_key)
+        given.setdefault("keeping", Keeping(self.keeps_in))
         return ApplyOptions(
             sleep=self.world.clock.advance, monotonic=lambda: self.world.now().timestamp(), keeps_secrets=keeps, **given
         )
@@ -103,7 +106,7 @@ class Site:
 
     def plan(self, plays: Sequence[Play], **given: Any) -> HostPlan:
         """What is planned, as it comes back from a file."""
-        known = Memory(self.machine, run=PLANNED)
+        known = Memory(self.machine, run=PLANNED, keeps_in=self.keeps_in)
         result = check(
             plays, observer=known, rehearse=Rehearsal, variables={}, history=History(), run=PLANNED,
             options=self.options(digest_key=KEY, **given),
@@ -139,9 +142,12 @@ class Site:
 
     def check_undo(self, run: str = "", **given: Any) -> HostResult:
         run = run or self.runs[-1]
+        with self.store() as store:
+            history = store.history(HOST)
         return check_undo(
             self.recorded(run),
             later=self.later(run),
+            history=history,
             observer=self.machine,
             rehearse=Rehearsal,
             run="check",

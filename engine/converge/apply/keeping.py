@@ -123,13 +123,16 @@ def settled(history: History, memory: Memory, journal: Journal) -> tuple[History
     What lies under a name that only one run gives is that run's work: looking settles for certain what its line did not.
     A run that broke off while it wrote a manifest moved nothing there afterwards. Raises HostUnreachable.
     """
-    asked = {item: query for item in history.actions if (query := _tells(item)) is not None}
+    asked = {
+        (item.run, item.action_number): query for item in history.actions if (query := _tells(item)) is not None
+    }
     if not asked:
         return history, ()
     answers, idle = memory.ask(tuple(asked.values())), []
     left = []
     for item in history.actions:
-        answer = answers[asked[item]] if item in asked else None
+        query = asked.get((item.run, item.action_number))
+        answer = answers[query] if query is not None else None
         if not isinstance(answer, Found | Absent):
             left.append(item)
             continue
@@ -151,6 +154,8 @@ def _tells(item: OpenAction) -> AnyQuery | None:
         return (File(path) if kind == "MoveFile" else Directory(path)) if ours else None
     if kind in ("WriteFile", "RemoveFile") and (is_manifest(str(action.get("path"))) or item.address == ADDRESS):
         return File(str(action["path"]))
+    if kind == "NewDirectory" and is_run_folder(str(action.get("path")), item.run):
+        return Directory(str(action["path"]))
     return None
 
 
@@ -176,8 +181,12 @@ def folders_of(recorded: Iterable[RecordedChange], run: str) -> dict[str, str]:
     for change in recorded:
         for action in change.actions:
             path = str(action.action.get("path", ""))
-            if action.outcome not in _NEVER_DONE and is_manifest(path, run=run):
+            if action.outcome in _NEVER_DONE:
+                continue
+            if is_manifest(path, run=run):
                 found[fold(folder_of(path))] = folder_of(path)
+            elif action.action.get("action") == "NewDirectory" and is_run_folder(path, run):
+                found[fold(path)] = path
     return found
 
 
