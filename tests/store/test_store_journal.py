@@ -25,6 +25,7 @@ from converge.model.journal import (
     History,
     JournalEvent,
     OpenAction,
+    OpenHandler,
     OpenProcedure,
     OpenRestart,
     ProcedureBegun,
@@ -159,7 +160,10 @@ class TestHistory:
     ) -> None:
         early, late = HandlerOwed("smtp", "restart SMTP", "10:00"), HandlerOwed("smtp", "restart SMTP", "10:05")
         books.record(RUN_1, early, late, HandlerOwed("smtp", "other", "10:01"), ENDED)
-        assert store.history("mail01").owed == (late, HandlerOwed("smtp", "other", "10:01"))
+        assert store.history("mail01").owed == (
+            OpenHandler("smtp", "restart SMTP", "10:00", "10:05", (RUN_1,)),
+            OpenHandler("smtp", "other", "10:01", "10:01", (RUN_1,)),
+        )
         books.record(RUN_2, HandlerPaid("smtp", "restart SMTP"), ENDED)
         assert [owed.handler for owed in store.history("mail01").owed] == ["other"]
 

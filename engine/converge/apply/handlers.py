@@ -14,7 +14,7 @@ from converge.apply.carrying import Carrier
 from converge.apply.restarts import note_stopping
 from converge.errors import InputErrors
 from converge.model.change import Change, Problem, Status
-from converge.model.journal import HandlerOwed, HandlerPaid, History, ServicesStarted
+from converge.model.journal import HandlerOwed, HandlerPaid, History, OpenHandler, ServicesStarted
 from converge.model.names import fold
 from converge.model.play import Declared, Entry, Play, Scope
 from converge.model.query import OperatingSystem, ServiceStartTime
@@ -23,6 +23,7 @@ from converge.plan.decision import Label
 
 RESTARTS_COMPUTER = "restart_computer"
 RESTARTS = ("restart_service", RESTARTS_COMPUTER)
+_SINCE = "started since the last change that asks for it"
 
 
 @dataclass(slots=True)
@@ -57,12 +58,12 @@ class Handlers:
 
     def run(self, *, play_failed: bool) -> Iterator[Change]:
         """Each handler that was notified or is owed, once, in order of definition; what became of it, as it is done."""
-        owed = {item.handler: item.since for item in self.history.owed if item.play == self.play.name}
+        owed = {item.handler: item for item in self.history.owed if item.play == self.play.name}
         for entry in self.play.handlers:
             if entry.name in self.notified or entry.name in owed:
-                yield from self._handler(entry, owed.get(entry.name, ""), play_failed=play_failed)
+                yield from self._handler(entry, owed.get(entry.name), play_failed=play_failed)
 
-    def _handler(self, entry: Entry, since: str, *, play_failed: bool) -> Iterator[Change]:
+    def _handler(self, entry: Entry, owed: OpenHandler | None, *, play_failed: bool) -> Iterator[Change]:
         if play_failed:
             reason = "owed: an entry of the play did not end well; the next run pays it"
             yield self._shown(entry, Status.SKIPPED, reason=reason)
@@ -77,14 +78,14 @@ class Handlers:
             yield self._shown(entry, Status.FAILED, error=Problem.of(error))
             return
         for item in declared:
-            yield self._one(entry, item, since)
+            yield self._one(entry, item, owed)
 
-    def _one(self, entry: Entry, declared: Declared, since: str) -> Change:
+    def _one(self, entry: Entry, declared: Declared, owed: OpenHandler | None) -> Change:
         resource = declared.resource
-        if self._is_met(entry, resource, since):
+        if met := self._met(entry, resource, owed):
             self._paid(entry)
             self.carrier.settle_earlier(f"handler:{entry.name}", done=True)
-            return self._shown(entry, Status.OK, reason="started since the last change that asks for it")
+            return self._shown(entry, Status.OK, reason=met)
         performer = self.carrier.performer
         if resource.kind == RESTARTS_COMPUTER and not performer.options.allow_reboot and not performer.rehearsing:
             problem = Problem(
@@ -104,16 +105,20 @@ class Handlers:
             performer.journal.write(ServicesStarted(entry.name, service))
         return change
 
-    def _is_met(self, entry: Entry, resource: Resource, since: str) -> bool:
-        """Whether the service was started after the last change that notified the handler."""
+    def _met(self, entry: Entry, resource: Resource, owed: OpenHandler | None) -> str:
+        """Why nothing needs to be restarted, if so: it was after the last change that asks for it, or never saw one."""
         service = getattr(resource, "name", "")
         notified = self.notified.get(entry.name)
         if notified is not None:
-            return self.carrier.performer.service_starts.get(fold(service), 0) > notified
-        if not since or resource.kind not in RESTARTS:
-            return False
+            return _SINCE if self.carrier.performer.service_starts.get(fold(service), 0) > notified else ""
+        if owed is None or not owed.since or resource.kind not in RESTARTS:
+            return ""
         started = self._started(resource.kind, service)
-        return started is not None and started > datetime.fromisoformat(since)
+        if started is None:
+            return ""
+        if owed.unseen_before and started < datetime.fromisoformat(owed.unseen_before):
+            return "what asked for it was taken back, and it was not started in between"
+        return _SINCE if started > datetime.fromisoformat(owed.since) else ""
 
     def _started(self, kind: str, service: str) -> datetime | None:
         """When the service, or Windows, was started last, as far as the host tells it."""

@@ -20,6 +20,7 @@ from converge.model.change import Change, HostResult, Json, Problem, Status, Way
 from converge.model.journal import (
     HandlerOwed,
     HandlerPaid,
+    History,
     Journal,
     NoJournal,
     ProcedureTakenBack,
@@ -44,6 +45,7 @@ def check_undo(
     recorded: Sequence[RecordedChange],
     *,
     later: Mapping[str, LaterChange] = _NO_LATER,
+    history: History,
     observer: Observer,
     rehearse: Rehearse,
     run: str,
@@ -52,8 +54,8 @@ def check_undo(
     """What undo would do to this host, by doing it in memory. Sends only reads. Raises nothing of ConvergeError."""
     began = options.monotonic()
     memory = ActingMemory(rehearse(observer), run=run, keeps_in=options.keeping.directory)
-    performer = Performer(memory, NoJournal(run), options, rehearsing=True)
-    undoing = _Undoing(Carrier(performer), recorded, later)
+    performer = Performer(memory, NoJournal(run, history), options, rehearsing=True)
+    undoing = _Undoing(Carrier(performer), recorded, later, history)
     error = undoing.through() or undoing.refusal()
     return result_of(observer, undoing.changes, error=error, seconds=options.monotonic() - began)
 
@@ -76,17 +78,18 @@ def undo(
     undoing: _Undoing | None = None
     try:
         memory = ActingMemory(machine, run=journal.run, keeps_in=options.keeping.directory)
+        history = journal.history()
         journal.write(RunBegun(journal.run, machine.host, now_text(), __version__, ()))
         journal.write(TakingBack(recorded[0].run if recorded else ""))
         imagined = ActingMemory(rehearse(memory), run=journal.run, keeps_in=memory.keeps_in)
-        rehearsal = Performer(imagined, NoJournal(journal.run), options, rehearsing=True)
-        rehearsed = _Undoing(Carrier(rehearsal), recorded, later)
+        rehearsal = Performer(imagined, NoJournal(journal.run, history), options, rehearsing=True)
+        rehearsed = _Undoing(Carrier(rehearsal), recorded, later, history)
         error = rehearsed.through() or rehearsed.refusal()
         undoing = rehearsed
         if error is None:
             performer = Performer(memory, journal, options, rehearsing=False)
             performer.prepare(rehearsal)
-            undoing = _Undoing(Carrier(performer), recorded, later)
+            undoing = _Undoing(Carrier(performer), recorded, later, history)
             error = undoing.through()
             if error is None:
                 undoing.tidy()
@@ -105,6 +108,7 @@ class _Undoing:
     carrier: Carrier
     recorded: Sequence[RecordedChange]
     later: Mapping[str, LaterChange]
+    history: History
     changes: list[Change] = field(default_factory=list)
     undone: list[RecordedChange] = field(default_factory=list)
 
@@ -116,7 +120,10 @@ class _Undoing:
                 if _left_traces(change):
                     self.changes.append(self._one(change))
                     self.changes += self._places(change)
-            self.changes += [self._restart(change) for change in self.recorded if self._must_restart(change)]
+            for change in self.recorded:
+                if self._must_restart(change):
+                    self.changes.append(self._restart(change))
+            self.changes += self._still_owed()
         except StoppedError:
             self.changes += self.carrier.broken_off
             return Problem("stopped", "the undo was told to stop", "No action was cut short.", "run it again")
@@ -130,7 +137,7 @@ class _Undoing:
         performer = self.carrier.performer
         self.changes[:] = performer.leave_true_manifests(self.changes)
         run = self.recorded[0].run if self.recorded else ""
-        tidying = Tidying(performer, performer.memory, run, now_text())
+        tidying = Tidying(performer, performer.memory, run, performer.moment)
         if run and (told := tidying.after_undo(self.recorded, performer.performed)) and self.changes:
             self.changes[-1] = replace(self.changes[-1], notes=(*self.changes[-1].notes, told))
 
@@ -224,14 +231,31 @@ class _Undoing:
         performer = self.carrier.performer
         since = "" if performer.rehearsing else performer.now().isoformat()
         for name in change.notify:
-            if any(_is_restart(other) and _names(other, change, name) for other in self.recorded):
-                performer.journal.write(HandlerOwed(change.play, name, since))
+            performer.journal.write(HandlerOwed(change.play, name, since))
         if change.part_of:
             performer.journal.write(ProcedureTakenBack(change.part_of))
 
     def _must_restart(self, handler: RecordedChange) -> bool:
         asked = any(_names(handler, change, name) for change in self.undone for name in change.notify)
         return asked and _is_restart(handler) and handler.status == Status.CHANGED.value
+
+    def _still_owed(self) -> list[Change]:
+        """What the run did not restart itself is left to the next run of the play: it knows what is to be restarted."""
+        restarted = {change.address for change in self.recorded if self._must_restart(change)}
+        asked = {(change.play, name): None for change in self.undone for name in change.notify}
+        return [self._owed(play, name) for play, name in asked if f"handler:{name}" not in restarted]
+
+    def _owed(self, play: str, name: str) -> Change:
+        performer = self.carrier.performer
+        before = next((item for item in self.history.owed if (item.play, item.handler) == (play, name)), None)
+        asking = [change for change in self.recorded if change.play == play and name in change.notify]
+        reason = "owed: the next run of its play pays it"
+        if before is not None and before.runs == (self.recorded[0].run,) and all(item in self.undone for item in asking):
+            reason = "owed, unless nothing was restarted between the run and this undo: the next run of its play looks"
+            if not performer.rehearsing:
+                performer.journal.write(HandlerOwed(play, name, performer.now().isoformat(), before.first))
+        key = {"kind": "handler", "name": name}
+        return Change(f"handler:{name}", key, name=name, play=play, status=Status.SKIPPED, reason=reason)
 
     def _restart(self, handler: RecordedChange) -> Change:
         resource = KINDS[handler.kind].model_validate(handler.declared)

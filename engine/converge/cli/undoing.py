@@ -100,6 +100,7 @@ class Undoing:
         return check_undo(
             store.runs.changes(self.undone, subject.host, opener=store.sealing),
             later=store.runs.later_changes(self.undone, subject.host),
+            history=store.history(subject.host),
             observer=observer,
             rehearse=Rehearsal,
             run=subject.run,

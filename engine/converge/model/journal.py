@@ -97,11 +97,16 @@ class ActionSettled:
 
 @dataclass(frozen=True, slots=True)
 class HandlerOwed:
-    """A handler was notified and has not run. `since` is the host's clock at the last notifying change, ISO 8601."""
+    """A handler was notified and has not run. `since` is the host's clock at the last notifying change, ISO 8601.
+
+    `unseen_before` is set where every change that asked for it was taken back: what was started before that moment has never
+    seen any of them, and needs no restart.
+    """
 
     play: str
     handler: str
     since: str
+    unseen_before: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -234,6 +239,18 @@ class OpenAction:
 
 
 @dataclass(frozen=True, slots=True)
+class OpenHandler:
+    """A handler that is owed: `first` and `since` are the moments of the first and the last change that asked for it, `runs` theirs."""
+
+    play: str
+    handler: str
+    first: str
+    since: str
+    runs: tuple[str, ...]
+    unseen_before: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class OpenRestart:
     """A restart that was broken off: these services, in this order, must run again."""
 
@@ -257,7 +274,7 @@ class History:
     """What earlier runs left open on one host."""
 
     actions: tuple[OpenAction, ...] = ()
-    owed: tuple[HandlerOwed, ...] = ()
+    owed: tuple[OpenHandler, ...] = ()
     restarts: tuple[OpenRestart, ...] = ()
     procedures: tuple[OpenProcedure, ...] = ()
 

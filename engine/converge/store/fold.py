@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 from converge.model.change import Json
-from converge.model.journal import HandlerOwed, History, OpenAction, OpenProcedure, OpenRestart
+from converge.model.journal import History, OpenAction, OpenHandler, OpenProcedure, OpenRestart
 
 
 @dataclass(slots=True)
@@ -14,7 +14,7 @@ class OpenEnds:
     """Everything begun and not ended so far. Feed it the lines of every run, oldest run first."""
 
     actions: dict[tuple[str, int], OpenAction] = field(default_factory=dict)
-    owed: dict[tuple[str, str], HandlerOwed] = field(default_factory=dict)
+    owed: dict[tuple[str, str], OpenHandler] = field(default_factory=dict)
     restarts: dict[tuple[str, str], OpenRestart] = field(default_factory=dict)
     procedures: dict[str, OpenProcedure] = field(default_factory=dict)
 
@@ -24,8 +24,7 @@ class OpenEnds:
             case "ActionIntended" | "ActionEnded" | "ActionSettled":
                 self._take_action(run, event)
             case "HandlerOwed":
-                key = (event["play"], event["handler"])
-                self.owed[key] = HandlerOwed(event["play"], event["handler"], event["since"])
+                self._take_owed(run, event)
             case "HandlerPaid":
                 self.owed.pop((event["play"], event["handler"]), None)
             case "ServicesStopped":
@@ -45,6 +44,13 @@ class OpenEnds:
         elif event["result"] != "unknown":
             # Settling names the run that left the action open; ending one is said in the run itself.
             self.actions.pop((event.get("run", run), number), None)
+
+    def _take_owed(self, run: str, event: Mapping[str, Json]) -> None:
+        key = (event["play"], event["handler"])
+        known = self.owed.get(key)
+        first = known.first if known else event["since"]
+        runs = tuple(dict.fromkeys((*(known.runs if known else ()), run)))
+        self.owed[key] = OpenHandler(*key, first, event["since"], runs, event.get("unseen_before", ""))
 
     def _take_procedure(self, event: Mapping[str, Json]) -> None:
         address = event["address"]

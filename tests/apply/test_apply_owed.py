@@ -1,0 +1,138 @@
+"""A restart that is owed when its reason was taken back: made where a service has seen the change, and else not."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+import pytest
+from tests.apply.apply_site import HOST, Site, statuses, told
+from tests.apply.test_apply_undo import RESTART, value
+
+from converge.lab import service_manager
+
+pytestmark = pytest.mark.timeout(60)
+
+FAILS = {"service": {"name": "Dying", "running": True}}
+NEW = value("Text", "new", notify="restart busy")
+OLD = value("Text", "as it was", notify="restart busy")
+
+
+def started(site: Site) -> datetime:
+    """When the process behind the service was made."""
+    record = site.world.service("Busy")
+    assert record is not None
+    return site.world.processes[record.process_id].created
+
+
+def owed(site: Site) -> list[str]:
+    with site.store() as store:
+        return [item.handler for item in store.history(HOST).owed]
+
+
+def left_owed_and_undone(site: Site, *, between: Any = None) -> None:
+    """A run that changed the value and could not pay the restart, taken back."""
+    site.world.clock.advance(60)
+    site.apply(site.plays([NEW, FAILS], [RESTART]))
+    assert owed(site) == ["restart busy"]
+    site.world.clock.advance(60)
+    if between is not None:
+        between(site)
+        site.world.clock.advance(60)
+    undone = site.undo(site.runs[0])
+    assert statuses(undone)["handler:restart busy"] == "skipped"
+    assert "owed" in told(undone)
+    assert site.check_undo(site.runs[0]).status.value in ("ok", "skipped")
+    site.world.clock.advance(60)
+
+
+def restart(site: Site) -> None:
+    service_manager.stop(site.world, "Busy")
+    site.world.clock.advance(30)
+    service_manager.start(site.world, "Busy")
+    site.world.clock.advance(30)
+
+
+def test_a_service_that_never_saw_the_change_is_not_restarted(site: Site) -> None:
+    left_owed_and_undone(site)
+    before = started(site)
+    result = site.apply(site.plays([OLD], [RESTART]))
+    assert statuses(result)["handler:restart busy"] == "ok", told(result)
+    assert "taken back" in told(result)
+    assert started(site) == before
+    assert owed(site) == []
+
+
+def test_one_that_was_restarted_in_between_is_restarted(site: Site) -> None:
+    left_owed_and_undone(site, between=restart)
+    before = started(site)
+    result = site.apply(site.plays([OLD], [RESTART]))
+    assert statuses(result)["handler:restart busy"] == "changed", told(result)
+    assert started(site) > before
+    assert owed(site) == []
+
+
+def test_one_that_a_later_run_restarted_is_restarted(site: Site) -> None:
+    """The undone run owed it, the next one paid: it runs with what is taken back."""
+    left = site.plays([NEW, FAILS], [RESTART])
+    site.apply(left)
+    site.world.clock.advance(60)
+    paid = site.apply(site.plays([NEW], [RESTART]))
+    assert statuses(paid)["handler:restart busy"] == "changed"
+    site.world.clock.advance(60)
+    undone = site.undo(site.runs[0])
+    assert statuses(undone)["handler:restart busy"] == "skipped"
+    before = started(site)
+    site.world.clock.advance(60)
+    result = site.apply(site.plays([OLD], [RESTART]))
+    assert statuses(result)["handler:restart busy"] == "changed", told(result)
+    assert started(site) > before
+
+
+def test_a_later_change_needs_its_own_restart(site: Site) -> None:
+    left_owed_and_undone(site)
+    before = started(site)
+    result = site.apply(site.plays([NEW], [RESTART]))
+    assert statuses(result)["handler:restart busy"] == "changed", told(result)
+    assert started(site) > before
+
+
+class TestOneAfterTheOther:
+    """Two runs that changed the same place, taken back."""
+
+    def test_the_first_names_the_second_and_both_can_be_taken_back(self, site: Site) -> None:
+        before = site.essence()
+        site.apply(site.plays([value("Text", "one"), value("Only", "1")]))
+        site.apply(site.plays([value("Text", "two")]))
+        first = site.undo(site.runs[0])
+        (problem,) = [change.error for change in first.changes if change.error is not None]
+        assert problem.code == "changed-since"
+        assert problem.what == f"run {site.runs[1]} changed it after run {site.runs[0]}"
+        assert problem.try_ == f"take that back first: converge undo {site.runs[1]}"
+        assert site.undo(site.runs[1]).status.value == "changed"
+        again = site.undo(site.runs[0])
+        assert again.status.value == "changed", told(again)
+        assert site.essence() == before
+
+    def test_an_undo_that_was_undone_is_named_too(self, site: Site) -> None:
+        site.apply(site.plays([value("Text", "one")]))
+        site.apply(site.plays([value("Text", "two")]))
+        second = site.runs[1]
+        site.undo(second)
+        site.undo(site.runs[2])  # it is `two` again, by the undo of the undo
+        first = site.undo(site.runs[0])
+        assert first.changes[0].error is not None
+        assert first.changes[0].error.try_ == f"take that back first: converge undo {site.runs[3]}"
+        site.undo(site.runs[3])
+        assert site.undo(site.runs[0]).status.value == "changed"
+
+    def test_somebody_else_is_not_taken_for_a_run(self, site: Site) -> None:
+        from converge.windows.registry import parse_path
+
+        site.apply(site.plays([value("Text", "one")]))
+        site.apply(site.plays([value("Text", "two")]))
+        site.world.registry.create(parse_path(r"HKLM\SOFTWARE\Vendor")).set("Text", number=1, data="theirs")
+        first = site.undo(site.runs[0])
+        assert first.changes[0].error is not None
+        assert "by no run of converge that is remembered" in first.changes[0].error.what
+        assert "theirs" in first.changes[0].error.why
