@@ -64,7 +64,7 @@ def enforce(policy_file: str, wiring: Wiring, *, once: bool, retry_logins: bool,
             if once:
                 return _once(enforcer, teller, stop)
             with served(teller.telemetry, port) as chosen:
-                teller.line(f"enforcing {_groups(source.policy)}; http://127.0.0.1:{chosen}/metrics and /healthz")
+                teller.line(f"metrics and health are told on http://127.0.0.1:{chosen}/metrics and /healthz")
                 teller.policed()
                 enforcer.run(stop)
         with suppress(JournalUnavailable):  # a reader sees by the time that is due that nobody is there
@@ -207,7 +207,7 @@ def _lines(made: Round) -> Iterator[str]:
     if made.elsewhere is not None:
         yield f"another process makes this round: {made.elsewhere.what}"
     if made.looked:
-        yield f"looked: {_counts(made.looked)}"
+        yield f"looked: {_counts(made.looked).replace('changed', 'would change')}"
     if made.repaired:
         yield f"repaired: {_counts(made.repaired)}"
     for reason in Left:

@@ -148,6 +148,8 @@ def _login(settings: HostSettings) -> Login:
 class KeptRun(Run):
     """A run whose results are kept for the daemon, and told in a line by it."""
 
+    grace = 10.0  # nobody sits before it and waits: an action under way gets time to end
+
     def __init__(
         self, options: RunOptions, selection: Selection, out: Output, *, task: Task, memory: Memory, run_id: str
     ) -> None:

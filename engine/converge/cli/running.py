@@ -26,7 +26,7 @@ from converge.cli.visiting import Searches, Terms
 from converge.cli.windowing import WindowKeeper, held
 from converge.cli.wiring import Hosts
 from converge.errors import ConvergeError, LeaseLost, UsageError
-from converge.fleet.parallel import Fleet
+from converge.fleet.parallel import GRACE, Fleet
 from converge.fleet.stop import StopToken
 from converge.model.change import HostResult, Problem, Status
 from converge.report.progress import Telling, progress_on
@@ -80,6 +80,9 @@ def _refuse_silence(options: RunOptions) -> None:
 
 class Run:
     """The state of one run: what is left to apply, and the codes that hold so far."""
+
+    grace = GRACE
+    """Seconds that hosts under way get to reach their next boundary once the end was asked for."""
 
     def __init__(
         self, options: RunOptions, selection: Selection, out: Output, *, task: Task, memory: Memory, run_id: str
@@ -233,6 +236,7 @@ class Run:
             enough=(lambda: self.rolling.budget.spent) if stage.changes_hosts else (lambda: None),
             on_bug=self._bug,
             abandoned=Status.UNKNOWN if stage.changes_hosts else Status.UNDECIDED,
+            grace=self.grace,
         )
         telling = Telling(would=not stage.changes_hosts, every=self.options.verbose > 0)
         with stopping(self.stop), progress_on(sys.stderr, title=title, total=len(hosts), telling=telling) as progress:
