@@ -54,6 +54,7 @@ class Site:
     folder: Path
     world: World = field(default_factory=lambda: Case("a world", "site", []).make_world())
     journal_key: str = ""
+    url: str = ""  # of the store, where it is no file in the folder
     keeps_in: str = ""  # the folder set aside for what is kept
     runs: list[str] = field(default_factory=list)
 
@@ -78,7 +79,7 @@ class Site:
     @contextmanager
     def store(self) -> Iterator[Store]:
         key = Secret(self.journal_key) if self.journal_key else None
-        with Store.open(Where(self.folder, key=key)) as store:
+        with Store.open(Where(self.folder, url=self.url, key=key)) as store:
             yield store
 
     @property

@@ -26,6 +26,7 @@ from converge.model.action import AnyAction, Performed
 from converge.model.answer import Answers
 from converge.model.change import Change, HostResult
 from converge.model.journal import History, Journal, JournalEvent, RegistrySnapshot, event_as_json
+from converge.model.kept import Keeping
 from converge.model.machine import Machine, Observer
 from converge.model.play import Play
 from converge.model.query import AnyQuery
@@ -197,13 +198,20 @@ class Bench:
     folder: Path
     plays: tuple[Play, ...]
     stored: bool = True
+    keeps_in: str = ""  # the folder set aside for what is kept
     runs: list[str] = field(default_factory=list)
     events: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
 
     def options(self, **given: Any) -> ApplyOptions:
         """Everything allowed unless told otherwise."""
         allowed: dict[str, Any] = {"accept_no_way_back": True, "allow_reboot": True, **given}
-        return ApplyOptions(sleep=self.world.clock.advance, monotonic=lambda: self.world.now().timestamp(), **allowed)
+        return ApplyOptions(
+            sleep=self.world.clock.advance,
+            monotonic=lambda: self.world.now().timestamp(),
+            now=self.world.now,
+            keeping=Keeping(self.keeps_in),
+            **allowed,
+        )
 
     def next_run(self) -> str:
         """A new run's id, later than those before it."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Literal
 
 from converge.model.kept import Keeping
@@ -20,7 +20,7 @@ class ApplyOptions:
     """What was allowed aloud for this run.
 
     `settle` holds what a person said of commands whose outcome nobody knows, by host. `sleep` and `monotonic` (both in
-    seconds) are the clock; `stop` says whether the run is to end at the next boundary between two actions. `keeps_secrets`
+    seconds) are the clock, `now` the moment by this side's calendar; `stop` says whether the run is to end at the next boundary between two actions. `keeps_secrets`
     says whether the journal keeps sensitive values, encrypted: else changes of them have no way back. By `digest_key`
     sensitive values are told apart where they are shown. `leaves` says why a change of this address is not to be begun
     now, in words, and nothing where it may be: what it leaves is skipped, and the rest goes on. `keeping` is where this host
@@ -32,6 +32,7 @@ class ApplyOptions:
     settle: Mapping[str, Literal["done", "not-done"]] = field(default_factory=dict)
     sleep: Callable[[float], None] = time.sleep
     monotonic: Callable[[], float] = time.monotonic
+    now: Callable[[], datetime] = lambda: datetime.now(UTC)
     stop: Callable[[], bool] = lambda: False
     keeps_secrets: bool = False
     digest_key: bytes = field(default=DIGEST_KEY, repr=False)

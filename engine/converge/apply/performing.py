@@ -51,6 +51,7 @@ class Performer:
     keeper: Keeper = field(default_factory=Keeper)
     secret: set[str] = field(default_factory=set)  # folded paths of sensitive things that a rehearsal kept
     _kept: set[RegistryPath] = field(default_factory=set)
+    _moment: str = ""
     _asked_at: tuple[datetime, float] | None = None
 
     def perform(self, action: AnyAction, *, change: int, address: str, sensitive: bool = False) -> Performed:
@@ -68,7 +69,7 @@ class Performer:
 
     def _write_manifest(self, action: AnyAction, *, change: int, address: str, sensitive: bool) -> None:
         """A manifest tells of what is kept before it is. Where none can be written, it is kept without, and a note says so."""
-        manifest = self.keeper.manifest_before(action, self.memory, time=now_text(), secret=sensitive)
+        manifest = self.keeper.manifest_before(action, self.memory, time=self.moment, secret=sensitive)
         if manifest is None:
             return
         try:
@@ -137,6 +138,7 @@ class Performer:
         """
         for path in idle:
             self._perform(RemoveFile(path), change=0, address=ADDRESS, sensitive=False)
+        self._moment = rehearsal.moment
         self.back_up(touched_keys(rehearsal.performed))
         self.keeper.foretold = foretold(rehearsal.performed, self.memory, secret=rehearsal.secret)
 
@@ -146,10 +148,16 @@ class Performer:
         The changes come back, with a note on those without a manifest.
         """
         noted = [self.keeper.noted(change) for change in changes]
-        told = Tidying(self, self.memory, self.memory.run, now_text()).after_run(self.keeper)
+        told = Tidying(self, self.memory, self.memory.run, self.moment).after_run(self.keeper)
         if told and noted:
             noted[-1] = replace(noted[-1], notes=(*noted[-1].notes, told))
         return noted
+
+    @property
+    def moment(self) -> str:
+        """When what is kept was kept, by this side's clock: of all that one run keeps the same. ISO 8601."""
+        self._moment = self._moment or self.options.now().isoformat(timespec="seconds")
+        return self._moment
 
     def settle_last(self) -> None:
         """Write down that the last action, whose outcome its line did not bring, was done: looking again has shown it."""

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from converge.errors import ResourceError
 from converge.model.action import AnyAction, MoveDirectory, MoveFile
-from converge.model.answer import Absent, Answers, Found
+from converge.model.answer import Absent, Answers, Found, Refused
 from converge.model.query import AnyQuery, Directory, File
 from converge.windows import kept, paths
 
@@ -26,12 +26,12 @@ def questions(path: str, known: Answers, *, is_folder: bool) -> list[AnyQuery]:
 
 
 def aside(path: str, answers: Answers, *, is_folder: bool) -> AnyAction:
-    """Rename it to where it is kept. Raises ResourceError where that cannot be, as far as it can be told before."""
+    """Rename it to where it is kept. Raises ResourceError where that cannot be, as far as it can be told before, and Undecided."""
     for time in range(1, kept.MOST_TIMES + 1):
         place = _place(path, answers, time)
         if place.folder and time == 1:
             _check_folder(place.folder, answers)
-        if not isinstance(answers.get(_at(place.path, is_folder=is_folder)), Found):
+        if not _is_there(_at(place.path, is_folder=is_folder), answers):
             return MoveDirectory(path, place.path) if is_folder else MoveFile(path, place.path)
     raise ResourceError(f"this run has kept {path} {kept.MOST_TIMES} times already")
 
@@ -70,10 +70,19 @@ def _place(path: str, answers: Answers, time: int) -> kept.Place:
 def _check_folder(own: str, answers: Answers) -> None:
     """What would keep the run's folder from being made: told in check, before anything is moved."""
     folder = paths.parent(own)
+    _is_there(Directory(own), answers)
     if isinstance(answers.get(Directory(paths.drive(own) + "\\")), Absent):
         raise ResourceError(f"there is no drive {paths.drive(own)}", try_="set converge_backup_directory otherwise")
-    if isinstance(answers.get(File(folder)), Found):
+    if _is_there(File(folder), answers):
         raise ResourceError(f"{folder} is a file", try_="set converge_backup_directory otherwise")
+
+
+def _is_there(query: AnyQuery, answers: Answers) -> bool:
+    """Whether it is, for certain. What a command may bring has none of these names. Raises Undecided where the host refused."""
+    answer = answers.get(query)
+    if isinstance(answer, Refused):
+        answers.value(query)
+    return isinstance(answer, Found)
 
 
 def _at(path: str, *, is_folder: bool) -> AnyQuery:
