@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from converge.errors import LocalProtocolError
 from converge.model.registry import Hive, RegistryPath
-from converge.windows.commands import ReadingCommand, command_line
+from converge.windows.commands import MAX_LINE, ReadingCommand, ReadingLine, command_line
 
 ARGUMENTS = st.text(st.characters(exclude_categories=("Cs", "Cc"), max_codepoint=0xFFFF), max_size=30)
 SPECIAL = set('()!^"<>&|%')
@@ -97,6 +97,7 @@ def test_what_no_line_can_carry_is_refused(argv: list[str]) -> None:
         ("certutil.exe", "-hashfile", "-urlcache", "SHA256"),
         ("certutil.exe", "-urlcache", "-f", "http://192.0.2.1/x"),
         ("cmd.exe", "/c", "reg", "query", "HKLM"),
+        ("chcp.com", "65001"),
         ("a", "&", "b"),
         (),
     ],
@@ -114,3 +115,77 @@ def test_the_reading_commands_are_what_they_say() -> None:
     assert ReadingCommand.hash_file("C:\\a b\\c.dll").line == 'certutil.exe -hashfile "C:\\a b\\c.dll" SHA256'
     with pytest.raises(LocalProtocolError):
         ReadingCommand.query_registry_value(classes, "100%")
+
+
+MARK = "0123456789abcdef"
+VENDOR = RegistryPath(Hive.LOCAL_MACHINE, "SOFTWARE\\Vendor")
+
+
+def test_a_line_of_reading_commands_is_marked_before_between_and_after() -> None:
+    commands = (ReadingCommand.query_registry_value(VENDOR, "a b"), ReadingCommand.query_registry_value(VENDOR, ""))
+    query = "reg.exe query HKLM\\SOFTWARE\\Vendor"
+    assert ReadingLine(commands, MARK).line == f'echo {MARK}&{query} /v "a b"&echo {MARK}&{query} /ve&echo {MARK}'
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["a&del c:\\x", "a|b", "a>b", "a<b", "a^b", "!x!", "end\\", "\u201cquoted\u201d", "\uff02&\uff02", "\u2028"],
+)
+def test_what_cmd_could_take_for_more_than_a_name_never_stands_beside_another_command(name: str) -> None:
+    for hostile in (
+        ReadingCommand.query_registry_value(VENDOR, name),
+        ReadingCommand.query_registry_value(VENDOR / name, ""),
+    ):
+        assert not hostile.joinable
+        with pytest.raises(LocalProtocolError):
+            ReadingLine((hostile,), MARK)
+
+
+@pytest.mark.parametrize("name", ['"', '"&del c:\\x&"', "%TEMP%", "a\nb", "a\r\nb", "\x00", "a\tb"])
+def test_what_no_line_can_carry_is_no_reading_command(name: str) -> None:
+    with pytest.raises(LocalProtocolError):
+        ReadingCommand.query_registry_value(VENDOR, name)
+    with pytest.raises(LocalProtocolError):
+        ReadingCommand.query_registry_value(VENDOR / name, "x")
+
+
+@given(st.lists(st.tuples(ARGUMENTS.filter(bool), ARGUMENTS), min_size=1, max_size=6))
+def test_cmd_parts_a_line_where_it_was_joined_and_nowhere_else(places: list[tuple[str, str]]) -> None:
+    commands = []
+    for key, name in places:
+        try:
+            command = ReadingCommand.query_registry_value(VENDOR / key, name)
+        except LocalProtocolError:
+            continue
+        commands += [command] if command.joinable else []
+    for line in ReadingLine.filled(commands, mark=MARK):
+        assert parted(line.line) == [
+            ["echo", MARK],
+            *(part for command in line.commands for part in (list(command.argv), ["echo", MARK])),
+        ]
+
+
+def parted(line: str) -> list[list[str]]:
+    """The commands that cmd finds in a line, each as the arguments its program sees."""
+    parts, quoted = [""], False
+    for character in line:
+        quoted ^= character == '"'
+        parts[-1:] = [parts[-1], ""] if character == "&" and not quoted else [parts[-1] + character]
+    return [through_runtime(through_cmd(part)) for part in parts]
+
+
+def test_lines_are_filled_and_none_is_longer_than_cmd_takes() -> None:
+    commands = [ReadingCommand.query_registry_value(VENDOR / ("k" * 200), f"n{number}") for number in range(200)]
+    lines = ReadingLine.filled(commands, mark=MARK)
+    assert [command for line in lines for command in line.commands] == commands
+    assert all(len(line.line) <= MAX_LINE for line in lines)
+    assert all(len(line.line) > MAX_LINE - 300 for line in lines[:-1])
+    assert ReadingLine.filled([], mark=MARK) == []
+    with pytest.raises(LocalProtocolError):
+        ReadingLine(tuple(commands), MARK)
+
+
+@pytest.mark.parametrize("mark", ["", "x", "0123456789abcde&", "0123456789ABCDEF", "echo", "0" * 15, "0" * 65])
+def test_a_mark_is_a_long_number_and_nothing_else(mark: str) -> None:
+    with pytest.raises(LocalProtocolError):
+        ReadingLine((ReadingCommand.code_page(),), mark)

@@ -6,6 +6,7 @@ recordings of real hosts. What it does not know it refuses. Every request is log
 
 from __future__ import annotations
 
+import re
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -61,13 +62,19 @@ class Logged:
 
 
 def _reads(line: str) -> bool:
-    words = line.lower().replace('"', "").split()
-    program = words[0].removesuffix(".exe") if words else ""
-    # Inside quotes cmd.exe takes these signs for themselves.
+    """Whether a line only reads: commands that do, joined by &. Inside quotes cmd.exe takes its signs for themselves."""
     bare = "".join(line.split('"')[::2])
-    return (program, words[1] if len(words) > 1 else "") in (("reg", "query"), ("certutil", "-hashfile")) and not any(
-        sign in bare for sign in "&|<>^%"
-    )
+    if any(sign in bare for sign in "|<>^%"):
+        return False
+    return all(_command_reads(command) for command in re.split(r'&(?=(?:[^"]*"[^"]*")*[^"]*$)', line))
+
+
+def _command_reads(command: str) -> bool:
+    program, *words = command.lower().replace('"', "").split() or [""]
+    program = program.removesuffix(".exe").removesuffix(".com")
+    if program in ("echo", "chcp"):
+        return len(words) == (program == "echo")
+    return (program, words[0] if words else "") in (("reg", "query"), ("certutil", "-hashfile"))
 
 
 class WineHost:

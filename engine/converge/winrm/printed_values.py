@@ -23,7 +23,7 @@ SHELL_REQUESTS: Final = 6
 """Create, Command, two Receives (the second brings the end), Signal, Delete."""
 WORTH_A_SHELL: Final = 2 * SHELL_REQUESTS
 """Requests of StdRegProv that are worth opening a shell for: a host needs longer to start programs than to answer one."""
-SECONDS: Final = 60.0
+SECONDS: Final = 30.0
 MAX_PRINTED: Final = 1024 * 1024
 LONGEST_QUESTION: Final = 1000
 """Characters of one command: a longer name is better asked for by itself."""
