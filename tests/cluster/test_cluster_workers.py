@@ -1,0 +1,162 @@
+"""Workers in other processes, of this program's own and of a real scheduler: what they do is what threads would do, once."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import time
+from typing import Any
+
+import pytest
+from tests.cli.cli_program import Ended, Program
+from tests.cluster.cluster_site import Dask, Site, kill_holder, owner, until
+
+pytestmark = pytest.mark.timeout(240)
+LONG = 25.0  # seconds that a host thinks: longer than anything a test waits for, shorter than its answer may take
+
+
+def statuses(ended: Ended) -> dict[str, str]:
+    return {host: result["status"] for host, result in ended.document()["hosts"].items()}
+
+
+@pytest.fixture(params=["processes:2", "dask"])
+def executor(request: pytest.FixtureRequest) -> str:
+    """Two processes of this program, and two workers of a scheduler."""
+    if request.param != "dask":
+        return str(request.param)
+    cluster: Dask = request.getfixturevalue("dask")
+    cluster.worker()
+    cluster.worker()
+    return cluster.executor
+
+
+def finished(process: subprocess.Popen[str]) -> Ended:
+    out, err = process.communicate(timeout=100)
+    return Ended(process.returncode, out, err)
+
+
+def last_run(program: Program) -> str:
+    return next(line.split()[0] for line in program("runs").out.splitlines() if " run " in line)
+
+
+def test_an_evening_away_from_home(hosts: Site, executor: str) -> None:
+    program = hosts.program
+    program.environment["CONVERGE_EXECUTOR"] = executor
+    looked = program("--check", "--format", "json")
+    assert (looked.code, set(statuses(looked).values())) == (2, {"changed"}), looked.err
+    assert not any(hosts.is_running(name) for name in hosts.hosts)
+    assert program("plan", "-o", "p.plan", "-l", "mail01").code == 2
+    planned = program("apply", "p.plan", "--format", "json")
+    assert (planned.code, statuses(planned)) == (0, {"mail01": "changed"}), planned.err
+    applied = program("--yes", "--format", "json")
+    assert (applied.code, list(statuses(applied).values()).count("changed")) == (0, 5), applied.err
+    assert all(hosts.is_running(name) and hosts.started(name) == 1 for name in hosts.hosts)
+    undone = program("undo", last_run(program), "--yes", "--format", "json")
+    assert (undone.code, list(statuses(undone).values()).count("changed")) == (0, 5), undone.err
+    assert [name for name in hosts.hosts if hosts.is_running(name)] == ["mail01"]
+
+
+def test_workers_and_threads_tell_the_same(hosts: Site, executor: str) -> None:
+    def told(where: str) -> dict[str, Any]:
+        document = hosts.program("--check", "--format", "json", "--executor", where).document()
+        for result in document["hosts"].values():
+            result.pop("seconds")
+            result.pop("round_trips", None)
+        return dict(sorted(document["hosts"].items()))
+
+    assert told(executor) == told("threads")
+
+
+def test_a_worker_that_dies_in_the_middle_of_a_change(hosts: Site, executor: str) -> None:
+    """Its hosts are unknown, the others go on, nothing is sent twice, and the next run settles it."""
+    for name in ("mail01", "mail02"):
+        hosts.slow(name, LONG)
+    process = hosts.program.started("--yes", "--format", "json", "--executor", executor, "--forks", "4")
+    until(lambda: hosts.started("mail01") == 1)
+    others = ("mail03", "mail04", "mail05", "mail06")
+    until(lambda: all(hosts.is_running(name) and not owner(hosts.program.folder, name) for name in others))
+    time.sleep(1.0)  # their results are on their way
+    kill_holder(hosts.program.folder, "mail01")
+    began = time.monotonic()
+    until(lambda: process.poll() is not None or time.monotonic() > began + 5)
+    ended = finished(process)
+    found = statuses(ended)
+    assert ended.code == 3, ended.err
+    assert found["mail01"] == "unknown"
+    assert "worker" in ended.document()["hosts"]["mail01"]["error"]["what"]
+    assert [found[name] for name in others] == ["changed"] * 4
+    assert hosts.started("mail01") == 1, "nobody else sent it again"
+    for host in hosts.hosts.values():
+        host.mishaps.clear()
+    again = hosts.program("--yes", "--format", "json", "--executor", executor, "--lease-timeout", "40")
+    assert again.code == 0, again.out + again.err
+    assert all(hosts.is_running(name) for name in hosts.hosts)
+    assert all(hosts.started(name) == 1 for name in others)
+    assert hosts.program("--check", "--executor", executor).code == 0
+
+
+def test_two_runs_at_one_host_change_it_once(hosts: Site, executor: str) -> None:
+    hosts.slow("mail01", 4.0)
+    words = ("--yes", "--format", "json", "-l", "mail01", "--executor", executor)
+    first = hosts.program.started(*words)
+    until(lambda: hosts.started("mail01") == 1)
+    second = hosts.program(*words)
+    assert (second.code, statuses(second)) == (7, {"mail01": "held"}), second.err
+    ended = finished(first)
+    assert (ended.code, statuses(ended)) == (0, {"mail01": "changed"}), ended.err
+    assert hosts.started("mail01") == 1
+
+
+@pytest.mark.parametrize("times", [1, 2])
+def test_ctrl_c_ends_within_seconds_with_a_true_report(hosts: Site, executor: str, times: int) -> None:
+    hosts.slow("mail01", LONG)
+    process = hosts.program.started("--yes", "--format", "json", "--executor", executor, "--forks", "1")
+    until(lambda: hosts.started("mail01") == 1)
+    began = time.monotonic()
+    for _ in range(times):
+        process.send_signal(signal.SIGINT)
+        time.sleep(0.1)
+    ended = finished(process)
+    assert time.monotonic() - began < 8.0
+    found = statuses(ended)
+    assert ended.code == 130, ended.err
+    assert found["mail01"] == "unknown"
+    assert {found[name] for name in hosts.hosts if name != "mail01"} == {"skipped"}
+    assert sum(hosts.started(name) for name in hosts.hosts) == 1
+
+
+def test_a_wrong_password_is_tried_twice_over_all_workers(hosts: Site, executor: str) -> None:
+    text = (hosts.program.folder / "inventory/hosts.yml").read_text()
+    hosts.program.write("inventory/hosts.yml", text.replace("ansible_password: ", "ansible_password: not-"))
+    ended = hosts.program("--check", "--format", "json", "--executor", executor)
+    codes = sorted(result["error"]["code"] for result in ended.document()["hosts"].values())
+    assert codes == ["login-not-tried"] * 4 + ["login-refused"] * 2
+    assert sum(host.log.refused_logins for host in hosts.hosts.values()) == 2
+
+
+def test_mistakes_of_a_host_are_told_as_threads_tell_them(hosts: Site, executor: str) -> None:
+    hosts.inventory({"mail02": "converge_password_command: /bin/false", "mail03": "ansible_connection: ssh"})
+    ended = hosts.program("--check", "--format", "json", "--executor", executor)
+    found = statuses(ended)
+    assert (found["mail01"], found["mail02"], found["mail03"]) == ("changed", "unreachable", "skipped")
+    assert ended.document()["hosts"]["mail02"]["error"]["code"] == "password-unavailable"
+
+
+def test_what_other_hosts_hold_is_not_sent(hosts: Site, executor: str) -> None:
+    text = (
+        "- hosts: all\n  name: p\n  resources:\n    - service: {name: \"{{ hostvars['mail01'].x }}\", running: true}\n"
+    )
+    hosts.program.write("playbooks/registry.yml", text)
+    ended = hosts.program("--check", "--executor", executor)
+    assert ended.code == 1
+    assert "hostvars" in ended.err
+    assert not any(host.log.records for host in hosts.hosts.values())
+
+
+def test_words_that_name_no_executor_are_1(hosts: Site) -> None:
+    for words in ("process", "processes:0", "dask://", "dask://host", "threads:2"):
+        ended = hosts.program("--check", "--executor", words)
+        assert ended.code == 1, words
+        assert "executor" in ended.err
+    assert json.loads(hosts.program("--check", "--format", "json", "--executor", "none").out)["errors"]
