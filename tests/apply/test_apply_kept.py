@@ -46,7 +46,9 @@ def manifest(site: Site, path: str) -> dict[str, Any]:
 
 @pytest.mark.parametrize("folder", [r"D:\converge", r"\converge", r"C:\elsewhere"])
 @pytest.mark.parametrize("entries", WITH_FILES)
-def test_wherever_things_are_kept_everything_is_as_it_was(site: Site, entries: list[dict[str, Any]], folder: str) -> None:
+def test_wherever_things_are_kept_everything_is_as_it_was(
+    site: Site, entries: list[dict[str, Any]], folder: str
+) -> None:
     site.keeps_in = folder
     before = site.essence()
     foretold = site.check(site.plays(entries))
@@ -96,7 +98,9 @@ class TestTheFolder:
         assert site.world.files.folder(r"C:\converge") is None
 
     def test_check_says_where(self, site: Site) -> None:
-        assert site.check(site.plays([REPLACED])).changes[0].notes == (f"what is there is kept as {APP}.converge-check",)
+        assert site.check(site.plays([REPLACED])).changes[0].notes == (
+            f"what is there is kept as {APP}.converge-check",
+        )
         site.keeps_in = r"\converge"
         said = r"what is there is kept as D:\converge\check\D!Vendor!app.dll"
         assert site.check(site.plays([REPLACED])).changes[0].notes == (said,)
@@ -179,7 +183,8 @@ class TestTheManifest:
         path = rf"D:\Vendor\converge-{run}.json"
         found = manifest(site, path)
         assert (found["run"], found["host"], found["manifest"]) == (run, HOST, 1)
-        assert found["time"] and found["converge"]
+        assert found["time"]
+        assert found["converge"]
         assert found["kept"] == [
             {"original": APP, "kept": f"{APP}.converge-{run}", "kind": "file", "size": 100, "version": "5.0.0.1"},
             {"original": r"D:\Vendor\full", "kept": rf"D:\Vendor\full.converge-{run}", "kind": "folder"},

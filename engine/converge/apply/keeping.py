@@ -99,14 +99,10 @@ def kept_thing(action: AnyAction, answers: Answers, *, run: str, secret: bool) -
     facts = answers.known(File(action.source, True)) or answers.known(File(action.source))
     if facts is None or secret:
         return KeptThing(action.source, action.target)
-    return KeptThing(
-        action.source, action.target, size=facts.size, version=facts.version, sha256=facts.sha256 or None
-    )
+    return KeptThing(action.source, action.target, size=facts.size, version=facts.version, sha256=facts.sha256 or None)
 
 
-def foretold(
-    performed: Iterable[AnyAction], memory: Memory, *, secret: Iterable[str]
-) -> tuple[KeptThing, ...]:
+def foretold(performed: Iterable[AnyAction], memory: Memory, *, secret: Iterable[str]) -> tuple[KeptThing, ...]:
     """What a rehearsal has shown will be kept. `secret` are the paths of which no facts are told, folded."""
     hidden = frozenset(secret)
     things = (
@@ -123,9 +119,7 @@ def settled(history: History, memory: Memory, journal: Journal) -> tuple[History
     What lies under a name that only one run gives is that run's work: looking settles for certain what its line did not.
     A run that broke off while it wrote a manifest moved nothing there afterwards. Raises HostUnreachable.
     """
-    asked = {
-        (item.run, item.action_number): query for item in history.actions if (query := _tells(item)) is not None
-    }
+    asked = {(item.run, item.action_number): query for item in history.actions if (query := _tells(item)) is not None}
     if not asked:
         return history, ()
     answers, idle = memory.ask(tuple(asked.values())), []

@@ -20,11 +20,11 @@ class ApplyOptions:
     """What was allowed aloud for this run.
 
     `settle` holds what a person said of commands whose outcome nobody knows, by host. `sleep` and `monotonic` (both in
-    seconds) are the clock, `now` the moment by this side's calendar; `stop` says whether the run is to end at the next boundary between two actions. `keeps_secrets`
-    says whether the journal keeps sensitive values, encrypted: else changes of them have no way back. By `digest_key`
-    sensitive values are told apart where they are shown. `leaves` says why a change of this address is not to be begun
-    now, in words, and nothing where it may be: what it leaves is skipped, and the rest goes on. `keeping` is where this host
-    keeps what is replaced or removed.
+    seconds) are the clock, `now` the moment by this side's calendar; `stop` says whether the run is to end at the next
+    boundary between two actions. `keeps_secrets` says whether the journal keeps sensitive values, encrypted: else changes
+    of them have no way back. By `digest_key` sensitive values are told apart where they are shown. `leaves` says why a
+    change of this address is not to be begun now, in words, and nothing where it may be: what it leaves is skipped, and the
+    rest goes on. `keeping` is where this host keeps what is replaced or removed.
     """
 
     accept_no_way_back: bool = False

@@ -80,14 +80,16 @@ class Performer:
     def _missing_above(self, action: AnyAction) -> Sequence[AnyAction]:
         """The keys or folders that would be made with this one, or in which it keeps something, that are not there.
 
-    Made each by itself, they are known to whoever takes it back.
-    """
+        Made each by itself, they are known to whoever takes it back.
+        """
         if isinstance(action, NewRegistryKey):
             keys = [action.key]
             while (key := keys[-1].parent) is not None and key.subkey and self._is_absent(RegistryKey(key)):
                 keys.append(key)
             return [NewRegistryKey(key) for key in reversed(keys[1:])]
-        if isinstance(action, MoveFile | MoveDirectory) and not is_run_folder(folder_of(action.target), self.memory.run):
+        if isinstance(action, MoveFile | MoveDirectory) and not is_run_folder(
+            folder_of(action.target), self.memory.run
+        ):
             return ()
         if isinstance(action, NewDirectory | MoveFile | MoveDirectory):
             paths = [action.path if isinstance(action, NewDirectory) else action.target]

@@ -250,7 +250,11 @@ class _Undoing:
         before = next((item for item in self.history.owed if (item.play, item.handler) == (play, name)), None)
         asking = [change for change in self.recorded if change.play == play and name in change.notify]
         reason = "owed: the next run of its play pays it"
-        if before is not None and before.runs == (self.recorded[0].run,) and all(item in self.undone for item in asking):
+        if (
+            before is not None
+            and before.runs == (self.recorded[0].run,)
+            and all(item in self.undone for item in asking)
+        ):
             reason = "owed, unless nothing was restarted between the run and this undo: the next run of its play looks"
             if not performer.rehearsing:
                 performer.journal.write(HandlerOwed(play, name, performer.now().isoformat(), before.first))

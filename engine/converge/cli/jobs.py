@@ -40,7 +40,15 @@ class Stage:
             return settled
         target = self.selection.targets[host]
         variables = self.selection.variables(host)
-        visit = Visit(self.hosts.to(host), target.plays, variables, self.task, self._end(host), self._override(host))
+        visit = Visit(
+            self.hosts.to(host),
+            target.plays,
+            variables,
+            self.task,
+            self._end(host),
+            self._override(host),
+            target.settings.keeping,
+        )
         visitor = Visitor(self.run, self.terms, self.memory, self.hosts.guard)
         return visitor.bring(visit, stop) if self.changes_hosts else visitor.look(visit, stop)
 
@@ -73,7 +81,13 @@ class Stage:
         plays = tuple(self._numbers[id(play)] for play in self.selection.targets[host].plays)
         variables = sent_variables(self.selection.variables(host), self._words)
         cargo = Cargo(
-            self.hosts.to(host), plays, variables, self.task.narrowed(host), self._end(host), self._override(host)
+            self.hosts.to(host),
+            plays,
+            variables,
+            self.task.narrowed(host),
+            self._end(host),
+            self._override(host),
+            self.selection.targets[host].settings.keeping,
         )
         return Errand(host, cargo)
 

@@ -13,6 +13,7 @@ from converge.cli.selection import Selection
 from converge.cli.tasks import Task
 from converge.cli.visiting import Terms
 from converge.errors import InputErrors, InputProblem, UsageError
+from converge.model.kept import Keeping
 from converge.store.store import Where
 from converge.winrm.connection import Connection
 
@@ -52,6 +53,7 @@ class Cargo:
     task: Task
     ends: datetime | None = None
     override: str = ""
+    keeping: Keeping = field(default_factory=Keeping)
 
 
 @dataclass(frozen=True, slots=True)

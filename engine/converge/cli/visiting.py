@@ -17,6 +17,7 @@ from converge.fleet.logins import Guard
 from converge.fleet.stop import StopToken
 from converge.model.change import HostResult, Problem, Status
 from converge.model.journal import WindowOverridden
+from converge.model.kept import Keeping
 from converge.model.play import Play
 from converge.windows import reg_file
 from converge.winrm.connection import Connection
@@ -34,8 +35,10 @@ class Terms:
     lease_timeout: float = 0.0
     searches: Searches = "unremembered"
 
-    def options(self, stop: Callable[[], bool], *, keeps_secrets: bool, ends: datetime | None = None) -> ApplyOptions:
-        """The same for one host, whose change window `ends` then."""
+    def options(
+        self, stop: Callable[[], bool], *, keeps_secrets: bool, keeping: Keeping, ends: datetime | None = None
+    ) -> ApplyOptions:
+        """The same for one host, which keeps things in this way and whose change window `ends` then."""
         return ApplyOptions(
             accept_no_way_back=self.accept_no_way_back,
             allow_reboot=self.allow_reboot,
@@ -43,6 +46,7 @@ class Terms:
             stop=stop,
             keeps_secrets=keeps_secrets,
             leaves=leaves_after(ends),
+            keeping=keeping,
         )
 
 
@@ -56,6 +60,7 @@ class Visit:
     task: Task
     ends: datetime | None = None
     override: str = ""
+    keeping: Keeping = field(default_factory=Keeping)
 
     @property
     def host(self) -> str:
@@ -74,7 +79,7 @@ class Visitor:
 
     def look(self, visit: Visit, stop: StopToken) -> HostResult:
         """What would be done. Raises HostUnreachable, JournalUnavailable."""
-        options = self.terms.options(stop.is_set, keeps_secrets=self.memory.keeps_secrets)
+        options = self.terms.options(stop.is_set, keeps_secrets=self.memory.keeps_secrets, keeping=visit.keeping)
         with observing(visit.connection, self.guard) as observer:
             if self.terms.searches != "unremembered":
                 observer = self.memory.searching(observer, anew=self.terms.searches == "in full")
@@ -89,7 +94,10 @@ class Visitor:
             journal = store.journal(lease, render=reg_file.render)
             if visit.override:
                 journal.write(WindowOverridden(visit.override))
-            options = self.terms.options(stop.is_set, keeps_secrets=self.memory.keeps_secrets, ends=visit.ends)
+            keeps_secrets = self.memory.keeps_secrets
+            options = self.terms.options(
+                stop.is_set, keeps_secrets=keeps_secrets, keeping=visit.keeping, ends=visit.ends
+            )
             with acting(visit.connection, self.guard) as machine:
                 fenced = FencedMachine(machine, confirm=lease.confirm)
                 return visit.task.bring(self._subject(visit), fenced, journal=journal, options=options)

@@ -72,7 +72,7 @@ class _Workshop:
         assert isinstance(cargo, Cargo)
         plays = tuple(self._plays[number] for number in cargo.plays)
         variables = cargo.variables.with_shared(self._order.shared)
-        visit = Visit(cargo.connection, plays, variables, cargo.task, cargo.ends, cargo.override)
+        visit = Visit(cargo.connection, plays, variables, cargo.task, cargo.ends, cargo.override, cargo.keeping)
         visitor = Visitor(self._order.run, self._order.terms, self._memory, _Reported(logged_in, quiet=message.quiet))
         return visitor.look(visit, stop) if self._order.mode == "look" else visitor.bring(visit, stop)
 

@@ -11,10 +11,12 @@ from converge.errors import InputErrors
 from converge.inventory.known import KNOWN, LAB_CONNECTION, WINRM_CONNECTIONS, Wrong
 from converge.inventory.passwords import Origin, PasswordSource, PasswordStore
 from converge.inventory.values import Findings, Place, did_you_mean
+from converge.model.kept import Keeping
 from converge.model.secret import Locked, Secret
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from datetime import timedelta
 
 HTTP_PORT: Final = 5985
 HTTPS_PORT: Final = 5986
@@ -51,7 +53,7 @@ class HostSettings:
     site: str | None = None
     site_forks: int = 0
     lab_image: str | None = None
-    backup_directory: str | None = None
+    keeping: Keeping = field(default_factory=Keeping)
     skip: str = ""
     """Why this host is not to be reached at all; empty for those that are."""
     password_source: PasswordSource = field(default_factory=PasswordSource, repr=False)
@@ -112,7 +114,10 @@ def settings_of(
         site=reader.text("converge_site"),
         site_forks=int(str(reader.get("converge_site_forks") or 0)),
         lab_image=reader.text("converge_lab_image"),
-        backup_directory=reader.text("converge_backup_directory"),
+        keeping=Keeping(
+            reader.text("converge_backup_directory") or "",
+            cast("timedelta | None", reader.get("converge_backup_retention")),
+        ),
         password_source=_password(reader, passwords),
     )
     reader.findings.raise_errors()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Final
 
 JsonSchema = dict[str, object]
@@ -17,6 +18,10 @@ LAB_CONNECTION: Final = "lab"
 _TRUE = frozenset({"1", "true", "t", "yes", "y", "on"})
 _FALSE = frozenset({"0", "false", "f", "no", "n", "off"})
 _ADDRESS = re.compile(r"[^\s/@?#\\\x00-\x20\x7f]+")
+_DRIVE = re.compile(r"[A-Za-z]:")
+_NOT_IN_NAMES = re.compile(r'[<>"|?*:%]')
+_KEPT_FOR = re.compile(r"(?P<number>[0-9]{1,4})\s*(?P<unit>[hdw])")
+LONGEST_FOLDER: Final = 150  # characters: below it there must be room for the name of a run and those of files
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
 
@@ -115,6 +120,28 @@ def choice(*words: str) -> Callable[[object], str]:
     return read
 
 
+def host_folder(value: object) -> str:
+    """A folder on the host that is set aside, with a drive or without one: then it is on the drive of each file."""
+    found = text(value).strip().replace("/", "\\").rstrip("\\")
+    parts = found.removeprefix(found[:2] if _DRIVE.match(found) else "").split("\\")
+    bad = not parts[1:] or parts[0] or any(not part or part.strip(". ") == "" or part[-1] in ". " for part in parts[1:])
+    if bad or _NOT_IN_NAMES.search(found.removeprefix(found[:2])):
+        raise Wrong(
+            r"a folder on the host such as D:\converge, or \converge for the drive of each file, without %VARIABLES%"
+        )
+    if len(found) > LONGEST_FOLDER:
+        raise Wrong(f"a folder of at most {LONGEST_FOLDER} characters, so that names fit into it")
+    return found
+
+
+def retention(value: object) -> timedelta:
+    """How long something is kept: hours, days or weeks."""
+    found = _KEPT_FOR.fullmatch(value.strip().lower()) if isinstance(value, str) else None
+    if found is None or not int(found["number"]):
+        raise Wrong("a number of hours, days or weeks, such as 12h, 30d or 8w")
+    return timedelta(hours=int(found["number"]) * {"h": 1, "d": 24, "w": 168}[found["unit"]])
+
+
 def url_path(value: object) -> str:
     """The path of a URL, with a slash before it."""
     found = text(value).strip()
@@ -206,7 +233,18 @@ KNOWN: Final[dict[str, Known]] = {
         Known("converge_lab_image", "Image that a simulated host starts from", filled, _TEXT),
         Known("converge_site", "Where the host stands, for reports and limits per site", filled, _TEXT),
         Known("converge_site_forks", "How many hosts of its site may be worked on at once", forks, _WHOLE),
-        Known("converge_backup_directory", "Folder on the host for what is kept before a change", filled, _TEXT),
+        Known(
+            "converge_backup_directory",
+            r"Folder on the host in which replaced and removed files are kept; \folder is on the drive of each file",
+            host_folder,
+            {"type": "string", "examples": [r"D:\converge", r"\converge"]},
+        ),
+        Known(
+            "converge_backup_retention",
+            "How long they are kept, such as 30d; for good if left out",
+            retention,
+            {"type": "string", "pattern": r"^\s*[0-9]+\s*[hdw]\s*$|\{\{", "examples": ["30d"]},
+        ),
         Known("converge_change_windows", "When the host may be changed", anything, {}),
     )
 }

@@ -10,6 +10,7 @@ import json
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 
 from converge.model.names import fold, same
 
@@ -20,9 +21,14 @@ FORMAT = 1  # of the manifest
 
 @dataclass(frozen=True, slots=True)
 class Keeping:
-    """Where a host keeps what is replaced or removed: `directory` is the folder set aside for it, empty for beside."""
+    """Where a host keeps what is replaced or removed, and for how long.
+
+    `directory` is the folder set aside for it, empty for beside. What older runs kept is removed by later ones once it is
+    older than `retention`; with None it stays for good.
+    """
 
     directory: str = ""
+    retention: timedelta | None = None
 
 
 def is_kept(path: str, *, run: str) -> bool:

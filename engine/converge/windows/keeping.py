@@ -57,7 +57,9 @@ def kept_at(path: str, answers: Answers) -> str:
 
 def is_gone(what: str, path: str) -> ResourceError:
     """That something cannot be brought back, as it is not where it was kept."""
-    return ResourceError(f"the {what} cannot be brought back: {path}, where it was kept, is not there", code="kept-is-gone")
+    return ResourceError(
+        f"the {what} cannot be brought back: {path}, where it was kept, is not there", code="kept-is-gone"
+    )
 
 
 def _place(path: str, answers: Answers, time: int) -> kept.Place:

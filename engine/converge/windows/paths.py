@@ -41,6 +41,10 @@ def check(path: str) -> str:
         raise ValueError(f"{path!r} is not a full path such as C:\\folder\\file")
     if found := _FORBIDDEN.search(text):
         raise ValueError(f"{path!r} holds {found.group()!r}, which no Windows file name may hold")
+    if any(part in (".", "..") for part in text.split("\\")):
+        raise ValueError(f"{path!r} goes back and forth: write where it leads to, without `.` and `..`")
+    if ":" in text[2:]:
+        raise ValueError(f"{path!r} holds a colon, which no Windows file name may hold")
     return text
 
 
