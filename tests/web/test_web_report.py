@@ -157,6 +157,52 @@ def test_nothing_stands_out_of_the_page(page: Path, chromium: Chromium, tmp_path
     assert struct.unpack(">I", picture[16:20])[0] == width
 
 
+def test_nothing_stands_out_on_a_phone(page: Path, chromium: Chromium, tmp_path: Path) -> None:
+    """360 pixels wide, which no window of this browser is: in a frame, which tells how much wider it would like to be."""
+    program = "parent.postMessage(document.documentElement.scrollWidth - innerWidth, '*');"
+    told = with_program(page, program, tmp_path / "told.html")
+    around = tmp_path / "phone.html"
+    around.write_text(
+        "<!DOCTYPE html><title>-</title><script>onmessage = (event) => { document.title = event.data; };</script>"
+        f"<iframe src='file://{told}' style='border:0;width:360px;height:800px'></iframe>"
+    )
+    assert "<title>0</title>" in chromium.dom(f"file://{around}").dom
+
+
+def test_a_page_of_thousands_of_findings_names_the_largest_groups(large: Path) -> None:
+    content = large.read_text(encoding="utf-8")
+    groups = content[content.index("The same on many hosts") : content.index("<h2>Hosts</h2>")]
+    assert groups.count("<details>") == 25
+    assert "and 1226 more, on 1226 hosts" in groups
+    assert len(content) < 4_000_000
+
+
+def test_everything_is_reached_by_keyboard(page: Path, chromium: Chromium, tmp_path: Path) -> None:
+    """Every link, field and fold takes the focus; a host's story takes it when told, and gives it back when closed."""
+    program = """
+      const link = document.querySelector("#hosts tbody a");
+      const missed = [...document.querySelectorAll("a, input, select, summary, button")].filter((each) => {
+        each.focus(); return document.activeElement !== each; });
+      link.focus(); link.click();
+      const told = document.activeElement.id;
+      document.querySelector("#story button").click();
+      document.title = [missed.length, told, document.activeElement === link].join(" ");
+    """
+    told = with_program(page, program, tmp_path / "told.html")
+    assert "<title>0 story true</title>" in chromium.dom(f"file://{told}").dom
+
+
+def test_a_page_may_be_made_while_a_run_is_under_way(tmp_path: Path) -> None:
+    with Store.open(Where(tmp_path / ".converge")) as store:
+        run = store.runs.begin("20261101T000000Z-0001", mode="check", playbooks=["p.yml"], user="u", version="1")
+        for place, host in enumerate(("web01", "web02")):
+            run.host(result(host, place))
+        ended = Program(tmp_path)("report", "--html", "fleet.html")
+        assert ended.code == 0, ended.err
+    page = (tmp_path / "fleet.html").read_text()
+    assert "converge: 2 hosts" in page or "converge: 1 hosts" in page or "No host is remembered yet" in page
+
+
 def test_the_journal_of_a_run_that_changed_something_is_told(fleet_folder: Program, chromium: Chromium) -> None:
     assert fleet_folder("--yes").code == 0
     assert fleet_folder("--check").code == 0

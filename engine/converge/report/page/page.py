@@ -15,6 +15,7 @@ from converge.report.sink import Stream
 from converge.report.values import difference
 
 MOST_RESOURCES = 20  # of one finding that are named
+MOST_GROUPS = 25  # of identical findings that are told; with each host stands what differs there
 
 
 def write_page(fleet: Fleet, out: Stream, *, made: str, source: str, version: str, journal: Journal | None) -> None:
@@ -70,13 +71,19 @@ def _over_time(runs: Sequence[RunRecord]) -> Markup:
         "thead", tag("tr", *(tag("th", word, scope="col") for word in ("Started (UTC)", "Mode", "Hosts", "Run")))
     )
     table = tag("div", tag("table", head, tag("tbody", *rows)), class_="table")
-    return tag("section", tag("h2", "Over time"), chart, tag("details", tag("summary", "The runs as a table"), table))
+    ends = [told[0], told[-1]] if len(told) > 1 else told
+    axis = tag("p", *(tag("span", _moment(run.started)) for run in ends), class_="axis soft")
+    return tag("section", tag("h2", "Over time"), chart, axis, tag("details", tag("summary", "The runs as a table"), table))
 
 
 def _groups(fleet: Fleet) -> Markup:
-    groups = [_group(finding, hosts) for finding, hosts in fleet.groups()]
-    nothing = [] if groups else [tag("p", "Nothing differs anywhere.")]
-    return tag("section", tag("h2", "The same on many hosts"), *groups, *nothing)
+    found = list(fleet.groups())
+    groups = [_group(finding, hosts) for finding, hosts in found[:MOST_GROUPS]]
+    more = found[MOST_GROUPS:]
+    hosts = sum(len(each) for _, each in more)
+    left = f"and {len(more)} more, on {hosts} hosts: each is told below, with its host"
+    notes = [tag("p", left, class_="soft")] if more else [] if groups else [tag("p", "Nothing differs anywhere.")]
+    return tag("section", tag("h2", "The same on many hosts"), *groups, *notes)
 
 
 def _group(finding: Finding, hosts: Sequence[str]) -> Markup:
