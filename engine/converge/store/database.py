@@ -109,7 +109,8 @@ def open_sqlite(
 
 def open_postgresql(url: URL, *, read_only: bool = False, patience: float = PATIENCE) -> Database:
     """The database at this URL. `patience` is in seconds. Raises JournalUnavailable and UsageError."""
-    name = url.set(drivername="postgresql").render_as_string(hide_password=True)
+    shown = url.set(drivername="postgresql").difference_update_query(["password"])
+    name = shown.render_as_string(hide_password=True)
     try:
         engine = create_engine(
             url.set(drivername="postgresql+psycopg"), pool_size=CONNECTIONS, max_overflow=0, pool_pre_ping=True,

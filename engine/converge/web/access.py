@@ -72,7 +72,7 @@ class Tries:
     def failed(self, address: str) -> None:
         """It tried and was wrong."""
         count = self._wrong.pop(address, (0, 0.0))[0] + 1
-        pause = min(LONGEST_WAIT, 2.0 ** min(count - FREE_TRIES, 20)) if count >= FREE_TRIES else 0.0
+        pause = min(LONGEST_WAIT, 2.0 ** min(count - FREE_TRIES + 1, 20)) if count >= FREE_TRIES else 0.0
         self._wrong[address] = (count, self.clock() + pause)
         while len(self._wrong) > MOST_ADDRESSES:
             self._wrong.popitem(last=False)
@@ -100,5 +100,6 @@ class Names:
 
 def _without_port(host: str) -> str:
     if host.startswith("["):
-        return host[1:].partition("]")[0]
+        name, closed, _ = host[1:].partition("]")
+        return name if closed else ""
     return host.partition(":")[0]

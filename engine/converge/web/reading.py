@@ -8,6 +8,7 @@ import secrets
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeVar
@@ -50,6 +51,11 @@ class Reading:
         self._lock = threading.Lock()
         self._open: _Open | None = None
         self._retired: list[_Open] = []
+
+    def check(self) -> None:
+        """Raise UsageError where this can never be a store. One that is away may come."""
+        with suppress(JournalUnavailable):
+            self._opened()
 
     async def version(self) -> str:
         """A text that differs whenever something was written. Raises JournalUnavailable, UsageError."""

@@ -36,18 +36,21 @@ class Telling:
 
 
 def serve(where: Where, place: Place, telling: Telling) -> None:
-    """Serve until SIGTERM or SIGINT. Raises UsageError where it cannot listen."""
-    bound = _bound(place)
-    with bound:
-        asyncio.run(_serve(where, replace(place, port=bound.getsockname()[1]), bound, telling=telling))
+    """Serve until SIGTERM or SIGINT. Raises UsageError where it cannot listen, or where this is no store."""
+    reading = Reading(where)
+    try:
+        reading.check()
+        with _bound(place) as bound:
+            asyncio.run(_serve(reading, replace(place, port=bound.getsockname()[1]), bound, telling=telling))
+    finally:
+        reading.close()
 
 
-async def _serve(where: Where, place: Place, bound: socket.socket, *, telling: Telling) -> None:
+async def _serve(reading: Reading, place: Place, bound: socket.socket, *, telling: Telling) -> None:
     loop, end = asyncio.get_running_loop(), asyncio.Event()
     loop.set_exception_handler(lambda _loop, context: telling.warn(_in_words(context)))
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, end.set)
-    reading = Reading(where)
     site = Site(reading, Access(place.token), Names(place.names), warn=telling.warn)
     application = site.application()
     silent: set[object] = set()
@@ -73,7 +76,6 @@ async def _serve(where: Where, place: Place, bound: socket.socket, *, telling: T
         listener.close()
     finally:
         await runner.cleanup()
-        reading.close()
 
 
 class _Gate:

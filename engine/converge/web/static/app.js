@@ -11,6 +11,7 @@ let etag = "";
 let pause = EVERY;
 let timer = 0;
 let asked = 0;
+let shown = location.pathname + location.search;
 
 function now() {
   return Date.now() + skew;
@@ -85,7 +86,7 @@ function morph(old, fresh) {
 }
 
 function announce(before) {
-  const lead = document.querySelector("main .lead");
+  const lead = document.querySelector("main [data-said]");
   const told = lead ? lead.cloneNode(true) : null;
   if (!told) return "";
   for (const each of told.querySelectorAll(".ago, time")) each.remove();
@@ -136,8 +137,9 @@ function follow(form, push) {
   for (const [name, value] of new FormData(form)) if (value) given.append(name, value);
   const query = given.toString();
   const target = new URL(form.getAttribute("action"), location.href).pathname + (query ? `?${query}` : "");
-  if (target === location.pathname + location.search) return;
+  if (target === shown) return;
   if (push) history.pushState(null, "", target); else history.replaceState(null, "", target);
+  shown = target;
   etag = "";
   again();
 }
@@ -159,7 +161,9 @@ document.addEventListener("submit", (event) => {
   clearTimeout(waiting);
   follow(event.target, true);
 });
-window.addEventListener("popstate", () => location.reload());
+window.addEventListener("popstate", () => {
+  if (shown !== location.pathname + location.search) location.reload(); // a jump within the page changes neither
+});
 document.addEventListener("visibilitychange", again);
 setInterval(() => tellAges(document), 10000);
 tellAges(document);
