@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+import time
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -10,7 +12,12 @@ import pytest
 from tests.cli.cli_program import INVENTORY, PLAYBOOK, Program
 
 from converge.cli.windowing import WindowKeeper, held, leaves_after
+from converge.lab.endpoint.host import Host
+from converge.lab.endpoint.mishaps import Mishap, MishapKind
+from converge.lab.endpoint.server import LabServer
+from converge.lab.image import load_image
 from converge.model.change import Change, HostResult, Status
+from converge.model.facts import ServiceState
 from converge.schedule.windows import read_windows
 from converge.store.store import Store, Where
 
@@ -66,6 +73,9 @@ def test_a_reason_overrides_the_window_and_is_journaled(program: Program) -> Non
     ended = program("--yes", "--outside-window", "mail is down, ticket 4711")
     assert ended.code == 0, ended.err
     assert "mail is down, ticket 4711" in journal_of(program.folder, "mail01")
+    shown = program("runs", program("runs").out.splitlines()[1].split()[0]).out
+    assert re.search("mail01: changed\n  outside its change window: .*mail is down, ticket 4711", shown)
+    assert shown.count("outside its change window") == 1
     assert "WindowOverridden" not in journal_of(program.folder, "mail02")
 
 
@@ -80,6 +90,102 @@ def test_wrong_windows_are_told_with_their_place_before_any_host_is_contacted(pr
         assert "mail01.yml:" in ended.err
         assert "Berlin" in ended.err
         assert "no host was contacted" in ended.err
+
+
+# --- a window that ends while hosts are being changed
+
+VALUES = "".join(
+    f"    - registry_value: {{key: 'HKLM\\SOFTWARE', name: Value{number:02}, type: dword, data: 1}}\n"
+    for number in range(14)
+)
+SETTINGS = f"""\
+- name: Settings
+  hosts: all
+  resources:
+    - service: {{name: RemoteRegistry, start_mode: automatic}}
+{VALUES}      notify: in the end
+  handlers:
+    - name: in the end
+      restart_service: {{name: RemoteRegistry}}
+"""
+
+
+def ends_in(seconds: float) -> str:
+    """A window that is open and ends then: a rule that began to the second when it is to have begun."""
+    begin = datetime.now(UTC) + timedelta(seconds=seconds) - timedelta(hours=1)
+    rule = f"DTSTART:{begin:%Y%m%dT%H%M%S}\\nRRULE:FREQ=YEARLY"
+    return f'converge_change_windows: [{{rrule: "{rule}", duration: 1h, timezone: UTC}}]'
+
+
+@pytest.fixture
+def slow(tmp_path: Path) -> Iterator[tuple[Program, dict[str, Host]]]:
+    """Two hosts that listen, in a folder with a play of many values."""
+    program = Program(tmp_path)
+    program.write("playbooks/settings.yml", SETTINGS)
+    with LabServer() as server:
+        hosts = {
+            name: Host(name, load_image("exchange55-registry-stopped", host_name=name)) for name in ("web01", "web02")
+        }
+        lines = ""
+        for name, host in hosts.items():
+            port = server.start([host])[0].url.rsplit(":", 1)[1].split("/")[0]
+            account = next(iter(host.world.accounts.values()))
+            lines += (
+                f"    {name}: {{ansible_host: 127.0.0.1, ansible_port: {port}, ansible_winrm_scheme: http, "
+                f"ansible_user: '{account.name}', ansible_password: '{account.password}'}}\n"
+            )
+        program.write("inventory/hosts.yml", f"all:\n  hosts:\n{lines}")
+        yield program, hosts
+
+
+def slowed(host: Host, seconds: float) -> None:
+    """It takes so long over each value that it is to write."""
+    host.mishaps.add(Mishap(MishapKind.DELAY, seconds, operation="Invoke", method="SetDWORDValue"))
+
+
+def test_at_the_end_of_a_window_hosts_finish_their_resource_and_stop(slow: tuple[Program, dict[str, Host]]) -> None:
+    program, hosts = slow
+    slowed(hosts["web01"], 3.0)
+    program.write("inventory/host_vars/web01.yml", ends_in(22) + "\n")
+    began = time.monotonic()
+    ended = program("--yes", "--format", "json")
+    assert time.monotonic() - began < 50
+    told = ended.document()["hosts"]
+    assert ended.code == 6, ended.out
+    assert told["web02"]["status"] == "changed"
+    assert told["web01"]["status"] == "held"
+    assert told["web01"]["error"]["code"] == "window-ended"
+    left = [each["address"] for each in told["web01"]["resources"] if each["status"] == "skipped"]
+    done = [each["address"] for each in told["web01"]["resources"] if each["status"] == "changed"]
+    assert done
+    assert left
+    assert all(address in told["web01"]["error"]["why"] for address in left[:8])
+    written = [record for record in hosts["web01"].log.records if record.method == "SetDWORDValue"]
+    assert len(written) == sum("registry_value" in address for address in done), "what was begun was finished"
+    assert "still open" not in program("runs", program("runs").out.splitlines()[1].split()[0]).out
+    program.write("inventory/host_vars/web01.yml", "converge_change_windows: always\n")
+    hosts["web01"].mishaps.clear()
+    again = program("--yes", "--format", "json").document()["hosts"]
+    assert again["web01"]["status"] == "changed"
+    assert program("--check").code == 0
+    service = hosts["web01"].world.service("RemoteRegistry")
+    assert service is not None
+    assert service.state is ServiceState.RUNNING, "the handler was owed and has run"
+
+
+def test_no_host_is_begun_that_by_what_was_measured_would_not_end(slow: tuple[Program, dict[str, Host]]) -> None:
+    """web02 was measured; web01 never was, and is expected to take as long."""
+    program, hosts = slow
+    slowed(hosts["web02"], 2.0)
+    assert program("--yes", "--limit", "web02").code == 0
+    program.write("inventory/host_vars/web01.yml", ends_in(22) + "\n")
+    ended = program("--yes", "--format", "json")
+    assert ended.code == 6
+    error = ended.document()["hosts"]["web01"]["error"]
+    assert error["code"] == "window-too-short"
+    assert "is expected to take" in error["why"]
+    assert "Left as they are: service:RemoteRegistry" in error["why"]
+    assert all(record.reads for record in hosts["web01"].log.records)
 
 
 # --- one host, time by hand

@@ -68,9 +68,11 @@ def _stories(store: Store, run: str) -> Iterator[report.HostStory]:
     for result in store.runs.hosts(run):
         told.add(result.host)
         changes = store.runs.changes(run, result.host) if result.host in journaled else ()
-        yield report.HostStory(result.host, result, changes, left_open.get(result.host, History()))
+        reason = store.runs.window_overridden(run, result.host) if result.host in journaled else ""
+        yield report.HostStory(result.host, result, changes, left_open.get(result.host, History()), reason)
     for host in sorted(journaled - told):
-        yield report.HostStory(host, None, store.runs.changes(run, host), left_open.get(host, History()))
+        reason = store.runs.window_overridden(run, host)
+        yield report.HostStory(host, None, store.runs.changes(run, host), left_open.get(host, History()), reason)
 
 
 def _reading(url: str) -> Store:

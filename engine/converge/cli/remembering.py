@@ -8,6 +8,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
+from statistics import median
 from types import TracebackType
 from typing import Self
 
@@ -123,8 +124,12 @@ class Memory:
         return self._store.history(host) if self._store is not None else History()
 
     def seconds(self, hosts: Collection[str]) -> Mapping[str, float]:
-        """How long changing these hosts took at most of late, where it is known. Raises JournalUnavailable."""
-        return self._store.runs.seconds() if self._store is not None and hosts else {}
+        """How long changing these hosts is expected to take: what it took at most of late, or the median of other hosts.
+
+        Empty where nothing was ever measured. Raises JournalUnavailable.
+        """
+        known = self._store.runs.seconds() if self._store is not None and hosts else {}
+        return {host: known.get(host) or median(known.values()) for host in hosts} if known else {}
 
     def searching(self, observer: Observer, *, anew: bool) -> Observer:
         """The observer, which asks for places that an earlier search of the registry found; `anew` searches in full all the same."""

@@ -46,6 +46,13 @@ def _journal(store: Store, newest: list[RunRecord], wanted: str | None) -> Journ
     told = names[:MOST_HOSTS]
     results = {host.host: host for host in islice(store.runs.hosts(record.run), 100_000) if host.host in set(told)}
     stories = [
-        HostStory(host, results.get(host), store.runs.changes(record.run, host), store.history(host)) for host in told
+        HostStory(
+            host,
+            results.get(host),
+            store.runs.changes(record.run, host),
+            store.history(host),
+            store.runs.window_overridden(record.run, host),
+        )
+        for host in told
     ]
     return Journal(record, stories, left_out=len(names) - len(told))

@@ -57,7 +57,7 @@ def _now() -> datetime:
 
 @dataclass(slots=True)
 class WindowKeeper:
-    """Answers for the windows of all hosts of a run. `reason` overrides them; `seconds` says how long hosts took before."""
+    """Answers for the windows of all hosts of a run. `reason` overrides them; `seconds` is how long hosts are expected to take."""
 
     windows: Mapping[str, ChangeWindows]
     reason: str = ""
@@ -80,7 +80,7 @@ class WindowKeeper:
         if moment + needed > end:
             from converge.schedule.durations import in_words
 
-            why = f"Changing this host took {in_words(needed)} before; its window ends in {in_words(end - moment)}."
+            why = f"Changing this host is expected to take {in_words(needed)}; its window ends in {in_words(end - moment)}."
             return Problem(
                 "window-too-short", "its change window would probably end first", why, "wait for the next window"
             )

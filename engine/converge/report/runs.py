@@ -19,12 +19,16 @@ _TROUBLE = ("failed", "unreachable", "undecided", "unknown")
 
 @dataclass(frozen=True, slots=True)
 class HostStory:
-    """One host of a run: what became of it, each change, and what is still open on it today."""
+    """One host of a run: what became of it, each change, and what is still open on it today.
+
+    `overridden` says who had it changed outside its change window, and why.
+    """
 
     host: str
     result: HostRecord | None
     changes: Sequence[RecordedChange]
     left_open: History
+    overridden: str = ""
 
 
 def list_as_text(runs: Iterable[RunRecord], sink: Sink) -> None:
@@ -86,6 +90,8 @@ def _story(story: HostStory, sink: Sink) -> None:
     if story.result is not None and story.result.error is not None:
         error = story.result.error
         sink.line(f"  {error.get('what', '')} [{error.get('code', '')}]", style="red")
+    if story.overridden:
+        sink.line(f"  outside its change window: {story.overridden}", style="magenta")
     if story.changes:
         for change in story.changes:
             _change(change, sink)
@@ -151,6 +157,7 @@ def _story_as_json(story: HostStory) -> dict[str, Json]:
         "resources": list(result.get("resources", ())),
         "changes": [_change_as_json(change) for change in story.changes],
         "open": asdict(story.left_open),
+        "outside_window": story.overridden or None,
     }
 
 

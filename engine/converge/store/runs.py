@@ -105,6 +105,11 @@ class Runs:
         """
         return changes_of(run, host, rows=self._from(run, host), opener=opener)
 
+    def window_overridden(self, run: str, host: str) -> str:
+        """Who had a run change this host outside its change window, and why; an empty text where nobody had."""
+        events = (content["event"] for content in self._from(run, host) if content["run"] == run)
+        return next((str(event["reason"]) for event in events if event["event"] == "WindowOverridden"), "")
+
     def later_changes(self, run: str, host: str) -> dict[str, LaterChange]:
         """What later runs did last at each address of this host: what is found there may be their work."""
         return later_changes(run, rows=self._from(run, host))

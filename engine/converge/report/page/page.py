@@ -73,7 +73,9 @@ def _over_time(runs: Sequence[RunRecord]) -> Markup:
     table = tag("div", tag("table", head, tag("tbody", *rows)), class_="table")
     ends = [told[0], told[-1]] if len(told) > 1 else told
     axis = tag("p", *(tag("span", _moment(run.started)) for run in ends), class_="axis soft")
-    return tag("section", tag("h2", "Over time"), chart, axis, tag("details", tag("summary", "The runs as a table"), table))
+    return tag(
+        "section", tag("h2", "Over time"), chart, axis, tag("details", tag("summary", "The runs as a table"), table)
+    )
 
 
 def _groups(fleet: Fleet) -> Markup:
@@ -126,7 +128,8 @@ def _journal(journal: Journal) -> Iterator[Markup]:
         status = story.result.status if story.result else "unknown"
         many = "1 change" if len(story.changes) == 1 else f"{len(story.changes)} changes"
         summary = tag("summary", _mark(status), " ", tag("bdi", story.host), f": {many}")
-        yield tag("details", summary, *(_change(change) for change in story.changes))
+        said = tag("p", f"outside its change window: {story.overridden}") if story.overridden else ""
+        yield tag("details", summary, said, *(_change(change) for change in story.changes))
     if journal.left_out:
         yield tag("p", f"and {journal.left_out} more hosts: converge runs {run.run}")
     if not journal.hosts:
