@@ -103,6 +103,7 @@ class Run:
         )
         self.rolling = RollingOut(options, selection, stop=self.stop)
         self.executor = executor_for(options)
+        self.changes = False  # whether hosts were gone to in order to change them
 
     def go(self) -> ExitCode:
         for warning in self.selection.warnings:
@@ -144,6 +145,9 @@ class Run:
             finally:
                 self.executor.close()
                 self.reporter.finish()
+        if self.changes:
+            told = f"`converge runs {self.id}` tells what was done, `converge undo {self.id}` takes it back."
+            sink_for(sys.stderr).line(told, style="dim")
         if self.stop.is_set():
             self.codes.add(ExitCode.INTERRUPTED)
         if not self.options.check and self.rolling.budget.spent:
@@ -193,9 +197,13 @@ class Run:
                 self._ended(HostResult(host, Status.SKIPPED, error=declined))
             self.codes.add(ExitCode.DRIFT)
             return
-        self._bring(hosts, tuple(self.to_apply), self._stage(hosts, changes_hosts=True))
+        wanted = frozenset(self.to_apply)
+        in_order = tuple(host for host in self.selection.targets if host in wanted)  # not as their looks ended
+        self._bring(hosts, in_order, self._stage(hosts, changes_hosts=True))
 
     def _bring(self, hosts: Hosts, names: Sequence[str], bring: Stage) -> None:
+        self.changes = True
+
         def change(portion: tuple[str, ...]) -> None:
             self._over(portion, bring, title="applying", take=self._changed)
 
