@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from converge.model.action import (
     AnyAction,
@@ -38,7 +38,10 @@ def keep(keys: Iterable[RegistryPath], *, memory: Memory, journal: Journal) -> N
         asked: list[AnyQuery] = [OperatingSystem(), *(RegistryKey(key) for key in wanted)]
         for key in wanted:
             contents: KeyContents | None = known.known(RegistryKey(key))
-            asked += [RegistryValue(key, name) for name, _ in contents.values] if contents else []
+            if contents:
+                # A host leaves the default value out of what it lists where it is the only one.
+                names = dict.fromkeys(("", *(name for name, _ in contents.values)))
+                asked += [RegistryValue(key, name) for name in names]
         return asked
 
     answers = gather((queries,), memory)
@@ -47,12 +50,20 @@ def keep(keys: Iterable[RegistryPath], *, memory: Memory, journal: Journal) -> N
         _value(answers, key, name=name, type_=type_)
         for key, found in contents.items()
         if found is not None
-        for name, type_ in found.values
+        for name, type_ in _listed(found, key, answers)
     )
     system = answers.known(OperatingSystem())
     there = tuple((key, contents[key] or _unreadable(answers[RegistryKey(key)])) for key in wanted)
     file = journal.back_up(RegistrySnapshot(there, values, system.version if system else ""))
     journal.write(BackupKept(file, tuple(str(key) for key in wanted)))
+
+
+def _listed(contents: KeyContents, key: RegistryPath, answers: Answers) -> Sequence[tuple[str, RegistryType]]:
+    """The values of a key with their types, the default one also where the host did not list it."""
+    default: RegistryData | None = answers.known(RegistryValue(key, ""))
+    if default is None or any(not name for name, _ in contents.values):
+        return contents.values
+    return (("", default.type), *contents.values)
 
 
 def _unreadable(answer: object) -> KeyContents | None:

@@ -92,6 +92,8 @@ class RegistryKeyResource(Resource):
         asked.append(RegistryKey(path))
         if self.ensure == "absent" and self.recursive:
             asked += _tree(path, known)
+        elif self.ensure == "absent":
+            asked += _default(path, known)
         elif self.ensure == "present" and known.known(RegistryKey(path)) is None and (owner := service_key(path)):
             asked.append(RegistryKey(owner))
         return asked
@@ -127,6 +129,11 @@ class RegistryKeyResource(Resource):
             return [RemoveRegistryKey(path)]
         return [RemoveRegistryKey(_below(path, record.below)) for record in reversed(contents)]
 
+    def queries_to_undo(self, known: Answers) -> Collection[AnyQuery]:
+        """Whether a key that was made holds anything by now."""
+        path = views.locate_known(self.key_, self.view, known)
+        return [RegistryKey(path), *_default(path, known)] if path is not None else []
+
     def agree(self, left: State | None, right: State | None, answers: Answers) -> bool:
         """The order in which a host lists what lies in a key does not matter."""
         del answers
@@ -160,9 +167,15 @@ def _tree(path: RegistryPath, known: Answers) -> list[AnyQuery]:
         asked.append(RegistryKey(key))
         contents = known.known(RegistryKey(key))
         if contents:
-            asked += [RegistryValue(key, name) for name, _ in contents.values]
+            asked += [RegistryValue(key, name) for name, _ in contents.values] or _default(key, known)
             waiting += [key / name for name in contents.subkeys]
     return asked
+
+
+def _default(key: RegistryPath, known: Answers) -> list[AnyQuery]:
+    """The default value of a key that seems to hold none: a host leaves it out of what it lists where it is the only one."""
+    contents = known.known(RegistryKey(key))
+    return [RegistryValue(key, "")] if contents is not None and not contents.values else []
 
 
 def _records(path: RegistryPath, answers: Answers) -> tuple[KeyRecord, ...]:
@@ -174,7 +187,7 @@ def _records(path: RegistryPath, answers: Answers) -> tuple[KeyRecord, ...]:
         key = _below(path, below)
         contents = answers.value(RegistryKey(key)) or KeyContents((), ())
         values = []
-        for name, _ in contents.values:
+        for name in [name for name, _ in contents.values] or [""]:
             data = answers.value(RegistryValue(key, name))
             if data is not None:
                 values.append(ValueRecord(name=name, value=ValueState.of(data)))
@@ -189,8 +202,11 @@ def _records(path: RegistryPath, answers: Answers) -> tuple[KeyRecord, ...]:
 
 def _check_is_empty(path: RegistryPath, answers: Answers) -> None:
     contents = answers.value(RegistryKey(path))
-    if contents and (contents.subkeys or contents.values):
-        what = f"{path} is not empty: {len(contents.subkeys)} keys and {len(contents.values)} values lie in it"
+    if contents is None:
+        return
+    values = len(contents.values) or int(answers.value(RegistryValue(path, "")) is not None)
+    if contents.subkeys or values:
+        what = f"{path} is not empty: {len(contents.subkeys)} keys and {values} values lie in it"
         raise ResourceError(what, try_="`recursive: true`, if everything in it is to go")
 
 
