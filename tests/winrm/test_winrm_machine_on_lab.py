@@ -61,6 +61,7 @@ from converge.model.secret import Secret
 from converge.windows.registry import parse_path
 from converge.winrm.connection import Connection, Login, Sealing
 from converge.winrm.machine import WinRMMachine
+from converge.winrm.nt_hash import nt_hash
 
 pytestmark = pytest.mark.timeout(90)
 
@@ -574,6 +575,13 @@ def test_a_password_may_hold_any_character(connect: Callable[..., Pair], setting
     world = make_world()
     world.accounts[fold(USER)] = Account(name=USER, password="pä ß日本'\"%")
     assert connect(world, password="pä ß日本'\"%", **settings).found(OperatingSystem())
+
+
+def test_a_password_may_be_given_as_its_hashes(connect: Callable[..., Pair]) -> None:
+    hashes = f"{'0' * 32}:{nt_hash(PASSWORD).hex().upper()}"
+    assert connect(password=hashes).found(OperatingSystem())
+    with pytest.raises(LoginRefused):
+        connect(password=f"{'0' * 32}:{'1' * 32}").machine.ask([OperatingSystem()])
 
 
 def test_a_wrong_password_is_tried_once(connect: Callable[..., Pair]) -> None:

@@ -6,6 +6,7 @@ import re
 import subprocess
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 from converge.errors import LocalProtocolError
 from converge.model.registry import RegistryPath
@@ -68,7 +69,7 @@ class ReadingCommand:
     @property
     def line(self) -> str:
         """The line to send."""
-        return command_line(self.argv)
+        return _reading_line(self.argv)
 
     @property
     def joinable(self) -> bool:
@@ -102,6 +103,11 @@ class ReadingCommand:
     def hash_file(cls, path: str, *, algorithm: str = "SHA256") -> ReadingCommand:
         """`certutil.exe -hashfile PATH SHA256`."""
         return cls(("certutil.exe", "-hashfile", path, algorithm))
+
+
+@lru_cache(maxsize=8192)  # a fleet's hosts are asked the same
+def _reading_line(argv: tuple[str, ...]) -> str:
+    return command_line(argv)
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,12 +19,14 @@ from converge.errors import HostUnreachable, RemoteProtocolError
 from converge.winrm import kerberos, refusals
 from converge.winrm.connection import Connection, Login
 from converge.winrm.http_line import CONNECT_SECONDS, SAYS_NOTHING, HttpAnswer, HttpLine
+from converge.winrm.nt_hash import nt_hash
 from converge.wsman import seal
 
 LOGINS: Final = frozenset({Login.BASIC, Login.NEGOTIATE})
 _STEPS: Final = 3
 _BAD_SEAL = (SpnegoError, ValueError, LookupError, AttributeError, TypeError, struct.error)
 _CHALLENGE: Final = re.compile(r"\b(?:Negotiate|NTLM) +([A-Za-z0-9+/]+=*)", re.IGNORECASE)
+_HASHES: Final = re.compile(r"[0-9A-Fa-f]{32}:[0-9A-Fa-f]{32}")
 _SOAP: Final = "Content-Type: application/soap+xml;charset=UTF-8\r\n"
 _SEALED: Final = f"Content-Type: {seal.content_type()}\r\n"
 
@@ -110,14 +112,21 @@ class DirectTransport:
     def _new_context(self, line: HttpLine) -> spnego.ContextProxy:
         # Python's own NTLM, whatever else is installed; the name of the host is only said, as SPN.
         return spnego.client(
-            self._connection.username,
-            self._connection.password.reveal(),
+            _credential(self._connection),
             hostname=self._connection.address,
             service="http",
             channel_bindings=kerberos.channel_bindings(line.certificate),
             protocol="ntlm",
             options=spnego.NegotiateOptions.use_ntlm,
         )
+
+
+def _credential(connection: Connection) -> spnego.NTLMHash:
+    """The account by its hash: of a password pyspnego reckons the old LAN Manager's too, which takes long and nobody asks for."""
+    password = connection.password.reveal()
+    # A password may be given as its hashes, as Ansible's users know.
+    known = password.partition(":")[2] if _HASHES.fullmatch(password) else nt_hash(password).hex()
+    return spnego.NTLMHash(connection.username, nt_hash=known)
 
 
 def _basic(connection: Connection) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import secrets
 from collections.abc import Collection, Iterable, Mapping
+from functools import lru_cache
 from typing import Final
 
 from converge.errors import HostUnreachable, LocalProtocolError
@@ -85,10 +86,13 @@ class PrintedValues:
 
 def _commands(queries: Iterable[RegistryValue]) -> dict[RegistryValue, ReadingCommand]:
     """What asks for each value, where a line can carry it."""
-    found: dict[RegistryValue, ReadingCommand] = {}
-    for query in queries:
-        with contextlib.suppress(LocalProtocolError):
-            command = ReadingCommand.query_registry_value(query.key, query.name)
-            if command.joinable and len(command.line) < LONGEST_QUESTION:
-                found[query] = command
-    return found
+    return {query: command for query in queries if (command := _command(query)) is not None}
+
+
+@lru_cache(maxsize=8192)  # a fleet's hosts are asked for the same values
+def _command(query: RegistryValue) -> ReadingCommand | None:
+    with contextlib.suppress(LocalProtocolError):
+        command = ReadingCommand.query_registry_value(query.key, query.name)
+        if command.joinable and len(command.line) < LONGEST_QUESTION:
+            return command
+    return None

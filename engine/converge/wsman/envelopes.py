@@ -6,6 +6,7 @@ import uuid
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import lru_cache
 from typing import Final
 
 from converge.errors import RemoteProtocolError
@@ -95,30 +96,41 @@ def request_bytes(
     action: str, target: Target, *, header: RequestHeader, body: Markup, prefixes: Iterable[str] = ()
 ) -> bytes:
     """A whole request. Raises LocalProtocolError for text that XML cannot carry."""
-    reply_to = element("a:Address", ANONYMOUS, attributes=_must())
-    optional = {"xml:lang": header.locale} | _must(False)
     parts = [
         element("a:To", header.to),
-        element("w:ResourceURI", target.resource_uri, attributes=_must()),
-        element("a:ReplyTo", reply_to),
-        element("a:Action", action, attributes=_must()),
-    ]
-    if header.max_envelope_size is not None:
-        parts.append(element("w:MaxEnvelopeSize", str(header.max_envelope_size), attributes=_must()))
-    parts += [
+        _about(action, target.resource_uri, header.max_envelope_size),
         element("a:MessageID", header.message_id),
-        element("w:Locale", attributes=optional),
-        element("p:DataLocale", attributes=optional),
+        _wishes(header.locale, header.session_id, header.operation_timeout),
     ]
-    if header.session_id:
-        parts.append(element("p:SessionId", header.session_id, attributes=_must(False)))
-    if header.operation_timeout is not None:
-        parts.append(element("w:OperationTimeout", _seconds(header.operation_timeout)))
     if target.selectors:
         parts.append(cim.selector_set(target.selectors))
     if target.options:
         parts.append(_option_set(target.options))
     return _envelope(["s", "a", "w", "p", *prefixes], header=xml.join(parts), body=body)
+
+
+@lru_cache(maxsize=256)  # the same for every host
+def _about(action: str, resource_uri: str, size: int | None) -> Markup:
+    reply_to = element("a:Address", ANONYMOUS, attributes=_must())
+    parts = [
+        element("w:ResourceURI", resource_uri, attributes=_must()),
+        element("a:ReplyTo", reply_to),
+        element("a:Action", action, attributes=_must()),
+    ]
+    if size is not None:
+        parts.append(element("w:MaxEnvelopeSize", str(size), attributes=_must()))
+    return xml.join(parts)
+
+
+@lru_cache(maxsize=256)  # as above
+def _wishes(locale: str, session_id: str, timeout: timedelta | None) -> Markup:
+    optional = {"xml:lang": locale} | _must(False)
+    parts = [element("w:Locale", attributes=optional), element("p:DataLocale", attributes=optional)]
+    if session_id:
+        parts.append(element("p:SessionId", session_id, attributes=_must(False)))
+    if timeout is not None:
+        parts.append(element("w:OperationTimeout", _seconds(timeout)))
+    return xml.join(parts)
 
 
 def _seconds(length: timedelta) -> str:
