@@ -114,6 +114,74 @@ def test_every_other_week_counts_from_what_it_says() -> None:
     assert windows.open_until(utc("2026-11-09T20:30")) is None
 
 
+def test_days_and_moments_are_left_out_of_a_rule() -> None:
+    rule = "FREQ=DAILY;BYHOUR=2,22;BYMINUTE=0\nEXDATE:20261224,20261225T220000\nEXDATE;VALUE=DATE:20261231"
+    windows = read_windows({"rrule": rule, "duration": "1h", "timezone": "Europe/Berlin"})
+    opened = [f"{day}T{hour}:30" for day in ("2026-12-24", "2026-12-25", "2026-12-31") for hour in ("01", "21")]
+    assert [windows.open_until(utc(moment)) is not None for moment in opened] == [
+        False,
+        False,
+        True,
+        False,
+        False,
+        False,
+    ]
+
+
+def test_a_rule_that_counts_ends_when_it_has_counted() -> None:
+    rule = "DTSTART:20261102T220000\nRRULE:FREQ=WEEKLY;COUNT=2"
+    windows = read_windows({"rrule": rule, "duration": "1h", "timezone": "UTC"})
+    assert [windows.open_until(utc(f"2026-11-{day:02}T22:30")) is not None for day in (2, 9, 16)] == [True, True, False]
+    assert windows.next_opening(utc("2026-11-09T23:00")) is None
+
+
+@pytest.mark.parametrize(
+    ("day", "start", "end", "minutes"),
+    [
+        ("2026-10-04", "01:00", "04:00", 150),  # 02:00 to 02:30 does not exist
+        ("2026-10-04", "02:00", "02:30", 0),
+        ("2026-10-04", "02:10", "03:00", 30),
+        ("2026-04-05", "01:00", "04:00", 210),  # 01:30 to 02:00 comes twice
+        ("2026-04-05", "01:45", "02:15", 60),
+        ("2026-04-05", "22:00", "02:00", 240),
+    ],
+)
+def test_clocks_that_are_set_by_half_an_hour(day: str, start: str, end: str, minutes: int) -> None:
+    """Lord Howe Island: summer time is half an hour."""
+    windows = weekly(start, end, days=datetime.fromisoformat(day).strftime("%a").lower(), zone="Australia/Lord_Howe")
+    noon = utc(day + "T00:00") - timedelta(hours=18)
+    assert (
+        open_minutes(windows, noon.strftime("%Y-%m-%dT%H:%M"), (noon + 2 * 24 * HOUR).strftime("%Y-%m-%dT%H:%M"))
+        == minutes
+    )
+
+
+@pytest.mark.parametrize(("zone", "night", "hours"), [
+    ("America/New_York", "2026-10-31", 7 + 1), ("America/New_York", "2026-03-07", 7 - 1),
+    ("Europe/Berlin", "2026-10-24", 7 + 1), ("Europe/Berlin", "2026-03-28", 7 - 1),
+])  # fmt: skip
+def test_a_night_over_the_switch_is_an_hour_longer_or_shorter(zone: str, night: str, hours: int) -> None:
+    windows = weekly("22:00", "05:00", days="sat", zone=zone)
+    begin = windows.next_opening(utc(night + "T12:00"))
+    assert begin is not None
+    assert windows.open_until(begin) == begin + hours * HOUR
+    assert windows.open_until(begin + hours * HOUR) is None
+    assert windows.open_until(begin + hours * HOUR - timedelta(seconds=1)) is not None
+
+
+def test_windows_within_windows_are_open_where_both_are() -> None:
+    night = weekly("22:00", "06:00", zone="UTC")
+    both = weekly("04:00", "12:00", zone="UTC").narrowed(night)
+    assert open_minutes(both, "2026-11-20T00:00", "2026-11-21T00:00") == 120
+    assert both.open_until(utc("2026-11-20T05:00")) == utc("2026-11-20T06:00")
+    assert both.next_opening(utc("2026-11-20T06:00")) == utc("2026-11-21T04:00")
+    assert weekly("10:00", "11:00", zone="UTC").narrowed(night).next_opening(utc("2026-11-20T06:00")) is None
+    assert read_windows("always").narrowed(night).next_opening(utc("2026-11-20T06:00")) == utc("2026-11-20T22:00")
+    assert read_windows("never").narrowed(night).next_opening(utc("2026-11-20T06:00")) is None
+    assert not read_windows("always").narrowed(night).is_always
+    assert read_windows("always").narrowed(read_windows("always")).is_always
+
+
 def test_no_window_is_always_and_never_is_never() -> None:
     moment = utc("2026-11-21T00:00")
     assert read_windows("always").open_until(moment) is not None
@@ -144,7 +212,11 @@ def test_a_time_that_yaml_took_for_a_number_is_a_time() -> None:
         ([{"day": "mon", "from": "22:00", "to": "23:00", "timezone": "UTC"}], "day is unknown here"),
         ({"rrule": "FREQ=HOURLY", "duration": "1h", "timezone": "UTC"}, "FREQ must be one of"),
         ({"rrule": "FREQ=DAILY;BYHOUR=x", "duration": "1h", "timezone": "UTC"}, "rrule"),
-        ({"rrule": "FREQ=DAILY;COUNT=3", "duration": "1h", "timezone": "UTC"}, "COUNT"),
+        ({"rrule": "FREQ=DAILY;COUNT=3", "duration": "1h", "timezone": "UTC"}, "COUNT needs to know"),
+        ({"rrule": "FREQ=DAILY\nEXDATE:tomorrow", "duration": "1h", "timezone": "UTC"}, "no date of EXDATE"),
+        ({"rrule": "FREQ=DAILY\nEXDATE;TZID=UTC:20261224", "duration": "1h", "timezone": "UTC"}, "TZID=UTC is not"),
+        ({"rrule": "EXDATE:20261224", "duration": "1h", "timezone": "UTC"}, "one rule is expected"),
+        ({"rrule": "FREQ=DAILY\nFREQ=WEEKLY", "duration": "1h", "timezone": "UTC"}, "one rule is expected"),
         ({"rrule": "FREQ=WEEKLY;INTERVAL=2", "duration": "1h", "timezone": "UTC"}, "DTSTART"),
         ({"rrule": "FREQ=DAILY", "duration": "soon", "timezone": "UTC"}, "no duration"),
         ({"rrule": "FREQ=DAILY", "duration": "900d", "timezone": "UTC"}, "at most 31 days"),

@@ -77,11 +77,12 @@ class WeeklyWindow:
 
 @dataclass(frozen=True, slots=True)
 class RuleWindow:
-    """Open for a while from each occurrence of a rule of RFC 5545 on."""
+    """Open for a while from each occurrence of a rule of RFC 5545 on, but for those `excluded` (whole days as dates)."""
 
     rule: rrule
     duration: timedelta
     zone: ZoneInfo
+    excluded: frozenset[date] = frozenset()
 
     @property
     def longest(self) -> timedelta:
@@ -96,7 +97,7 @@ class RuleWindow:
             if wall > last:
                 return
             begin = first_moment(wall, self.zone)
-            if since <= begin < until:
+            if since <= begin < until and not {wall, wall.date()} & self.excluded:
                 yield begin, begin + self.duration
 
 
@@ -196,7 +197,8 @@ def _read_window(item: object) -> Window:
         duration = read_duration(item["duration"])
         if duration > LONGEST:
             raise ValueError(f"duration: at most {LONGEST.days} days")
-        return RuleWindow(_read_rule(item["rrule"]), duration, zone)
+        rule, excluded = _read_rule(item["rrule"])
+        return RuleWindow(rule, duration, zone, excluded)
     start, end = _read_clock(item["from"], "from"), _read_clock(item["to"], "to")
     if start == 24 * 60:
         raise ValueError("from: 24:00 is 00:00 of the next day")
@@ -248,17 +250,20 @@ def _day_number(word: str) -> int | None:
     return found[0] if found else None
 
 
-def _read_rule(value: object) -> rrule:
+def _read_rule(value: object) -> tuple[rrule, frozenset[date]]:
+    """A rule, perhaps with a line DTSTART before it and lines EXDATE after it, by the wall clock."""
     if not isinstance(value, str) or not value.strip() or len(value) > 2000:
         raise ValueError("rrule: a rule of RFC 5545 is expected, like FREQ=MONTHLY;BYDAY=2TU;BYHOUR=22;BYMINUTE=0")
     lines = [line.strip() for line in value.upper().splitlines() if line.strip()]
-    if len(lines) > 1 + lines[0].startswith("DTSTART"):
+    excluded = _read_excluded(line for line in lines if line.startswith("EXDATE"))
+    lines = [line for line in lines if not line.startswith("EXDATE")]
+    if not lines or len(lines) > 1 + lines[0].startswith("DTSTART"):
         raise ValueError("rrule: one rule is expected; write several windows for several rules")
     parts = dict(part.partition("=")[::2] for part in lines[-1].removeprefix("RRULE:").split(";"))
     if parts.get("FREQ") not in _FREQUENCIES:
         raise ValueError(f"rrule: FREQ must be one of {', '.join(_FREQUENCIES)}")
-    if "COUNT" in parts:
-        raise ValueError("rrule: COUNT is of no use here; say UNTIL")
+    if "COUNT" in parts and not lines[0].startswith("DTSTART"):
+        raise ValueError("rrule: COUNT needs to know what it counts from; write a line DTSTART:20260105T220000 before")
     if "TZID" in value.upper():
         raise ValueError("rrule: the time zone belongs into timezone")
     if parts.get("INTERVAL", "1") != "1" and not lines[0].startswith("DTSTART"):
@@ -274,10 +279,27 @@ def _read_rule(value: object) -> rrule:
     yearly = {**parts, "FREQ": "YEARLY"}
     yearly.pop("INTERVAL", None)
     yearly.pop("BYSETPOS", None)
+    yearly.pop("COUNT", None)
     if _DATED & set(parts) and next(iter(_parsed(head, yearly)), None) is None:
         # Asked day by day, the library would look for it until the year 9999.
         raise ValueError("rrule: there is no such day")
-    return _parsed(head, parts)
+    return _parsed(head, parts), excluded
+
+
+def _read_excluded(lines: Iterable[str]) -> frozenset[date]:
+    found: set[date] = set()
+    for line in lines:
+        head, _, values = line.partition(":")
+        if head not in ("EXDATE", "EXDATE;VALUE=DATE", "EXDATE;VALUE=DATE-TIME"):
+            raise ValueError(f"rrule: {head[:60]} is not understood; write EXDATE:20261224 or EXDATE:20261224T220000")
+        for word in values.split(","):
+            try:
+                moment = datetime.strptime(word, "%Y%m%dT%H%M%S" if "T" in word else "%Y%m%d")
+            except ValueError:
+                hint = "write EXDATE:20261224 for a day or EXDATE:20261224T220000 for a moment, by the wall clock"
+                raise ValueError(f"rrule: {word[:40]!r} is no date of EXDATE; {hint}") from None
+            found.add(moment if "T" in word else moment.date())
+    return frozenset(found)
 
 
 def _parsed(head: str, parts: Mapping[str, str]) -> rrule:
