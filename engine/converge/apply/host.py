@@ -71,7 +71,7 @@ def apply(
             return HostResult(machine.host, Status.STALE, (), machine.round_trips, options.monotonic() - began, stale)
         performer = Performer(memory, journal, options, rehearsing=False)
         performer.prepare(rehearsed.carrier.performer, idle=idle)
-        walk = Walk(Carrier(performer, _by_address(history)), variables, history)
+        walk = Walk(Carrier(performer, by_address(history)), variables, history)
         if approval is not None:
             walk.carrier.approves = approval.allows
         changes = walk.changes
@@ -111,7 +111,7 @@ def _rehearsed(
 ) -> Walk:
     memory = ActingMemory(rehearsal, run=run, keeps_in=options.keeping.directory)
     performer = Performer(memory, NoJournal(run, history), options, rehearsing=True)
-    carrier = Carrier(performer, _by_address(history), suppose=rehearsal.suppose)
+    carrier = Carrier(performer, by_address(history), suppose=rehearsal.suppose)
     return Walk(carrier, variables, history)
 
 
@@ -136,7 +136,8 @@ def result_of(observer: Observer, changes: Sequence[Change], *, error: Problem |
     return HostResult(observer.host, status, tuple(changes), observer.round_trips, seconds, error)
 
 
-def _by_address(history: History) -> dict[str, list[OpenAction]]:
+def by_address(history: History) -> dict[str, list[OpenAction]]:
+    """The actions of which nobody knows what became, by the resource of which they are part."""
     found: dict[str, list[OpenAction]] = {}
     for action in history.actions:
         found.setdefault(action.address, []).append(action)

@@ -9,20 +9,22 @@ from types import MappingProxyType
 
 from converge import __version__
 from converge.apply.carrying import Carrier
-from converge.apply.host import Rehearse, result_of
+from converge.apply.host import Rehearse, by_address, result_of
 from converge.apply.keeping import Tidying
 from converge.apply.options import ApplyOptions, StoppedError
 from converge.apply.performing import Performer, now_text
-from converge.apply.restarts import note_stopping
+from converge.apply.restarts import finish_restart, note_stopping
 from converge.apply.restoring import Restored, made_on_the_way
 from converge.errors import ConvergeError, ResourceError, Undecided, Unforetold
 from converge.model.change import Change, HostResult, Json, Problem, Status, WayBack
 from converge.model.journal import (
+    ActionSettled,
     HandlerOwed,
     HandlerPaid,
     History,
     Journal,
     NoJournal,
+    OpenAction,
     ProcedureTakenBack,
     RunBegun,
     RunEnded,
@@ -55,7 +57,7 @@ def check_undo(
     began = options.monotonic()
     memory = ActingMemory(rehearse(observer), run=run, keeps_in=options.keeping.directory)
     performer = Performer(memory, NoJournal(run, history), options, rehearsing=True)
-    undoing = _Undoing(Carrier(performer), recorded, later, history)
+    undoing = _Undoing(Carrier(performer, _begun_by_undos(recorded, later, history)), recorded, later, history)
     error = undoing.through() or undoing.refusal()
     return result_of(observer, undoing.changes, error=error, seconds=options.monotonic() - began)
 
@@ -83,13 +85,13 @@ def undo(
         journal.write(TakingBack(recorded[0].run if recorded else ""))
         imagined = ActingMemory(rehearse(memory), run=journal.run, keeps_in=memory.keeps_in)
         rehearsal = Performer(imagined, NoJournal(journal.run, history), options, rehearsing=True)
-        rehearsed = _Undoing(Carrier(rehearsal), recorded, later, history)
+        rehearsed = _Undoing(Carrier(rehearsal, _begun_by_undos(recorded, later, history)), recorded, later, history)
         error = rehearsed.through() or rehearsed.refusal()
         undoing = rehearsed
         if error is None:
             performer = Performer(memory, journal, options, rehearsing=False)
             performer.prepare(rehearsal)
-            undoing = _Undoing(Carrier(performer), recorded, later, history)
+            undoing = _Undoing(Carrier(performer, _begun_by_undos(recorded, later, history)), recorded, later, history)
             error = undoing.through()
             if error is None:
                 undoing.tidy()
@@ -119,10 +121,14 @@ class _Undoing:
             for change in reversed(self.recorded):
                 if _left_traces(change):
                     self.changes.append(self._one(change))
-                    self.changes += self._places(change)
+                    places = self._places(change)
+                    self.changes += places
+                    self._settle(change, found=self.changes[-1 - len(places)], places=places)
             for change in self.recorded:
                 if self._must_restart(change):
                     self.changes.append(self._restart(change))
+            for restart in self.history.restarts:
+                self.changes += finish_restart(restart, self.carrier)
             self.changes += self._still_owed()
         except StoppedError:
             self.changes += self.carrier.broken_off
@@ -194,10 +200,24 @@ class _Undoing:
         gone = []
         for place in made_on_the_way(change) if not _no_way_back(change) else ():
             restored, _ = self._rebuilt(place)
-            if restored is None or decide(restored, self.carrier.look(restored)).status is not Status.CHANGED:
+            if restored is None:
                 continue
-            gone.append(self.carrier.carry_out(restored, _label(place)))
+            status = decide(restored, self.carrier.look(restored)).status
+            if status is Status.CHANGED:
+                gone.append(self.carrier.carry_out(restored, _label(place)))
+            elif status is Status.OK:
+                self.carrier.settle_earlier(restored.address, done=True)
         return gone
+
+    def _settle(self, change: RecordedChange, *, found: Change, places: Sequence[Change]) -> None:
+        """It is as it was before the run: whether what the run began here was done tells what there was to take back."""
+        if found.status not in (Status.OK, Status.CHANGED):
+            return
+        done = found.status is Status.CHANGED or bool(places)
+        for action in change.actions:
+            if action.outcome == "unknown":
+                settled = ActionSettled(change.run, action.number, "done" if done else "not-done")
+                self.carrier.performer.journal.write(settled)
 
     def _left_alone(self, change: RecordedChange, problem: Problem | None) -> Change:
         lost = problem is not None and problem.code == "no-way-back"
@@ -241,7 +261,7 @@ class _Undoing:
 
     def _still_owed(self) -> list[Change]:
         """What the run did not restart itself is left to the next run of the play: it knows what is to be restarted."""
-        restarted = {change.address for change in self.recorded if self._must_restart(change)}
+        restarted = {change.address for change in self.changes if change.address.startswith("handler:")}
         asked = {(change.play, name): None for change in self.undone for name in change.notify}
         return [self._owed(play, name) for play, name in asked if f"handler:{name}" not in restarted]
 
@@ -280,6 +300,19 @@ class _Undoing:
             performer.journal.write(HandlerPaid(handler.play, name))
             performer.journal.write(ServicesStarted(name, getattr(resource, "name", "")))
         return change
+
+
+def _begun_by_undos(
+    recorded: Sequence[RecordedChange], later: Mapping[str, LaterChange], history: History
+) -> dict[str, list[OpenAction]]:
+    """Actions of which nobody knows what became, of runs that wanted what is wanted now: looking tells of them."""
+    wanted = {place.address: place.before for change in recorded for place in (change, *made_on_the_way(change))}
+    found = {}
+    for address, actions in by_address(history).items():
+        last = later.get(address)
+        if address in wanted and last is not None and not last.is_over and last.after == wanted[address]:
+            found[address] = [action for action in actions if action.run == last.run]
+    return found
 
 
 def _left_traces(change: RecordedChange) -> bool:

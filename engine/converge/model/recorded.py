@@ -94,9 +94,9 @@ class RecordedChange:
 
 @dataclass(frozen=True, slots=True)
 class LaterChange:
-    """What a later run did last at an address. `after` is how it left it, None also where that is not known.
+    """What a later run did last at an address. `after` is how it wanted it.
 
-    `is_over` is false where that run broke off, or did not bring it to what it wanted.
+    `is_over` is false where that run broke off, or did not bring it to that.
     """
 
     run: str

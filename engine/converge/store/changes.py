@@ -53,10 +53,10 @@ def later_changes(run: str, *, rows: Iterable[Content]) -> dict[str, LaterChange
             continue
         if event["event"] == "ChangeBegun":
             begun[(by, event["change"])] = event
-            found[event["address"]] = LaterChange(by, None, is_over=False)
+            found[event["address"]] = LaterChange(by, event["after"], is_over=False)
         elif (change := begun.get((by, event["change"]))) is not None:
             is_over = event["status"] == Status.CHANGED.value
-            found[change["address"]] = LaterChange(by, change["after"] if is_over else None, is_over=is_over)
+            found[change["address"]] = LaterChange(by, change["after"], is_over=is_over)
     return found
 
 
