@@ -96,10 +96,11 @@ class Daemon:
         self.lines.extend(iter(self.process.stdout.readline, ""))
 
     def says(self, words: str, *, times: int = 1, within: float = 40.0) -> str:
-        return until(
+        found: str = until(
             lambda: next((line for line in self.lines if words in line), "") if self._count(words) >= times else "",
             within=within, what=lambda: f"it never said {words!r}: {''.join(self.lines)}",
         )  # fmt: skip
+        return found
 
     def _count(self, words: str) -> int:
         return sum(words in line for line in self.lines)

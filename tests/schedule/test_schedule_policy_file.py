@@ -57,7 +57,7 @@ def test_a_wrong_version_is_refused_and_the_one_before_stays(path: Path) -> None
     assert isinstance(file.problem, UsageError)
     written(path, RIGHT % "10m")
     assert file.look()
-    assert file.problem is None  # type: ignore[unreachable]  # look() has changed it, which mypy does not see
+    assert file.problem is None
     assert file.policy.groups["web"].cadence == "10m"
 
 
