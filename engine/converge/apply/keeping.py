@@ -5,7 +5,7 @@ Everything here is known from the journal. A manifest is for people: nothing is 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
@@ -200,33 +200,34 @@ class Tidying:
         """Where not all was kept that was foretold."""
         missed = {fold(folder_of(thing.path)) for thing in keeper.named.values() if fold(thing.path) not in keeper.kept}
         folders = {key: folder_of(written[0]) for key, written in keeper.manifests.items() if key in missed}
-        return self._put_right(folders, tuple(keeper.named.values()))
+        return self._put_right(folders, tuple(keeper.named.values()), changed=missed)
 
     def after_undo(self, recorded: Sequence[RecordedChange], brought_back: Iterable[AnyAction]) -> str:
-        """Where what this run kept was brought back."""
+        """Where what this run kept was brought back, or where it kept nothing."""
         sources = {fold(folder_of(move.source)) for move in brought_back if isinstance(move, MoveFile | MoveDirectory)}
         things = tuple(things_of(recorded, self.run))
-        emptied = {fold(folder_of(thing.path)) for thing in things} - sources
-        folders = {key: path for key, path in folders_of(recorded, self.run).items() if key not in emptied}
-        return self._put_right(folders, things)
+        return self._put_right(folders_of(recorded, self.run), things, changed=sources)
 
-    def _put_right(self, folders: Mapping[str, str], things: Sequence[KeptThing]) -> str:
+    def _put_right(self, folders: Mapping[str, str], things: Sequence[KeptThing], *, changed: Collection[str]) -> str:
         try:
-            for folder in folders.values():
-                self._one(folder, [thing for thing in things if same(folder_of(thing.path), folder)])
+            for key, folder in folders.items():
+                here = [thing for thing in things if same(folder_of(thing.path), folder)]
+                self._one(folder, here, changed=key in changed)
         except StoppedError:
             return "the run was told to stop before the manifests beside what was kept were put right"
         except (ActionRefused, Interrupted, HostUnreachable) as error:
             return f"a manifest beside what was kept could not be put right: {error.what}"
         return ""
 
-    def _one(self, folder: str, here: Sequence[KeptThing]) -> None:
+    def _one(self, folder: str, here: Sequence[KeptThing], *, changed: bool) -> None:
         queries = {thing.path: Directory(thing.path) if thing.is_folder else File(thing.path) for thing in here}
         written = [manifest_path(folder, run=self.run, time=time) for time in range(1, MOST_MANIFESTS + 1)]
         answers = self.memory.ask((*queries.values(), *(File(path) for path in written)))
         if any(not isinstance(answers[query], Found | Absent) for query in queries.values()):
             return  # what cannot be looked at is taken to be there
         left = [thing for thing in here if isinstance(answers[queries[thing.path]], Found)]
+        if left and not changed:
+            return
         present = [path for path in written if isinstance(answers[File(path)], Found)]
         if present and left:
             anew = written[(written.index(present[-1]) + 1) % MOST_MANIFESTS]
