@@ -12,10 +12,13 @@ from converge import __version__
 from converge.cli.exit_codes import ExitCode
 from converge.cli.output import opened, written
 from converge.cli.remembering import where
-from converge.errors import UsageError
+from converge.errors import JournalUnavailable, UsageError
+from converge.model.change import Problem
 from converge.model.journal import History
+from converge.model.recorded import HostRecord
 from converge.report import runs as report
 from converge.report.sink import sink_for
+from converge.store.journal import JOURNAL_DAMAGED
 from converge.store.store import FILE_NAME, Store
 
 
@@ -37,11 +40,13 @@ def show(url: str, run: str, *, json: bool, output: str | None) -> ExitCode:
         if record is None:
             raise UsageError(f"no run {run} is remembered", try_="see `converge runs`")
         unchanged = store.runs.hosts_unchanged(run)
+        damaged: list[str] = []
+        stories = _stories(store, run, damaged=damaged)
         if json:
-            report.run_as_json(record, _stories(store, run), out, unchanged=unchanged, version=__version__)
+            report.run_as_json(record, stories, out, unchanged=unchanged, version=__version__)
         else:
-            report.run_as_text(record, _stories(store, run), sink_for(out), unchanged=unchanged)
-        return written(out, ExitCode.IN_ORDER)
+            report.run_as_text(record, stories, sink_for(out), unchanged=unchanged)
+        return written(out, ExitCode.FAILED if damaged else ExitCode.IN_ORDER)
 
 
 def forget(url: str, *, days: float | None, keep: int | None) -> ExitCode:
@@ -60,19 +65,36 @@ def forget(url: str, *, days: float | None, keep: int | None) -> ExitCode:
     return ExitCode.IN_ORDER
 
 
-def _stories(store: Store, run: str) -> Iterator[report.HostStory]:
-    """The hosts of a run: those with a result first, then those that a broken-off run left without one."""
+def _stories(store: Store, run: str, *, damaged: list[str]) -> Iterator[report.HostStory]:
+    """The hosts of a run: those with a result first, then those that a broken-off run left without one.
+
+    Whose journal does not fit together is told so, and is among `damaged` afterwards.
+    """
     journaled = set(store.runs.journaled_hosts(run))
-    left_open = store.left_open()
     told = set()
     for result in store.runs.hosts(run):
         told.add(result.host)
-        changes = store.runs.changes(run, result.host) if result.host in journaled else ()
-        reason = store.runs.window_overridden(run, result.host) if result.host in journaled else ""
-        yield report.HostStory(result.host, result, changes, left_open.get(result.host, History()), reason)
+        yield _told(story_of(store, run, host=result.host, result=result), damaged)
     for host in sorted(journaled - told):
-        reason = store.runs.window_overridden(run, host)
-        yield report.HostStory(host, None, store.runs.changes(run, host), left_open.get(host, History()), reason)
+        yield _told(story_of(store, run, host=host, result=None), damaged)
+
+
+def _told(story: report.HostStory, damaged: list[str]) -> report.HostStory:
+    if story.damage is not None:
+        damaged.append(story.host)
+    return story
+
+
+def story_of(store: Store, run: str, *, host: str, result: HostRecord | None) -> report.HostStory:
+    """One host of a run. Raises JournalUnavailable where the store itself does not answer."""
+    try:
+        return report.HostStory(
+            host, result, store.runs.changes(run, host), store.history(host), store.runs.window_overridden(run, host)
+        )
+    except JournalUnavailable as error:
+        if error.code != JOURNAL_DAMAGED:
+            raise
+        return report.HostStory(host, result, (), History(), damage=Problem.of(error))
 
 
 def _reading(url: str) -> Store:

@@ -8,12 +8,12 @@ from itertools import islice
 from converge import __version__
 from converge.cli.exit_codes import ExitCode
 from converge.cli.output import opened, written
+from converge.cli.remembered import story_of
 from converge.cli.remembering import where
 from converge.errors import UsageError
 from converge.model.recorded import RunRecord
 from converge.report.page.page import write_page
 from converge.report.page.story import Journal, fleet_of
-from converge.report.runs import HostStory
 from converge.store.runs import LOOKING
 from converge.store.store import Store
 
@@ -45,14 +45,5 @@ def _journal(store: Store, newest: list[RunRecord], wanted: str | None) -> Journ
     names = store.runs.journaled_hosts(record.run)
     told = names[:MOST_HOSTS]
     results = {host.host: host for host in islice(store.runs.hosts(record.run), 100_000) if host.host in set(told)}
-    stories = [
-        HostStory(
-            host,
-            results.get(host),
-            store.runs.changes(record.run, host),
-            store.history(host),
-            store.runs.window_overridden(record.run, host),
-        )
-        for host in told
-    ]
+    stories = [story_of(store, record.run, host=host, result=results.get(host)) for host in told]
     return Journal(record, stories, left_out=len(names) - len(told))

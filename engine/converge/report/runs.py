@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 
-from converge.model.change import Json
+from converge.model.change import Json, Problem
 from converge.model.journal import History
 from converge.model.recorded import HostRecord, RecordedAction, RecordedChange, RunRecord
 from converge.report.sink import Sink, Stream
@@ -21,7 +21,8 @@ _TROUBLE = ("failed", "unreachable", "undecided", "unknown")
 class HostStory:
     """One host of a run: what became of it, each change, and what is still open on it today.
 
-    `overridden` says who had it changed outside its change window, and why.
+    `overridden` says who had it changed outside its change window, and why. `damage` says why its journal cannot be relied
+    upon; then neither that nor changes nor what is open are told.
     """
 
     host: str
@@ -29,6 +30,7 @@ class HostStory:
     changes: Sequence[RecordedChange]
     left_open: History
     overridden: str = ""
+    damage: Problem | None = None
 
 
 def list_as_text(runs: Iterable[RunRecord], sink: Sink) -> None:
@@ -85,13 +87,18 @@ def run_as_json(run: RunRecord, stories: Iterable[HostStory], out: Stream, *, un
 
 
 def _story(story: HostStory, sink: Sink) -> None:
-    status = story.result.status if story.result else "broken off" if story.changes else "in order"
+    began = story.changes or story.damage is not None
+    status = story.result.status if story.result else "broken off" if began else "in order"
     sink.line(f"{story.host}: {status}", style="bold red" if status in (*_TROUBLE, "broken off") else "bold")
     if story.result is not None and story.result.error is not None:
         error = story.result.error
         sink.line(f"  {error.get('what', '')} [{error.get('code', '')}]", style="red")
     if story.overridden:
         sink.line(f"  outside its change window: {story.overridden}", style="magenta")
+    if story.damage is not None:
+        sink.line(f"  {story.damage.what} [{story.damage.code}]", style="red")
+        sink.line(f"  {story.damage.why}")
+        sink.line(f"  Try: {story.damage.try_}", style="cyan")
     if story.changes:
         for change in story.changes:
             _change(change, sink)
@@ -157,6 +164,7 @@ def _story_as_json(story: HostStory) -> dict[str, Json]:
         "resources": list(result.get("resources", ())),
         "changes": [_change_as_json(change) for change in story.changes],
         "open": asdict(story.left_open),
+        "damage": story.damage.as_json() if story.damage is not None else None,
         "outside_window": story.overridden or None,
     }
 

@@ -26,6 +26,7 @@ from converge.store.sealing import Sealing
 from converge.store.tables import JOURNAL, JOURNAL_GAPS, JOURNAL_HEADS
 
 PAGE = 500  # rows read at once
+JOURNAL_DAMAGED = "journal-damaged"
 _FIRST_HEAD = text(
     "INSERT INTO journal_heads (host, number, hash, settled, settled_hash, seal) VALUES (:host, 0, '', 0, '', :seal)"
     " ON CONFLICT (host) DO NOTHING"
@@ -248,5 +249,5 @@ def _damaged(name: str, host: str, why: str) -> JournalUnavailable:
         f"the journal of {host} in {name} cannot be relied upon: {why}",
         why="What runs did to this host, and what they left open on it, cannot be told: nothing is done to it.",
         try_="find out who changed the store; look at the host; put back a copy of the store, or use another --store",
-        code="journal-damaged",
+        code=JOURNAL_DAMAGED,
     )
