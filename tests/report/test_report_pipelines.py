@@ -9,6 +9,7 @@ import xml.etree.ElementTree as ET
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from lxml import etree
 from prometheus_client.parser import text_string_to_metric_families
 
 from converge.errors import InputProblem
@@ -64,6 +65,44 @@ def test_a_host_is_a_suite_and_drift_fails_in_check_only() -> None:
         "tests": "4", "failures": "1", "errors": "1", "skipped": "1",
     }  # fmt: skip
     assert outcomes(junit("run", *RESULTS)[0])[0] == []
+
+
+SHAPE = """\
+<xs:schema xmlns:xs="http://www.w3.org/2001/XMLSchema">
+  <xs:complexType name="told" mixed="true">
+    <xs:attribute name="message" type="xs:string"/><xs:attribute name="type" type="xs:string"/>
+  </xs:complexType>
+  <xs:element name="testsuites"><xs:complexType><xs:sequence>
+    <xs:element name="testsuite" minOccurs="0" maxOccurs="unbounded"><xs:complexType><xs:sequence>
+      <xs:element name="testcase" minOccurs="0" maxOccurs="unbounded"><xs:complexType>
+        <xs:choice minOccurs="0">
+          <xs:element name="failure" type="told"/><xs:element name="error" type="told"/>
+          <xs:element name="skipped" type="told"/>
+        </xs:choice>
+        <xs:attribute name="name" type="xs:string" use="required"/>
+        <xs:attribute name="classname" type="xs:string" use="required"/>
+        <xs:attribute name="time" type="xs:decimal"/>
+      </xs:complexType></xs:element></xs:sequence>
+      <xs:attribute name="name" type="xs:string" use="required"/>
+      <xs:attribute name="tests" type="xs:nonNegativeInteger" use="required"/>
+      <xs:attribute name="failures" type="xs:nonNegativeInteger" use="required"/>
+      <xs:attribute name="errors" type="xs:nonNegativeInteger" use="required"/>
+      <xs:attribute name="skipped" type="xs:nonNegativeInteger"/>
+      <xs:attribute name="time" type="xs:decimal" use="required"/>
+    </xs:complexType></xs:element></xs:sequence>
+    <xs:attribute name="name" type="xs:string"/>
+  </xs:complexType></xs:element>
+</xs:schema>
+"""
+
+
+def test_the_document_has_the_shape_that_build_servers_read() -> None:
+    """What JUnit's readers have in common, told as a schema."""
+    shape = etree.XMLSchema(etree.fromstring(SHAPE))
+    for mode, errors in (("check", ()), ("run", ()), ("check", (PROBLEM,))):
+        shape.assertValid(etree.fromstring(ET.tostring(junit(mode, *RESULTS, errors=errors))))
+    with pytest.raises(etree.DocumentInvalid):
+        shape.assertValid(etree.fromstring("<testsuites><testsuite name='a'/></testsuites>"))
 
 
 def test_a_hostile_name_is_spelled_out_and_breaks_no_xml() -> None:
