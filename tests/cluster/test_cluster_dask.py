@@ -1,0 +1,201 @@
+"""What only a cluster can get wrong: sites, versions, lines in clear, stores that do not bind, secrets on their way."""
+
+from __future__ import annotations
+
+import base64
+import socket
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from tests.cluster.cluster_site import PASSWORD, Dask, Site, owner, until
+from tests.store.postgresql_server import ABSENT, programs, served
+
+pytestmark = pytest.mark.timeout(240)
+OLD = """
+import importlib.metadata
+import converge
+converge.__version__ = "0.0.9"
+"""
+
+
+@pytest.fixture
+def two(dask: Dask) -> Dask:
+    """A worker in Lyon and one in Oslo."""
+    dask.worker(sites=["lyon"])
+    dask.worker(sites=["oslo"])
+    return dask
+
+
+def contacted(hosts: Site) -> list[str]:
+    return [name for name, host in hosts.hosts.items() if host.log.records]
+
+
+def test_a_site_that_no_worker_serves_is_one_error_before_any_host(hosts: Site, two: Dask) -> None:
+    hosts.inventory({"mail01": "converge_site: lyon", "mail02": "converge_site: bergen"})
+    ended = hosts.program("--check", "--executor", two.executor)
+    assert ended.code == 1
+    assert "no worker serves the site bergen" in ended.err
+    assert 'dask worker ADDRESS --resources "site:bergen=1"' in ended.err
+    assert not contacted(hosts)
+
+
+def test_hosts_go_to_the_workers_of_their_site(hosts: Site, two: Dask) -> None:
+    hosts.inventory({f"mail{number:02}": "converge_site: lyon" for number in range(1, 7)})
+    hosts.slow("mail01", 6.0)
+    process = hosts.program.started("--yes", "--executor", two.executor, "--format", "json")
+    until(lambda: hosts.started("mail01") == 1)
+    assert owner(hosts.program.folder, "mail01").endswith(f"pid {two.workers[0].pid}")
+    out, err = process.communicate(timeout=100)
+    assert process.returncode == 0, out + err
+    assert all(hosts.is_running(name) for name in hosts.hosts)
+
+
+def test_a_scheduler_that_is_not_there_or_has_no_workers(hosts: Site, dask: Dask) -> None:
+    none = hosts.program("--check", "--executor", dask.executor)
+    assert (none.code, "has no workers" in none.err) == (1, True)
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+    absent = hosts.program("--check", "--executor", f"dask://127.0.0.1:{port}")
+    assert (absent.code, "no scheduler answers" in absent.err) == (1, True)
+    assert not contacted(hosts)
+
+
+def test_a_line_in_clear_to_another_machine_is_refused(hosts: Site) -> None:
+    ended = hosts.program("--check", "--executor", "dask://scheduler.example.org:8786")
+    assert ended.code == 1
+    assert "not encrypted" in ended.err
+    assert "dask+tls://" in ended.err
+
+
+def test_tls_without_certificates_is_told(hosts: Site) -> None:
+    ended = hosts.program("--check", "--executor", "dask+tls://127.0.0.1:8786")
+    assert ended.code == 1
+    assert "distributed.comm.tls" in ended.err
+
+
+def test_a_worker_of_another_version_is_one_error(hosts: Site, dask: Dask, tmp_path: Path) -> None:
+    (tmp_path / "old").mkdir()
+    (tmp_path / "old" / "sitecustomize.py").write_text(OLD)
+    dask.environment["PYTHONPATH"] = str(tmp_path / "old")
+    dask.worker()
+    ended = hosts.program("--check", "--executor", dask.executor)
+    assert ended.code == 1
+    assert "has converge 0.0.9; this is" in ended.err
+    assert not contacted(hosts)
+
+
+def test_a_worker_without_the_program_is_one_error(hosts: Site, dask: Dask, tmp_path: Path) -> None:
+    (tmp_path / "bare").mkdir()
+    (tmp_path / "bare" / "sitecustomize.py").write_text("import sys\nsys.modules['converge'] = None\n")
+    dask.environment["PYTHONPATH"] = str(tmp_path / "bare")
+    dask.worker()
+    ended = hosts.program("--check", "--executor", dask.executor)
+    assert ended.code == 1
+    assert "has converge none" in ended.err
+    assert "install the same version" in ended.err
+
+
+def test_what_a_playbook_needs_and_a_worker_lacks_is_one_error(hosts: Site, dask: Dask) -> None:
+    """A file that lies beside the control node only."""
+    text = "- name: p\n  hosts: all\n  resources:\n    - file: {path: 'c:\\x.txt', source: files/x.txt}\n"
+    hosts.program.write("playbooks/registry.yml", text)
+    hosts.program.write("playbooks/files/x.txt", "x")
+    dask.worker()
+    ended = hosts.program("--check", "--executor", dask.executor)
+    assert ended.code == 1, ended.out
+    assert "the worker tcp://127.0.0.1" in ended.err
+    assert "x.txt cannot be read" in ended.err
+    assert not contacted(hosts)
+
+
+class Tap:
+    """Stands between the scheduler and everybody else, and keeps every byte."""
+
+    def __init__(self, address: str) -> None:
+        host, _, port = address.removeprefix("tcp://").rpartition(":")
+        self._to = (host, int(port))
+        self._server = socket.create_server(("127.0.0.1", 0))
+        self.address = f"tcp://127.0.0.1:{self._server.getsockname()[1]}"
+        self.heard = bytearray()
+        threading.Thread(target=self._serve, daemon=True).start()
+
+    def _serve(self) -> None:
+        while True:
+            try:
+                near, _ = self._server.accept()
+            except OSError:
+                return
+            far = socket.create_connection(self._to)
+            for one, other in ((near, far), (far, near)):
+                threading.Thread(target=self._pump, args=(one, other), daemon=True).start()
+
+    def _pump(self, one: socket.socket, other: socket.socket) -> None:
+        try:
+            while data := one.recv(65536):
+                self.heard += data
+                other.sendall(data)
+        except OSError:
+            pass
+        other.close()
+
+    def close(self) -> None:
+        self._server.close()
+
+
+@pytest.fixture
+def tapped(dask: Dask) -> Iterator[Tap]:
+    """A tap before the scheduler, through which the control node goes, and a worker."""
+    dask.environment["DASK_DISTRIBUTED__COMM__COMPRESSION"] = "null"
+    tap = Tap(dask.scheduler)
+    dask.worker()
+    yield tap
+    tap.close()
+
+
+def test_a_password_is_nowhere_on_its_way(hosts: Site, dask: Dask, tapped: Tap) -> None:
+    key = "journal-key-2fd1e7"
+    environment = {"CONVERGE_JOURNAL_KEY": key, "DASK_DISTRIBUTED__COMM__COMPRESSION": "null"}
+    secret = "  vars: {token: 'Vars-5521-Secret'}\n"
+    hosts.program.write(
+        "playbooks/registry.yml", (hosts.program.folder / "playbooks/registry.yml").read_text() + secret
+    )
+    executor = "dask://" + tapped.address.removeprefix("tcp://")
+    broken = hosts.program("--check", "-e", "ansible_winrm_path=/nowhere", "--executor", executor, env=environment)
+    done = hosts.program("--yes", "--executor", executor, env=environment)
+    assert done.code == 0, done.out + done.err
+    assert all(hosts.is_running(name) for name in hosts.hosts)
+    assert b"collect" in bytes(tapped.heard), "the tap hears what is called"
+    for word in (PASSWORD, key, "Vars-5521-Secret"):
+        spellings = [word.encode(), word.encode("utf-16-le"), base64.b64encode(word.encode())[:-4]]
+        told = (broken.out + broken.err + done.out + done.err).encode()
+        for place in (bytes(tapped.heard), dask.log("scheduler"), dask.log("worker0"), told):
+            assert not [spelling for spelling in spellings if spelling in place]
+
+
+def test_a_store_that_binds_one_machine_is_refused_where_workers_are_on_others(hosts: Site, dask: Dask) -> None:
+    """A worker counts as one elsewhere where its address does not say that it is here."""
+    dask.worker(contact="127.1")
+    refused = hosts.program("--check", "--executor", dask.executor)
+    assert (refused.code, "not encrypted" in refused.err) == (1, True)
+    aloud = dask.executor.replace("dask://", "dask+insecure://")
+    ended = hosts.program("--check", "--executor", aloud)
+    assert ended.code == 1
+    assert "need a store that all of them share" in ended.err
+    assert not contacted(hosts)
+
+
+def test_with_postgresql_workers_may_be_anywhere(hosts: Site, dask: Dask) -> None:
+    binaries = programs()
+    if binaries is None:
+        pytest.skip(ABSENT)
+    dask.worker(contact="127.1")
+    with served(binaries) as folder:
+        store = f"postgresql://converge@/postgres?host={folder}"
+        aloud = dask.executor.replace("dask://", "dask+insecure://")
+        ended = hosts.program("--yes", "--format", "json", "--executor", aloud, "--store", store)
+        assert ended.code == 0, ended.out + ended.err
+        assert all(hosts.is_running(name) and hosts.started(name) == 1 for name in hosts.hosts)
+        shown = hosts.program("runs", "--store", store)
+        assert "6 changed" in shown.out
