@@ -51,6 +51,8 @@ def test_one_hosts_story_by_the_page(store: Store, books: Bookkeeper) -> None:
     books.record("r5", INTENDED)
     told = store.overview.story("mail01", limit=10)
     assert [(each.run, each.result, each.journaled) for each in told] == [("r5", None, True)]
+    assert store.overview.without_result("r5", limit=5) == ["mail01"]
+    assert store.overview.without_result("r4", limit=5) == []
     first = store.overview.story("a", limit=3)
     assert [each.run for each in first] == ["r4", "r3", "r2"]
     assert [each.run for each in store.overview.story("a", limit=3, before="r2")] == ["r1", "r0"]

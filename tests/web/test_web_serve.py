@@ -15,7 +15,7 @@ from pathlib import Path
 from urllib.parse import quote, urlencode
 
 import pytest
-from tests.cli.cli_program import Program
+from tests.cli.cli_program import INVENTORY, PLAYBOOK, Program
 from tests.web.serving import BOUND, HOSTILE, LARGE, PAGES, Served, fill, found, serving
 
 from converge.model.recorded import Drift, Intention, Outlook
@@ -133,6 +133,23 @@ class TestPages:
         for path in every_page(served):
             served.page(path)
         assert hashlib.sha256((folder / ".converge/converge.db").read_bytes()).hexdigest() == digest
+
+
+def test_what_enforcement_will_do_next_is_told_with_why_it_does_not_now(tmp_path: Path) -> None:
+    program = Program(tmp_path)
+    program.write("playbooks/registry.yml", PLAYBOOK)
+    program.write("inventory/hosts.yml", INVENTORY)
+    program.write("policy.yml", "version: 1\ngroups:\n  all: {mode: enforce, cadence: 5m, grace: 1h}\n")
+    ended = program("enforce", "--policy", "policy.yml", "--once")
+    assert ended.code == 0, ended.err
+    with serving(program) as server:
+        page = server.page("/enforcement")
+        assert "in the grace of new drift" in page
+        assert "Nobody enforces it now" in page
+        assert page.count("service:RemoteRegistry") >= 2
+        assert "service:RemoteRegistry" in server.page("/enforcement?reason=grace&q=mail01")
+        assert "Nothing fits" in server.page("/enforcement?q=mail03")
+        assert "repaired at the earliest" in server.page("/host?name=mail01")
 
 
 def test_a_run_that_was_broken_off_is_told_from_one_that_goes_on(

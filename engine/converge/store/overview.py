@@ -126,6 +126,13 @@ class Overview:
             row = connection.execute(wanted).first()
         return None if row is None else host_record(row)
 
+    def without_result(self, run: str, *, limit: int) -> list[str]:
+        """Hosts on which a run began something and of which it has told no result yet, by name."""
+        told = select(HOST_RESULTS.c.host).where(HOST_RESULTS.c.run == run)
+        wanted = select(JOURNAL.c.host).where((JOURNAL.c.run == run) & JOURNAL.c.host.not_in(told)).distinct()
+        with self._database.reading() as connection:
+            return list(connection.execute(wanted.order_by(JOURNAL.c.host).limit(limit)).scalars())
+
     def story(self, host: str, *, limit: int, before: str | None = None) -> list[Told]:
         """What there is to tell of a host, run by run, newest first: results, and runs that left only a journal."""
         results = select(HOST_RESULTS, RUNS.c.mode, RUNS.c.started).join(RUNS, RUNS.c.run == HOST_RESULTS.c.run)

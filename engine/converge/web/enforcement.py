@@ -14,6 +14,18 @@ from converge.web.look import Context, Look, Pages
 
 LATE = timedelta(minutes=5)  # after which a round that was due and has not come means that nobody enforces
 INTENTIONS = 100  # on a page
+REASONS = {
+    "monitored": "only watched",
+    "grace": "in the grace of new drift",
+    "quarantined": "in quarantine",
+    "changes-budget": "beyond the changes of one host in a round",
+    "hosts-budget": "beyond the hosts of one round",
+    "outside-window": "outside the change window",
+    "window-too-short": "the window would not last",
+    "not-repaired": "could not be repaired",
+    "not-looked-at": "could not be looked at",
+}
+"""The codes of `schedule/drift.py`, said of many; what is said of one stands in its intention."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,8 +70,8 @@ def enforcement_page(look: Look) -> Context:
     groups = [each.outlook.group for each in told]
     group, text = query.choice("group", groups), query.text("q").strip().lower()
     everything = [each for name in groups if group in ("", name) for each in store.intentions.of(name)]
-    words = {each.reason: each.words for each in everything}
-    reason = query.choice("reason", words)
+    codes = sorted({each.reason for each in everything})
+    reason = query.choice("reason", codes)
     found = [
         each
         for each in everything
@@ -74,20 +86,19 @@ def enforcement_page(look: Look) -> Context:
         "left": _with_drift(store, shown),
         "pages": pages,
         "groups": groups,
-        "reasons": sorted(words),
+        "reasons": [(code, REASONS.get(code, code)) for code in codes],
         "filters": {"group": group, "reason": reason, "q": query.text("q")},
     }
 
 
 def _standing(outlook: Outlook, intentions: Sequence[Intention], now: datetime) -> Standing:
     counts = Counter(each.reason for each in intentions)
-    words = {each.reason: each.words for each in intentions}
     state: Literal["enforcing", "ended", "late"] = "enforcing"
     if not outlook.owner:
         state = "ended"
     elif outlook.due is not None and now - outlook.due > LATE:
         state = "late"
-    reasons = [(code, words[code], count) for code, count in counts.most_common()]
+    reasons = [(code, REASONS.get(code, code), count) for code, count in counts.most_common()]
     return Standing(outlook, state, reasons, len({each.host for each in intentions}))
 
 

@@ -178,28 +178,26 @@ def run(look: Look) -> Context:
     status, text = query.choice("status", ORDER), query.text("q")
     only = query.text("name")
     wanted = "changed" if status == "drift" else status
-    count, results = store.overview.results(record.run, offset=0, limit=1)
-    journaled = store.runs.journaled_hosts(record.run)
+    journaled = set(store.runs.journaled_hosts(record.run))
+    missing = store.overview.without_result(record.run, limit=HOSTS)
     if only:
         found = store.overview.result(record.run, only)
-        count, results = (1, [found]) if found else (0, [])
-        missing: tuple[str, ...] = (only,) if only in journaled and not found else ()
-        pages = Pages(query, count, HOSTS)
+        results = [found] if found else []
+        missing = [only] if only in missing else []
+        pages = Pages(query, len(results), HOSTS)
     else:
         count, _ = store.overview.results(record.run, offset=0, limit=1, status=wanted, text=text)
         pages = Pages(query, count, HOSTS)
         _, results = store.overview.results(
             record.run, offset=pages.first, limit=HOSTS, status=wanted, text=text, first=NEED
         )
-        recorded = not (status or text) and record.ended is None
-        missing = tuple(name for name in journaled if recorded and not store.overview.result(record.run, name))[:HOSTS]
-    names = [name for name in (*(each.host for each in results), *missing) if name in set(journaled)][:INLINE]
+    names = [name for name in (*missing, *(each.host for each in results)) if name in journaled][:INLINE]
     return {
         "title": f"Run {record.run}",
         "told": told,
         "results": [(each, _shown(each.status, record.mode)) for each in results],
         "journals": [(name, store.runs.changes(record.run, name)) for name in names],
-        "journaled": set(journaled),
+        "journaled": journaled,
         "missing": missing,
         "unchanged": store.runs.hosts_unchanged(record.run),
         "only": only,

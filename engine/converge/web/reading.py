@@ -50,7 +50,6 @@ class Reading:
         self._threads = ThreadPoolExecutor(READERS, thread_name_prefix="reading")
         self._lock = threading.Lock()
         self._open: _Open | None = None
-        self._retired: list[_Open] = []
 
     def check(self) -> None:
         """Raise UsageError where this can never be a store. One that is away may come."""
@@ -70,9 +69,8 @@ class Reading:
         self._threads.shutdown(wait=False, cancel_futures=True)
         with self._lock:
             opened, self._open = self._open, None
-        for each in (opened, *self._retired):
-            if each is not None:
-                each.close()
+        if opened is not None:
+            opened.close()
 
     async def _in_thread(self, work: Callable[[], Found]) -> Found:
         return await asyncio.get_running_loop().run_in_executor(self._threads, work)
@@ -104,8 +102,7 @@ class Reading:
                 return known
             self._open = None
             if known is not None:
-                self._retired.append(known)
-            self._close_retired()
+                known.close()
             self._open = _Open(*self._two(), identity, secrets.token_hex(4), threading.Lock())
             return self._open
 
@@ -118,15 +115,11 @@ class Reading:
             raise
 
     def _retire(self, opened: _Open) -> None:
-        """Do not use it again. Others may be reading from it: it is closed when the next but one is opened."""
+        """Do not use it again. Who is reading from it reads on: only connections that nobody uses are closed."""
         with self._lock:
             if self._open is opened:
                 self._open = None
-                self._retired.append(opened)
-
-    def _close_retired(self) -> None:
-        while len(self._retired) > 1:
-            self._retired.pop(0).close()
+                opened.close()
 
     def _identity(self) -> object:
         """What tells one file from another in its place. Raises NoStoreYet where there is none."""
