@@ -17,8 +17,9 @@ from converge.lab.endpoint.server import LabServer
 from converge.lab.image import load_image
 from converge.lab.world import Account, World
 from converge.model.answer import Absent, Answer, Found, Refused
+from converge.model.facts import SearchFinds
 from converge.model.names import fold
-from converge.model.query import AnyQuery, RegistryValue
+from converge.model.query import AnyQuery, RegistrySearch, RegistryValue
 from converge.model.registry import RegistryData, RegistryPath, RegistryType
 from converge.model.secret import Secret
 from converge.windows.registry import parse_path
@@ -359,3 +360,27 @@ def test_nothing_of_a_line_is_sent_to_a_shell_that_others_could_write_to(place: 
             assert command.startswith(("echo ", "reg.exe query ", "chcp.com"))
             assert not set(command) & set("^%|<>!")
             assert command.count('"') % 2 == 0
+
+
+def test_what_a_search_finds_is_confirmed_on_one_line(place: Place) -> None:
+    found = [
+        write(place.world, VENDOR / f"Key {each}", "", RegistryType.STRING, rf"C:\a {each}\Seo.dll")
+        for each in range(20)
+    ]
+    search = RegistrySearch((VENDOR,), ("Seo.dll",))
+    observer = place.observer()
+    answer = observer.ask([search])[search]
+    assert isinstance(answer, Found)
+    assert isinstance(answer.value, SearchFinds)
+    assert {(value.key, value.name, value.data.data) for value in answer.value.values} == {
+        (query.key, query.name, rf"C:\a {each}\Seo.dll") for each, query in enumerate(found)
+    }
+    assert (place.asked("Create"), place.asked("Command")) == (1, 2)
+    assert [record.method for record in place.host.log.records if record.operation == "Invoke"] == ["EnumKey"]
+    # A text that a search cannot have printed as it is stored is found all the same.
+    write(place.world, VENDOR / "Key 3", "", RegistryType.STRING, "C:\\Seo.dll\r\n    x    REG_SZ    Seo.dll")
+    answer = place.observer().ask([search])[search]
+    assert isinstance(answer, Found)
+    assert isinstance(answer.value, SearchFinds)
+    assert len(answer.value.values) == 20
+    observer.close()

@@ -20,10 +20,11 @@ from converge.winrm.exchange import Faulted
 from converge.winrm.printed import TELLING, Form, PrintedValue
 from converge.winrm.session import Reader
 
-SHELL_REQUESTS: Final = 6
-"""Create, Command, two Receives (the second brings the end), Signal, Delete."""
-WORTH_A_SHELL: Final = 2 * SHELL_REQUESTS
-"""Requests of StdRegProv that are worth opening a shell for: a host needs longer to start programs than to answer one."""
+LINE_REQUESTS: Final = 4
+"""Command, two Receives (the second brings the end), Signal; and about a shell Create and Delete."""
+WORTH_A_LINE: Final = 2 * LINE_REQUESTS
+WORTH_A_SHELL: Final = 2 * (LINE_REQUESTS + 2)
+"""Requests of StdRegProv that are worth a line, or a shell for it: a host needs longer to start programs than to answer one."""
 SECONDS: Final = 30.0
 MAX_PRINTED: Final = 1024 * 1024
 LONGEST_QUESTION: Final = 1000

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Final, TypeVar
@@ -18,7 +18,7 @@ from converge.windows.registry import HIVE_NUMBERS
 from converge.winrm.answering import Answered, refused
 from converge.winrm.exchange import Faulted
 from converge.winrm.printed import PrintedValue
-from converge.winrm.printed_values import WORTH_A_SHELL, PrintedValues
+from converge.winrm.printed_values import WORTH_A_LINE, WORTH_A_SHELL, PrintedValues
 from converge.winrm.raw_texts import RawTexts, may_expand_to, printed_raw
 from converge.winrm.session import Reader, ReadingMethod
 from converge.wsman.cim import Properties, Value
@@ -119,14 +119,20 @@ class RegistryReader:
 
     def answer_values(self, queries: Sequence[RegistryValue]) -> Answered:
         """Each value with its type; where they are many, those that reg.exe prints beyond doubt are not asked one by one."""
-        unread = [query for query in queries if not self._is_read(query)]
-        if len(unread) + len({query.key for query in unread} - self._known.values.keys()) > WORTH_A_SHELL:
-            for query, printed in self._printed_values.read_ahead(unread).items():
-                place = (query.key, fold(query.name))
-                self._known.printed[place] = printed
-                if printed.data is not None:
-                    self._known.data[place] = printed.data
+        keys = {query.key for query in queries if not self._is_read(query)}
+        self.read_ahead(queries, enumerating=len(keys - self._known.values.keys()))
         return {query: self._guarded(partial(self.value, name=query.name), query.key) for query in queries}
+
+    def read_ahead(self, queries: Iterable[RegistryValue], *, enumerating: int = 0) -> None:
+        """Have reg.exe print those values, where that saves requests: one for each, and `enumerating` more."""
+        unread = [query for query in queries if not self._is_read(query)]
+        if len(unread) + enumerating <= (WORTH_A_LINE if self._reader.has_shell else WORTH_A_SHELL):
+            return
+        for query, printed in self._printed_values.read_ahead(unread).items():
+            place = (query.key, fold(query.name))
+            self._known.printed[place] = printed
+            if printed.data is not None:
+                self._known.data[place] = printed.data
 
     def _is_read(self, query: RegistryValue) -> bool:
         place = (query.key, fold(query.name))
@@ -199,10 +205,13 @@ class RegistryReader:
         return Found(output.text("sValue") or "") if code == DONE else code_refused(code)
 
     def confirm(self, key: RegistryPath, name: str, printed: RegistryData) -> RegistryData | None:
-        """The value as reg.exe printed it, if its getter says the same; None if it says anything else.
+        """The value as a search printed it, if its getter, or a query of it alone, says the same; None if it says anything else.
 
         Raises Faulted, RemoteProtocolError.
         """
+        known = self._known.data.get((key, fold(name)))
+        if known is not None and known.type is RegistryType.STRING:
+            return known if known == printed else None
         told = self.shown_text(key, name, printed.type)
         if not isinstance(told, Found) or not may_expand_to(str(printed.data), told.value):
             return None

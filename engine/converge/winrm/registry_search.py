@@ -1,4 +1,4 @@
-"""Registry searches: `reg.exe query ROOT /s` nominates keys, StdRegProv confirms; where no shell opens, StdRegProv walks.
+"""Registry searches: `reg.exe query ROOT /s` nominates values, each is confirmed; where no shell opens, StdRegProv walks.
 
 What reg.exe prints is believed to be whole only if it ended well, said nothing beside, and showed every key directly below
 the root. Otherwise the keys are walked, and those it did not show are read. What can be read by neither way is told.
@@ -16,7 +16,7 @@ from converge.errors import LocalProtocolError, RemoteProtocolError
 from converge.model.answer import Absent, Answer, Found, Refused
 from converge.model.facts import NamedValue, SearchFinds
 from converge.model.names import fold
-from converge.model.query import RegistrySearch
+from converge.model.query import RegistrySearch, RegistryValue
 from converge.model.registry import RegistryData, RegistryPath, RegistryType
 from converge.windows.commands import ReadingCommand
 from converge.windows.registry import parse_path
@@ -126,6 +126,12 @@ class _Search:
         if below is None:
             return
         printed, whole = self._printed(root)
+        self._registry.read_ahead(
+            RegistryValue(key, given[0])
+            for key, nominations in printed.nominated.items()
+            for given in nominations
+            if given is not None and given[1].type is RegistryType.STRING
+        )
         for key, nominations in printed.nominated.items():
             if not self._confirmed(key, nominations) and not self._read_key(key):
                 # Its name was not printed as it is: the shell's code page lacks a character of it.

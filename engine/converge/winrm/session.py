@@ -78,6 +78,11 @@ class Reader:
         """How the account has proved itself on the present connection; None before it has."""
         return self._exchange.carrier.login
 
+    @property
+    def has_shell(self) -> bool:
+        """Whether a shell for reading commands is open."""
+        return self._shell is not None
+
     def identify(self) -> Identity:
         """What the host says of its own versions. Raises Faulted, HostUnreachable."""
         return self._again(self._exchange.identify)
