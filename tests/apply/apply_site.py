@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from converge.lab.rehearsal import Rehearsal
 from converge.lab.world import World
 from converge.model.change import Change, HostResult
 from converge.model.journal import History
-from converge.model.kept import Keeping
+from converge.model.kept import Keeping, Remembered
 from converge.model.machine import Machine
 from converge.model.play import Play
 from converge.model.recorded import LaterChange, RecordedChange
@@ -56,6 +57,8 @@ class Site:
     journal_key: str = ""
     url: str = ""  # of the store, where it is no file in the folder
     keeps_in: str = ""  # the folder set aside for what is kept
+    retention: timedelta | None = None
+    later_by: timedelta = timedelta(0)  # how far this side's clock is ahead
     runs: list[str] = field(default_factory=list)
 
     def plays(
@@ -71,7 +74,9 @@ class Site:
 
     def options(self, **given: Any) -> ApplyOptions:
         keeps = bool(self.journal_key)
-        given.setdefault("keeping", Keeping(self.keeps_in))
+        given.setdefault("keeping", Keeping(self.keeps_in, self.retention))
+        given.setdefault("now", lambda: datetime.now(UTC) + self.later_by)
+        given.setdefault("remembered", self.remembered)
         return ApplyOptions(
             sleep=self.world.clock.advance, monotonic=lambda: self.world.now().timestamp(), keeps_secrets=keeps, **given
         )
@@ -81,6 +86,10 @@ class Site:
         key = Secret(self.journal_key) if self.journal_key else None
         with Store.open(Where(self.folder, url=self.url, key=key)) as store:
             yield store
+
+    def remembered(self) -> tuple[Remembered, ...]:
+        with self.store() as store:
+            return store.runs.kept(HOST)
 
     @property
     def machine(self) -> LabMachine:
@@ -170,9 +179,7 @@ class Site:
         folders = [
             {
                 "path": folder["path"],
-                "files": sorted(
-                    (file for file in folder["files"] if kept or not KEPT.search(file["name"])), key=str
-                ),
+                "files": sorted((file for file in folder["files"] if kept or not KEPT.search(file["name"])), key=str),
             }
             for folder in told["files"]
             if kept or not (".converge-" in folder["path"] or folder["path"].startswith(r"D:\converge"))

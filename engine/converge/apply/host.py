@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 
 from converge import __version__
 from converge.apply import keeping
 from converge.apply.carrying import Carrier
 from converge.apply.options import ApplyOptions, StoppedError
 from converge.apply.performing import Performer, now_text
+from converge.apply.retention import remove_outdated
 from converge.apply.walking import Walk
 from converge.errors import ConvergeError, DeadlineExceeded, HostUnreachable, LoginNotTried, LoginRefused
 from converge.model.change import Change, HostResult, Problem, Status, host_status
@@ -66,6 +67,10 @@ def apply(
         history, idle = keeping.settled(history, memory, journal)
         rehearsed = _rehearsed(rehearse(memory), run=journal.run, variables=variables, history=history, options=options)
         rehearsed.through(plays)
+        # What has become too old since a plan was made is left for another time.
+        found = remove_outdated(rehearsed.carrier)
+        outdated = [change for change in found if approval is None or approval.allows(change, "")]
+        rehearsed.changes += outdated
         if approval is not None and (stale := _stale(approval, rehearsed.changes, memory, run=journal.run)):
             journal.write(RunEnded(Status.STALE.value, now_text()))
             return HostResult(machine.host, Status.STALE, (), machine.round_trips, options.monotonic() - began, stale)
@@ -75,7 +80,7 @@ def apply(
         if approval is not None:
             walk.carrier.approves = approval.allows
         changes = walk.changes
-        error = _through(walk, plays)
+        error = _through(walk, plays, only=[change.address for change in outdated])
         if error is None:
             walk.changes[:] = performer.leave_true_manifests(walk.changes)
         status = result_of(machine, changes, error=error, seconds=0.0).status
@@ -115,10 +120,14 @@ def _rehearsed(
     return Walk(carrier, variables, history)
 
 
-def _through(walk: Walk, plays: Sequence[Play]) -> Problem | None:
-    """Walk the plays; what ends the walk early is returned, and `walk.changes` holds what was done until then."""
+def _through(walk: Walk, plays: Sequence[Play], *, only: Collection[str] | None = None) -> Problem | None:
+    """Walk the plays, then remove what is kept too long, with `only` at these addresses.
+
+    What ends the walk early is returned, and `walk.changes` holds what was done until then.
+    """
     try:
         walk.through(plays)
+        walk.changes += remove_outdated(walk.carrier, only=only)
     except StoppedError:
         return _STOPPED
     except ConvergeError as error:

@@ -208,6 +208,10 @@ class Tidying:
         things = tuple(things_of(recorded, self.run))
         return self._put_right(folders_of(recorded, self.run), things, changed=sources)
 
+    def after_removal(self, things: Sequence[KeptThing], folders: Mapping[str, str]) -> str:
+        """Where what this run kept was removed for good."""
+        return self._put_right(folders, things, changed=folders)
+
     def _put_right(self, folders: Mapping[str, str], things: Sequence[KeptThing], *, changed: Collection[str]) -> str:
         try:
             for key, folder in folders.items():

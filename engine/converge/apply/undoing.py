@@ -14,7 +14,8 @@ from converge.apply.keeping import Tidying
 from converge.apply.options import ApplyOptions, StoppedError
 from converge.apply.performing import Performer, now_text
 from converge.apply.restarts import finish_restart, note_stopping
-from converge.apply.restoring import Restored, made_on_the_way
+from converge.apply.restoring import Restored, kept_by, made_on_the_way
+from converge.apply.retention import KIND, gone_by_retention
 from converge.errors import ConvergeError, ResourceError, Undecided, Unforetold
 from converge.model.change import Change, HostResult, Json, Problem, Status, WayBack
 from converge.model.journal import (
@@ -193,6 +194,10 @@ class _Undoing:
             self.carrier.before_change = lambda: None
         if done.status is Status.CHANGED:
             self.undone.append(change)
+        if done.error is not None and done.error.code == "kept-is-gone":
+            remembered = self.carrier.performer.options.remembered()
+            if removed := gone_by_retention(kept_by(change), remembered):
+                return replace(done, reason=removed.what, error=removed)
         return done
 
     def _places(self, change: RecordedChange) -> list[Change]:
@@ -318,7 +323,7 @@ def _begun_by_undos(
 def _left_traces(change: RecordedChange) -> bool:
     """Whether there may be something to take back. Restarts leave nothing; they are done again where that is needed."""
     resource: type[Resource] | None = KINDS.get(change.kind)
-    if not change.kind or (resource is not None and resource.handler_only):
+    if not change.kind or change.kind == KIND or (resource is not None and resource.handler_only):
         return False
     return any(
         action.outcome not in _NEVER_DONE

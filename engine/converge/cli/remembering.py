@@ -21,6 +21,7 @@ from converge.errors import JournalUnavailable
 from converge.fleet.searching import DUE, SearchingObserver
 from converge.model.change import HostResult
 from converge.model.journal import History
+from converge.model.kept import Remembered
 from converge.model.machine import Observer
 from converge.model.secret import Secret
 from converge.report.sink import sink_for
@@ -122,6 +123,10 @@ class Memory:
     def history(self, host: str) -> History:
         """What earlier runs left open on a host. Raises JournalUnavailable."""
         return self._store.history(host) if self._store is not None else History()
+
+    def kept(self, host: str) -> tuple[Remembered, ...]:
+        """What earlier runs keep on a host. Raises JournalUnavailable."""
+        return self._store.runs.kept(host) if self._store is not None else ()
 
     def seconds(self, hosts: Collection[str]) -> Mapping[str, float]:
         """How long changing these hosts is expected to take: what it took at most of late, or the median of other hosts.

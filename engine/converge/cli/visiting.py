@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
+from functools import partial
 from typing import Literal
 
 from converge.apply.options import ApplyOptions
@@ -35,10 +36,8 @@ class Terms:
     lease_timeout: float = 0.0
     searches: Searches = "unremembered"
 
-    def options(
-        self, stop: Callable[[], bool], *, keeps_secrets: bool, keeping: Keeping, ends: datetime | None = None
-    ) -> ApplyOptions:
-        """The same for one host, which keeps things in this way and whose change window `ends` then."""
+    def options(self, stop: Callable[[], bool], *, keeps_secrets: bool, ends: datetime | None = None) -> ApplyOptions:
+        """The same for one host, whose change window `ends` then."""
         return ApplyOptions(
             accept_no_way_back=self.accept_no_way_back,
             allow_reboot=self.allow_reboot,
@@ -46,7 +45,6 @@ class Terms:
             stop=stop,
             keeps_secrets=keeps_secrets,
             leaves=leaves_after(ends),
-            keeping=keeping,
         )
 
 
@@ -79,7 +77,7 @@ class Visitor:
 
     def look(self, visit: Visit, stop: StopToken) -> HostResult:
         """What would be done. Raises HostUnreachable, JournalUnavailable."""
-        options = self.terms.options(stop.is_set, keeps_secrets=self.memory.keeps_secrets, keeping=visit.keeping)
+        options = self._options(visit, stop)
         with observing(visit.connection, self.guard) as observer:
             if self.terms.searches != "unremembered":
                 observer = self.memory.searching(observer, anew=self.terms.searches == "in full")
@@ -94,13 +92,14 @@ class Visitor:
             journal = store.journal(lease, render=reg_file.render)
             if visit.override:
                 journal.write(WindowOverridden(visit.override))
-            keeps_secrets = self.memory.keeps_secrets
-            options = self.terms.options(
-                stop.is_set, keeps_secrets=keeps_secrets, keeping=visit.keeping, ends=visit.ends
-            )
+            options = self._options(visit, stop, ends=visit.ends)
             with acting(visit.connection, self.guard) as machine:
                 fenced = FencedMachine(machine, confirm=lease.confirm)
                 return visit.task.bring(self._subject(visit), fenced, journal=journal, options=options)
+
+    def _options(self, visit: Visit, stop: StopToken, *, ends: datetime | None = None) -> ApplyOptions:
+        allowed = self.terms.options(stop.is_set, keeps_secrets=self.memory.keeps_secrets, ends=ends)
+        return replace(allowed, keeping=visit.keeping, remembered=partial(self.memory.kept, visit.host))
 
     def _subject(self, visit: Visit) -> Subject:
         return Subject(visit.host, visit.plays, visit.variables, self.run, self.memory)

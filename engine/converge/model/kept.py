@@ -72,6 +72,17 @@ class KeptThing:
     sha256: str | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Remembered:
+    """What the journal knows of something kept: by which run, when (ISO 8601 in UTC), and when and by which run it was removed."""
+
+    run: str
+    time: str
+    thing: KeptThing
+    removed: str = ""
+    removed_by: str = ""
+
+
 def manifest_text(things: Sequence[KeptThing], *, host: str, run: str, time: str, version: str) -> bytes:
     """The manifest's bytes: JSON for people, in UTF-8. It holds no contents and no secrets."""
     told = {

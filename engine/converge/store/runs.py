@@ -10,12 +10,14 @@ from sqlalchemy import Row as DatabaseRow
 from sqlalchemy import func, select
 
 from converge.model.change import Status
+from converge.model.kept import Remembered
 from converge.model.recorded import HostRecord, HostSeen, LaterChange, RecordedChange, RunRecord
 from converge.store import recording, retention
 from converge.store.chain import Chain
 from converge.store.changes import Content, Opener, changes_of, later_changes
 from converge.store.database import Database
 from converge.store.journal import verified
+from converge.store.kept_things import kept_things
 from converge.store.tables import HOST_RESULTS, HOST_STATE, JOURNAL, RUNS
 
 PAGE = 200
@@ -109,6 +111,16 @@ class Runs:
         """Who had a run change this host outside its change window, and why; an empty text where nobody had."""
         events = (content["event"] for content in self._from(run, host) if content["run"] == run)
         return next((str(event["reason"]) for event in events if event["event"] == "WindowOverridden"), "")
+
+    def kept(self, host: str) -> tuple[Remembered, ...]:
+        """What runs keep on a host, or kept until retention removed it. Raises JournalUnavailable where the journal does not fit."""
+        moves = (JOURNAL.c.host == host) & JOURNAL.c.body.like('%"action":"Move%')
+        with self._database.reading() as connection:
+            first = connection.execute(select(func.min(JOURNAL.c.number)).where(moves)).scalar()
+            if first is None:
+                return ()
+            rows = verified(connection, host, after=first - 1, chain=self._chain, name=self._database.name)
+            return kept_things(content for _, content in rows)
 
     def later_changes(self, run: str, host: str) -> dict[str, LaterChange]:
         """What later runs did last at each address of this host: what is found there may be their work."""
