@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-from sqlalchemy import Connection, insert, select, text, update
+from sqlalchemy import Connection, bindparam, insert, select, text, update
 
 from converge.errors import JournalUnavailable
 from converge.model.change import Json
@@ -26,6 +26,14 @@ from converge.store.sealing import Sealing
 from converge.store.tables import JOURNAL, JOURNAL_GAPS, JOURNAL_HEADS
 
 PAGE = 500  # rows read at once
+# Asked for every host of every run: put together once.
+_HEAD = select(JOURNAL_HEADS).where(JOURNAL_HEADS.c.host == bindparam("of"))
+_PAGE = (
+    select(JOURNAL.c.host, JOURNAL.c.number, JOURNAL.c.run, JOURNAL.c.body, JOURNAL.c.hash)
+    .where((JOURNAL.c.host == bindparam("of")) & (JOURNAL.c.number > bindparam("after")))
+    .order_by(JOURNAL.c.number)
+    .limit(PAGE)
+)
 JOURNAL_DAMAGED = "journal-damaged"
 _FIRST_HEAD = text(
     "INSERT INTO journal_heads (host, number, hash, settled, settled_hash, seal) VALUES (:host, 0, '', 0, '', :seal)"
@@ -145,6 +153,13 @@ def verified(
     Raises JournalUnavailable where one does not fit: what came before it is not to be relied upon either.
     """
     head = _head(connection, host, chain=chain, name=name)
+    return _behind(head, connection, host=host, after=after, chain=chain, name=name)
+
+
+def _behind(
+    head: Head | None, connection: Connection, *, host: str, after: int, chain: Chain, name: str
+) -> Iterator[tuple[Row, Mapping[str, Json]]]:
+    """The same, where it is known how far the journal goes."""
     if head is None:
         if next(rows_of(connection, host, after=0), None) is not None:
             raise _damaged(name, host, "what says how far it goes is missing")
@@ -172,10 +187,8 @@ def verified(
 
 def rows_of(connection: Connection, host: str, *, after: int) -> Iterator[Row]:
     """The rows of a host behind a number as they are, in order, a page at a time."""
-    wanted = select(JOURNAL.c.host, JOURNAL.c.number, JOURNAL.c.run, JOURNAL.c.body, JOURNAL.c.hash)
-    wanted = wanted.where(JOURNAL.c.host == host).order_by(JOURNAL.c.number).limit(PAGE)
     while True:
-        page = [Row(*row) for row in connection.execute(wanted.where(JOURNAL.c.number > after))]
+        page = [Row(*row) for row in connection.execute(_PAGE, {"of": host, "after": after})]
         yield from page
         if len(page) < PAGE:
             return
@@ -195,7 +208,7 @@ def _open_ends(connection: Connection, host: str, *, chain: Chain, name: str, be
     ends = OpenEnds()
     head = _head(connection, host, chain=chain, name=name)
     after = head.settled if head is not None else 0
-    for row, content in verified(connection, host, after=after, chain=chain, name=name):
+    for row, content in _behind(head, connection, host=host, after=after, chain=chain, name=name):
         if row.run != before:
             try:
                 ends.take(row.run, content["event"])
@@ -205,7 +218,7 @@ def _open_ends(connection: Connection, host: str, *, chain: Chain, name: str, be
 
 
 def _head(connection: Connection, host: str, *, chain: Chain, name: str) -> Head | None:
-    row = connection.execute(select(JOURNAL_HEADS).where(JOURNAL_HEADS.c.host == host)).first()
+    row = connection.execute(_HEAD, {"of": host}).first()
     if row is None:
         return None
     head = Head(row.host, row.number, row.hash, row.settled, row.settled_hash, row.seal)
