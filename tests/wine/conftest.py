@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -161,24 +163,47 @@ class Converge:
 
     def run(self, playbook: str | Path, *arguments: str, groups: tuple[str, ...] = ()) -> Result:
         """Run a playbook, given as text or as a file, and log what the host was asked."""
+        with self.started(playbook, *arguments, groups=groups) as process:
+            begun = len(self.host.log)
+            text, complaint = process.communicate(timeout=RUN_SECONDS)
+        return Result(process.returncode, text, complaint, tuple(self.host.log[begun:]))
+
+    def started(self, playbook: str | Path, *arguments: str, groups: tuple[str, ...] = ()) -> subprocess.Popen[str]:
+        """The process of a run that was just started."""
         path = playbook if isinstance(playbook, Path) else self.folder / "play.yml"
         if isinstance(playbook, str):
             path.write_text(playbook, encoding="utf-8")
+        return self._process(*arguments, str(path), groups=groups)
+
+    def _process(self, *words: str, groups: tuple[str, ...] = ()) -> subprocess.Popen[str]:
         children: dict[str, Any] = {group: {"hosts": {"wine": {}}} for group in groups}
         inventory = {"all": {"hosts": {"wine": self.variables}, "children": children}}
         (self.folder / "inventory.yml").write_text(json.dumps(inventory))
-        begun = len(self.host.log)
-        ended = subprocess.run(
-            [sys.executable, "-m", "converge.cli.main", "-i", "inventory.yml", *arguments, str(path)],
+        command, *rest = words
+        first = [command] if command == "undo" else []
+        return subprocess.Popen(
+            [sys.executable, "-m", "converge.cli.main", *first, "-i", "inventory.yml", *(rest if first else words)],
             cwd=self.folder,
             env={name: value for name, value in os.environ.items() if name != "NTLM_USER_FILE"} | {"NO_COLOR": "1"},
-            capture_output=True,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
             text=True,
             encoding="utf-8",
-            timeout=RUN_SECONDS,
-            check=False,
         )
-        return Result(ended.returncode, ended.stdout, ended.stderr, tuple(self.host.log[begun:]))
+
+    def undo(self, run: str, *arguments: str) -> Result:
+        """`converge undo RUN --yes --format json`."""
+        begun = len(self.host.log)
+        with self._process("undo", "--yes", "--format", "json", *arguments, run) as process:
+            text, complaint = process.communicate(timeout=RUN_SECONDS)
+        return Result(process.returncode, text, complaint, tuple(self.host.log[begun:]))
+
+    @property
+    def runs(self) -> list[str]:
+        """The runs that changed the host, oldest first, as the journal holds them."""
+        with closing(sqlite3.connect(self.folder / ".converge" / "converge.db")) as file:
+            return [run for (run,) in file.execute("SELECT run FROM journal GROUP BY run ORDER BY min(number)")]
 
     def check(self, playbook: str | Path, *arguments: str, groups: tuple[str, ...] = ()) -> Result:
         """`converge --check --format json`; whatever the outcome, nothing that could change the host was sent."""
