@@ -50,7 +50,7 @@ class Bench:
 
     def converge(self, login: str, hosts: int, latency: int, *, form: str = "text", memory: bool = False) -> Row:
         """`converge --check` of the 22 resources."""
-        inventory = self._inventory(login, hosts)
+        inventory = self.inventory(login, hosts)
         words = [*_CHECK, "--format", form, "-i", str(inventory), str(BENCH / "checks.yml")]
         command = [sys.executable, "-m", "converge.cli.main", *words]
         row = self._row("converge --check", login, hosts, latency, command, memory=memory)
@@ -85,7 +85,7 @@ class Bench:
         small = max(1, hosts // 10)
         used = {}
         for number in (small, hosts):
-            words = [*_CHECK, "-i", str(self._inventory("basic", number)), str(BENCH / "checks.yml")]
+            words = [*_CHECK, "-i", str(self.inventory("basic", number)), str(BENCH / "checks.yml")]
             command = [sys.executable, "-m", "tests.bench.engine", IMAGE, *words]
             used[number] = measured(command, folder=self._folder, environment=_environment())
             if used[number].code != 0:
@@ -138,7 +138,7 @@ class Bench:
     def _port(self, host: int) -> int:
         return int(self._answerers.ports[host % len(self._answerers.ports)])
 
-    def _inventory(self, login: str, hosts: int) -> Path:
+    def inventory(self, login: str, hosts: int) -> Path:
         lines = (f"    win{host:05d}: {{ansible_port: {self._port(host)}}}" for host in range(hosts))
         return self._written(f"{login}-{hosts}", login, lines)
 

@@ -107,10 +107,10 @@ class _Sampler(threading.Thread):
             if not self.first and os.fstat(self._output).st_size:
                 self.first = time.monotonic() - self._began
             if self._memory:
-                self.peak = max(self.peak, sum(_memory(pid) for pid in _tree(self._pid)))
+                self.peak = max(self.peak, sum(memory_of(pid) for pid in tree_of(self._pid)))
 
 
-def _tree(pid: int) -> list[int]:
+def tree_of(pid: int) -> list[int]:
     found, waiting = [], [pid]
     while waiting:
         found.append(waiting.pop())
@@ -123,7 +123,7 @@ def _tree(pid: int) -> list[int]:
     return found
 
 
-def _memory(pid: int) -> int:
+def memory_of(pid: int) -> int:
     """Kilobytes, pages that several processes share divided among them."""
     try:
         lines = Path(f"/proc/{pid}/smaps_rollup").read_text("ascii").splitlines()

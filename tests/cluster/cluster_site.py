@@ -6,7 +6,6 @@ import json
 import os
 import re
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -122,16 +121,10 @@ class Dask:
         until(lambda: file.exists() and file.stat().st_size > 0)
         self.scheduler = json.loads(file.read_text())["address"]
 
-    def worker(self, *, sites: Sequence[str] = (), contact: str = "") -> subprocess.Popen[bytes]:
-        """Start a worker, and wait until it has registered; at the address `contact` where that is given."""
+    def worker(self, *, sites: Sequence[str] = ()) -> subprocess.Popen[bytes]:
+        """Start a worker, and wait until it has registered."""
         resources = ["--resources", " ".join(f"site:{name}=1" for name in sites)] if sites else []
-        words = [self.scheduler, "--no-nanny", "--nthreads", "1", "--no-dashboard"]
-        if contact:
-            with socket.create_server(("127.0.0.1", 0)) as free:
-                port = free.getsockname()[1]
-            words += ["--listen-address", f"tcp://127.0.0.1:{port}", "--contact-address", f"tcp://{contact}:{port}"]
-        else:
-            words += ["--host", "127.0.0.1"]
+        words = [self.scheduler, "--no-nanny", "--nthreads", "1", "--host", "127.0.0.1", "--no-dashboard"]
         number = len(self.workers)
         process = self._start(f"worker{number}", ["distributed.cli.dask_worker", *words, *resources])
         self.workers.append(process)

@@ -9,8 +9,16 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.cluster.cluster_site import PASSWORD, Dask, Site, owner, until
+from tests.cluster.cluster_site import IMAGE, PASSWORD, Dask, Site, owner, until
 from tests.store.postgresql_server import ABSENT, programs, served
+
+from converge.cli.options import Sources
+from converge.cli.ordering import require_reachable
+from converge.cli.remembering import Memory
+from converge.cli.selection import select
+from converge.errors import UsageError
+from converge.fleet.cluster import is_loopback
+from converge.store.store import Store, Where
 
 pytestmark = pytest.mark.timeout(240)
 OLD = """
@@ -174,27 +182,47 @@ def test_a_password_is_nowhere_on_its_way(hosts: Site, dask: Dask, tapped: Tap) 
             assert not [spelling for spelling in spellings if spelling in place]
 
 
-def test_a_store_that_binds_one_machine_is_refused_where_workers_are_on_others(hosts: Site, dask: Dask) -> None:
-    """A worker counts as one elsewhere where its address does not say that it is here."""
-    dask.worker(contact="127.1")
-    refused = hosts.program("--check", "--executor", dask.executor)
-    assert (refused.code, "not encrypted" in refused.err) == (1, True)
-    aloud = dask.executor.replace("dask://", "dask+insecure://")
-    ended = hosts.program("--check", "--executor", aloud)
-    assert ended.code == 1
-    assert "need a store that all of them share" in ended.err
-    assert not contacted(hosts)
+def test_a_store_that_binds_one_machine_is_refused_where_workers_are_on_others(
+    hosts: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(hosts.program.folder)
+    selection = select(Sources())
+    with (
+        Store.open(Where(Path(".converge"))) as store,
+        pytest.raises(UsageError, match="a store that all of them share"),
+    ):
+        require_reachable(selection, Memory(store))
 
 
-def test_with_postgresql_workers_may_be_anywhere(hosts: Site, dask: Dask) -> None:
+def test_simulated_hosts_are_not_for_workers_on_other_machines(hosts: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    hosts.inventory({"mail03": f"ansible_connection: lab, converge_lab_image: {IMAGE}"})
+    monkeypatch.chdir(hosts.program.folder)
+    with pytest.raises(UsageError, match="mail03 is simulated by this machine"):
+        require_reachable(select(Sources()), Memory(None))
+
+
+@pytest.mark.parametrize(
+    ("address", "is_here"),
+    [
+        ("tcp://127.0.0.1:8786", True),
+        ("tcp://localhost:1", True),
+        ("tcp://[::1]:1", True),
+        ("tcp://192.0.2.7:1", False),
+        ("tls://name:1", False),
+    ],
+)
+def test_only_loopback_is_this_machine(address: str, is_here: bool) -> None:
+    assert is_loopback(address) is is_here
+
+
+def test_with_postgresql_leases_bind_all_workers(hosts: Site, dask: Dask) -> None:
     binaries = programs()
     if binaries is None:
         pytest.skip(ABSENT)
-    dask.worker(contact="127.1")
+    dask.worker()
     with served(binaries) as folder:
         store = f"postgresql://converge@/postgres?host={folder}"
-        aloud = dask.executor.replace("dask://", "dask+insecure://")
-        ended = hosts.program("--yes", "--format", "json", "--executor", aloud, "--store", store)
+        ended = hosts.program("--yes", "--format", "json", "--executor", dask.executor, "--store", store)
         assert ended.code == 0, ended.out + ended.err
         assert all(hosts.is_running(name) and hosts.started(name) == 1 for name in hosts.hosts)
         shown = hosts.program("runs", "--store", store)

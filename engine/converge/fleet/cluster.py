@@ -8,10 +8,13 @@ from __future__ import annotations
 
 import asyncio
 import ipaddress
+import os
 import secrets
+import signal
 import threading
 from collections.abc import Callable, Collection, Mapping
 from concurrent.futures import Future, wait
+from contextlib import suppress
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -32,6 +35,7 @@ PATIENCE = 20.0  # seconds beyond that until it counts as lost
 TRIES = 3  # of reaching a worker before it counts as lost; what came twice counts once
 PAUSE = 0.3
 DISMISS_SECONDS = 2.0
+END_SECONDS = 1.0
 
 
 class Cluster:
@@ -71,13 +75,29 @@ class Cluster:
         ]
         return list(self._links)
 
+    @property
+    def _busy(self) -> bool:
+        return any(link.left_busy for link in self._links)
+
     def close(self) -> None:
         """Leave the scheduler; end the processes that were started."""
         wait([link.farewell for link in self._links if link.farewell is not None], timeout=DISMISS_SECONDS)
-        if self._client is not None:
-            self._client.close(timeout=DISMISS_SECONDS)  # type: ignore[no-untyped-call]  # of distributed
+        with suppress(TimeoutError, OSError):
+            if self._client is not None:
+                self._client.close(timeout=DISMISS_SECONDS)  # type: ignore[no-untyped-call]  # of distributed
         if self._cluster is not None:
-            self._cluster.close(timeout=DISMISS_SECONDS)
+            self._end(self._cluster)
+
+    def _end(self, cluster: LocalCluster) -> None:
+        """End the processes: by themselves if they are idle, or else by force, as threads end with their process."""
+        try:
+            cluster.close(timeout=END_SECONDS if self._busy else CONNECT_SECONDS)
+        except TimeoutError:
+            for nanny in list(cluster.workers.values()):
+                nanny.auto_restart = False
+                if nanny.pid:
+                    with suppress(ProcessLookupError):
+                        os.kill(nanny.pid, signal.SIGKILL)
 
     def _is_trusted(self, address: str) -> bool:
         return self._in_clear or address.startswith("tls://") or is_loopback(address)
@@ -140,6 +160,7 @@ class _DaskLink:
         self._outbox: list[bytes] = []
         self._lock = threading.Lock()
         self._closed = False
+        self.left_busy = False
         self.farewell: Future[object] | None = None  # once it was dismissed
         self.name = address
         self.is_elsewhere = not is_loopback(address)
@@ -160,7 +181,7 @@ class _DaskLink:
 
     def close(self, *, at_once: bool) -> None:
         """Dismiss it. What it does is never broken off: it comes to its next boundary by itself."""
-        del at_once
+        self.left_busy = self.left_busy or at_once
         if self._closed:
             return
         self._closed = True
