@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import asyncio
 import ipaddress
+import logging
 import os
 import secrets
 import signal
 import threading
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from concurrent.futures import Future, wait
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -34,7 +35,7 @@ POLL = 5.0  # seconds that a worker keeps a question open until it has something
 PATIENCE = 20.0  # seconds beyond that until it counts as lost
 TRIES = 3  # of reaching a worker before it counts as lost; what came twice counts once
 PAUSE = 0.3
-DISMISS_SECONDS = 2.0
+DISMISS_SECONDS = 1.0
 END_SECONDS = 1.0
 
 
@@ -93,6 +94,7 @@ class Cluster:
         try:
             cluster.close(timeout=END_SECONDS if self._busy else CONNECT_SECONDS)
         except TimeoutError:
+            cluster.shutdown_on_close = False  # or dask would wait ten seconds for them when this process ends
             for nanny in list(cluster.workers.values()):
                 nanny.auto_restart = False
                 if nanny.pid:
@@ -105,10 +107,11 @@ class Cluster:
     def _connected(self) -> Client:
         try:
             if not self._address:
-                self._cluster = LocalCluster(  # type: ignore[no-untyped-call]  # of distributed
-                    n_workers=self._number, threads_per_worker=1, processes=True, host="127.0.0.1",
-                    dashboard_address=None, memory_limit=0,
-                )  # fmt: skip
+                with _without_interrupts():
+                    self._cluster = LocalCluster(  # type: ignore[no-untyped-call]  # of distributed
+                        n_workers=self._number, threads_per_worker=1, processes=True, host="127.0.0.1",
+                        dashboard_address=None, memory_limit=0, silence_logs=logging.CRITICAL,
+                    )  # fmt: skip
                 return Client(self._cluster, set_as_default=False)  # type: ignore[no-untyped-call]  # of distributed
             return Client(  # type: ignore[no-untyped-call]  # of distributed
                 self._address, security=_security(self._address), timeout=CONNECT_SECONDS, set_as_default=False
@@ -255,6 +258,19 @@ async def _called(client: Client, address: str, function: Callable[..., Any], *g
 
 def _on_loop(client: Client, step: Any, *, seconds: float) -> Any:
     return asyncio.run_coroutine_threadsafe(step, _loop_of(client)).result(seconds)
+
+
+@contextmanager
+def _without_interrupts() -> Iterator[None]:
+    """Processes that are started here hear no Ctrl-C: it reaches the control node, which says what to do."""
+    if threading.current_thread() is not threading.main_thread():
+        yield  # signals are set by the main thread alone; where it has work of its own no terminal is read
+        return
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def _sites_of(worker: Mapping[str, Any]) -> frozenset[str]:
