@@ -49,7 +49,7 @@ class TestHelp:
         for word in COMMANDS:
             assert f"\n  {word} " in ended.out
         listed = ended.out[ended.out.index("\nCommands:") :]
-        assert {line.split()[0] for line in listed.splitlines() if re.match("  [a-z]", line)} == set(COMMANDS)
+        assert {line.split()[0] for line in listed.splitlines() if re.match("  [a-z]+  ", line)} == set(COMMANDS)
 
     @pytest.mark.parametrize("command", [*COMMANDS, "lab up"])
     def test_every_command_has_help(self, program: Program, command: str) -> None:
