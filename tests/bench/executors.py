@@ -17,6 +17,7 @@ from tests.bench.fleet import IMAGE, Bench
 from tests.bench.processes import ROOT, Answerers, memory_of, tree_of
 
 EXECUTORS = ("threads", "processes:2", "dask:2")
+HEAD = "| executor | wall s | CPU s | processes | peak MB |\n|---|--:|--:|--:|--:|"
 LOOK_SECONDS = 0.05
 TICKS = os.sysconf("SC_CLK_TCK")
 
@@ -69,9 +70,7 @@ def main() -> None:
         bench.converge("ntlm", 4, 0)
         answerers.tell(f"latency {latency / 1000}")
         inventory = bench.inventory("ntlm", hosts)
-        print(
-            f"{hosts} hosts, {latency} ms\n| executor | wall s | CPU s | processes | peak MB |\n|---|--:|--:|--:|--:|"
-        )  # noqa: T201  # it is what this program is for
+        print(f"{hosts} hosts, {latency} ms\n{HEAD}")  # noqa: T201  # it is what this program is for
         for executor in EXECUTORS:
             print(measure(executor, inventory, folder, forks=50), flush=True)  # noqa: T201  # see above
 
