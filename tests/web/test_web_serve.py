@@ -20,6 +20,7 @@ from tests.web.serving import BOUND, HOSTILE, LARGE, PAGES, Served, fill, found,
 
 from converge.model.recorded import Drift, Intention, Outlook
 from converge.store.store import Store, Where
+from converge.web.server import MOST_CONNECTIONS
 
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
@@ -341,6 +342,18 @@ class TestStartAndEnd:
             assert server.process.wait(timeout=BOUND) == 0
             assert time.monotonic() - began < 5
             assert server.errors == []
+
+    def test_only_so_many_are_connected_at_once(self, tmp_path: Path) -> None:
+        fill(tmp_path / ".converge", ["a"], runs=1)
+        with serving(Program(tmp_path)) as server:
+            lines = [socket.create_connection(("127.0.0.1", server.port)) for _ in range(MOST_CONNECTIONS)]
+            with socket.create_connection(("127.0.0.1", server.port), timeout=BOUND) as one_more:
+                assert one_more.recv(1) == b""
+            for line in lines:
+                line.close()
+            deadline = time.monotonic() + BOUND
+            while server.raw(b"GET /static/app.css HTTP/1.0\r\nHost: localhost\r\n\r\n")[:12] != b"HTTP/1.0 200":
+                assert time.monotonic() < deadline
 
     def test_who_says_nothing_is_hung_up_on(self, served: Served) -> None:
         with socket.create_connection(("127.0.0.1", served.port), timeout=25) as silent:
