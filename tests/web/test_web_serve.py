@@ -10,6 +10,7 @@ import socket
 import sqlite3
 import time
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from html.parser import HTMLParser
 from pathlib import Path
 from urllib.parse import quote, urlencode
@@ -20,6 +21,7 @@ from tests.web.serving import BOUND, HOSTILE, LARGE, PAGES, Served, fill, found,
 
 from converge.model.recorded import Drift, Intention, Outlook
 from converge.store.store import Store, Where
+from converge.web.enforcement import standings
 from converge.web.server import MOST_CONNECTIONS
 
 POLICY = (
@@ -31,8 +33,6 @@ POLICY = (
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A fleet of hostile names and values, enforced by a hostile policy."""
-    from datetime import UTC, datetime, timedelta
-
     made = tmp_path_factory.mktemp("hostile")
     fill(made / ".converge", HOSTILE)
     fill(made / ".converge", ["large"], runs=0)
@@ -151,6 +151,21 @@ def test_what_enforcement_will_do_next_is_told_with_why_it_does_not_now(tmp_path
         assert "service:RemoteRegistry" in server.page("/enforcement?reason=grace&q=mail01")
         assert "Nothing fits" in server.page("/enforcement?q=mail03")
         assert "repaired at the earliest" in server.page("/host?name=mail01")
+
+
+def test_a_long_round_is_told_from_a_daemon_that_is_gone(tmp_path: Path) -> None:
+    now = datetime.now(UTC)
+    hour = timedelta(hours=1)
+    with Store.open(Where(tmp_path)) as store:
+        for group, owner in (("long", "one"), ("waiting", "one"), ("gone", "two"), ("over", "")):
+            store.enforcement.begin(group, now - 4 * hour)
+            store.intentions.announce(Outlook(group, "enforce", "1", owner, now - 3 * hour, now - hour))
+        store.intentions.announce(Outlook("due", "enforce", "1", "two", now, now + hour))
+        store.enforcement.begin("long", now - hour)
+        told = {each.outlook.group: each.state for each in standings(store, now)}
+        assert told == {"long": "going", "waiting": "enforcing", "gone": "late", "over": "ended", "due": "enforcing"}
+        later = {each.outlook.group: each.state for each in standings(store, now + 5 * hour)}
+        assert later == {"long": "late", "waiting": "late", "gone": "late", "over": "ended", "due": "late"}
 
 
 def test_a_run_that_was_broken_off_is_told_from_one_that_goes_on(

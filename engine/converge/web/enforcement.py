@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Literal
@@ -13,6 +13,8 @@ from converge.store.store import Store
 from converge.web.look import Context, Look, Pages
 
 LATE = timedelta(minutes=5)  # after which a round that was due and has not come means that nobody enforces
+LONGEST_ROUND = timedelta(hours=2)  # after which one that was begun and has not ended is taken for broken off
+State = Literal["enforcing", "going", "ended", "late"]
 INTENTIONS = 100  # on a page
 REASONS = {
     "monitored": "only watched",
@@ -33,7 +35,7 @@ class Standing:
     """How a group stands: its outlook, what is left in it by reason, and whether somebody enforces."""
 
     outlook: Outlook
-    state: Literal["enforcing", "ended", "late"]
+    state: State
     reasons: Sequence[tuple[str, str, int]]  # code, words, how many
     hosts: int
 
@@ -53,8 +55,12 @@ class Left:
 
 def standings(store: Store, now: datetime) -> list[Standing]:
     """Every group, by name."""
+    outlooks = store.intentions.outlooks()
+    going = {each.group for each in outlooks if _is_going(each, store.enforcement.begun(each.group), now)}
+    busy = {each.owner for each in outlooks if each.group in going}  # one round at a time: the others wait
     return [
-        _standing(outlook, list(store.intentions.of(outlook.group)), now) for outlook in store.intentions.outlooks()
+        _standing(each, list(store.intentions.of(each.group)), _state(each, now, going=going, busy=busy))
+        for each in outlooks
     ]
 
 
@@ -91,13 +97,22 @@ def enforcement_page(look: Look) -> Context:
     }
 
 
-def _standing(outlook: Outlook, intentions: Sequence[Intention], now: datetime) -> Standing:
-    counts = Counter(each.reason for each in intentions)
-    state: Literal["enforcing", "ended", "late"] = "enforcing"
+def _is_going(outlook: Outlook, begun: datetime | None, now: datetime) -> bool:
+    """Whether a round of this group was begun and has not ended: an outlook is written at its end."""
+    return bool(outlook.owner) and begun is not None and outlook.written < begun and now - begun < LONGEST_ROUND
+
+
+def _state(outlook: Outlook, now: datetime, *, going: Collection[str], busy: Collection[str]) -> State:
     if not outlook.owner:
-        state = "ended"
-    elif outlook.due is not None and now - outlook.due > LATE:
-        state = "late"
+        return "ended"
+    if outlook.group in going:
+        return "going"
+    late = outlook.due is not None and now - outlook.due > LATE and outlook.owner not in busy
+    return "late" if late else "enforcing"
+
+
+def _standing(outlook: Outlook, intentions: Sequence[Intention], state: State) -> Standing:
+    counts = Counter(each.reason for each in intentions)
     reasons = [(code, REASONS.get(code, code), count) for code, count in counts.most_common()]
     return Standing(outlook, state, reasons, len({each.host for each in intentions}))
 
