@@ -26,6 +26,7 @@ from converge.model.facts import ServiceState
 
 HOSTS = ("mail01", "mail02", "mail03", "mail04")
 LOCKS_AFTER = 3
+pytestmark = pytest.mark.timeout(300)  # real processes and real seconds, on machines that do other things as well
 ENFORCE = "version: 1\ngroups:\n  all: {mode: enforce, cadence: 10s, splay: 0, grace: %s, quarantine_after: 2}\n"
 
 
@@ -95,7 +96,7 @@ class Daemon:
         assert self.process.stdout is not None
         self.lines.extend(iter(self.process.stdout.readline, ""))
 
-    def says(self, words: str, *, times: int = 1, within: float = 40.0) -> str:
+    def says(self, words: str, *, times: int = 1, within: float = 90.0) -> str:
         found: str = until(
             lambda: next((line for line in self.lines if words in line), "") if self._count(words) >= times else "",
             within=within, what=lambda: f"it never said {words!r}: {''.join(self.lines)}",
