@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from sqlalchemy import event
 from tests.store.conftest import Bookkeeper, Rows
 
 from converge.model.change import Change, HostResult, Problem, Status
@@ -100,6 +101,28 @@ class TestHostState:
             store.history(each.host)
         assert time.process_time() - started < 5.0  # under load; about one second alone
         assert rows("SELECT count(*) FROM host_results WHERE run = 'r2'") == [(0,)]
+
+    def test_an_unchanged_host_costs_one_row_of_one_statement(self, store: Store, rows: Rows) -> None:
+        hosts = [result(f"web{number:03}", Status.OK) for number in range(100)]
+        run(store, "r1", hosts)
+        before = rows("SELECT count(*) FROM host_results")
+        statements: list[tuple[str, int]] = []
+
+        def seen(
+            _connection: object, _cursor: object, statement: str, given: object, _context: object, many: bool
+        ) -> None:
+            statements.append((statement.split(" (")[0], len(given) if many else 1))  # type: ignore[arg-type]  # rows
+
+        event.listen(store._database._engine, "before_cursor_execute", seen)
+        run(store, "r2", hosts)
+        event.remove(store._database._engine, "before_cursor_execute", seen)
+        written = [
+            (tuple(what.split()[:3]), many) for what, many in statements if what.startswith(("INSERT", "UPDATE"))
+        ]
+        assert written == [
+            (("INSERT", "INTO", "runs"), 1), (("INSERT", "INTO", "host_state"), 100), (("UPDATE", "runs", "SET"), 1),
+        ]  # fmt: skip
+        assert rows("SELECT count(*) FROM host_results") == before
 
 
 class TestForgetting:
