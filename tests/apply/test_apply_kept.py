@@ -361,3 +361,61 @@ class _Watched:
     def perform(self, action: AnyAction) -> Any:
         self._performed.append(action)
         return self._machine.perform(action)
+
+
+class Killed(BaseException):
+    """The process is gone at this moment."""
+
+
+class _Mortal(_Watched):
+    """A machine whose user dies at the nth action, before or after it is done."""
+
+    def __init__(self, machine: Machine, dies_at: int, *, after: bool) -> None:
+        super().__init__(machine, [])
+        self._dies_at, self._after = dies_at, after
+
+    def perform(self, action: AnyAction) -> Any:
+        if len(self._performed) + 1 == self._dies_at and not self._after:
+            raise Killed
+        done = super().perform(action)
+        if len(self._performed) == self._dies_at:
+            raise Killed
+        return done
+
+
+@pytest.mark.parametrize("again", [False, True])
+@pytest.mark.parametrize("after", [False, True])
+@pytest.mark.parametrize("folder", ["", r"D:\converge"])
+def test_a_run_killed_at_any_action_is_taken_back_whole(site: Site, folder: str, after: bool, again: bool) -> None:
+    entries = [
+        REPLACED,
+        FULL,
+        {"directory": {"path": r"D:\Vendor\n\ew"}},
+        {"file": {"path": r"D:\Vendor\n\ew\a", "content": "x"}},
+        {"registry_value": {"key": r"HKLM\SOFTWARE\Vendor\n\ew", "name": "v", "type": "dword", "data": 1}},
+    ]
+    site.keeps_in = folder
+    before, untouched = site.essence(), site.world.to_json()
+    for number in range(1, 20):
+        site.world = type(site.world).from_json(untouched)
+        site.world.clock.freeze(site.world.now())
+
+        def mortal(machine: Machine, number: int = number) -> Machine:
+            return _Mortal(machine, number, after=after)
+
+        try:
+            site.apply(site.plays(entries), wrap=mortal)
+        except Killed:
+            runs = [site.runs[-1]]
+        else:
+            assert number > 6
+            return
+        if again:
+            assert site.apply(site.plays(entries)).status.value in ("ok", "changed")
+            runs.append(site.runs[-1])
+        for run in reversed(runs):
+            undone = site.undo(run)
+            assert undone.status.value in ("ok", "changed", "skipped"), (number, told(undone))
+        assert site.essence() == before, (number, told(undone))
+        assert [name for name in everything(site) if any(run in name for run in runs)] == [], number
+    raise AssertionError("more actions than there should be")

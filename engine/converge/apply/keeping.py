@@ -26,8 +26,9 @@ from converge.model.change import Change
 from converge.model.journal import ActionSettled, History, Journal, OpenAction
 from converge.model.kept import KeptThing, is_kept, is_manifest, is_run_folder, manifest_path, manifest_text
 from converge.model.names import fold, same
-from converge.model.query import AnyQuery, Directory, File
+from converge.model.query import AnyQuery, Directory, File, RegistryKey
 from converge.model.recorded import RecordedChange
+from converge.model.registry import Hive, RegistryPath
 from converge.plan.effects import folder_of
 from converge.plan.memory import Memory
 
@@ -114,7 +115,7 @@ def foretold(performed: Iterable[AnyAction], memory: Memory, *, secret: Iterable
 
 
 def settled(history: History, memory: Memory, journal: Journal) -> tuple[History, tuple[str, ...]]:
-    """The history without the moves and manifests that looking tells of; and the manifests among them that name nothing.
+    """The history without the actions that looking at their own traces tells of; and manifests among them that name nothing.
 
     What lies under a name that only one run gives is that run's work: looking settles for certain what its line did not.
     A run that broke off while it wrote a manifest moved nothing there afterwards. Raises HostUnreachable.
@@ -139,7 +140,7 @@ def settled(history: History, memory: Memory, journal: Journal) -> tuple[History
 
 
 def _tells(item: OpenAction) -> AnyQuery | None:
-    """What tells whether an open action was done, if it concerns what is kept."""
+    """What tells whether an open action was done: of moves and manifests, and of folders and keys made on the way."""
     action = item.action
     kind = action.get("action")
     if kind in _MOVES and "target" in action:
@@ -148,8 +149,11 @@ def _tells(item: OpenAction) -> AnyQuery | None:
         return (File(path) if kind == "MoveFile" else Directory(path)) if ours else None
     if kind in ("WriteFile", "RemoveFile") and (is_manifest(str(action.get("path"))) or item.address == ADDRESS):
         return File(str(action["path"]))
-    if kind == "NewDirectory" and is_run_folder(str(action.get("path")), item.run):
+    if kind == "NewDirectory" and "path" in action:
         return Directory(str(action["path"]))
+    if kind == "NewRegistryKey" and "key" in action:
+        hive, _, subkey = str(action["key"]).partition("\\")
+        return RegistryKey(RegistryPath(Hive(hive), subkey))
     return None
 
 
