@@ -134,8 +134,9 @@ def test_folders_are_made_and_removed(converge: Converge, windows: Agent, folder
     - directory: {{path: '{folder}\\full', ensure: absent, recursive: true}}
 """
     assert_repairs(converge, play, changes=3)
-    names = sorted(entry.name.partition(".converge-")[0] for entry in windows.list_folder(folder))
-    assert names == ["full", "new (1) & ü"]
+    names = sorted(entry.name for entry in windows.list_folder(folder))
+    run = names[1].removeprefix("full.converge-")
+    assert names == [f"converge-{run}.json", f"full.converge-{run}", "new (1) & ü"]
     assert not windows.exists(rf"{folder}\full")
     assert windows.stat(rf"{folder}\new (1) & ü\below").is_folder
 

@@ -324,7 +324,7 @@ def test_services_are_as_they_were(converge: Converge, world: World, bench: Benc
 
 @pytest.mark.parametrize("kept_in", ["", r"C:\kept when killed"])
 def test_an_apply_that_is_killed_can_be_taken_back(
-    converge: Converge, world: World, folder: str, key: str, kept_in: str
+    converge: Converge, world: World, windows: Agent, folder: str, key: str, kept_in: str
 ) -> None:
     """The program is killed at several of its writes; undo, or another run and undo of both, gives the same world."""
     if kept_in:
@@ -335,6 +335,7 @@ def test_an_apply_that_is_killed_can_be_taken_back(
     for number, again in ((2, False), (7, True), (16, False)):
         known = converge.runs if number != 2 else []
         killed_after(converge, wanted, writes=number)
+        until_quiet(windows)
         (broken,) = [run for run in converge.runs if run not in known]
         if again:
             done(converge.apply(wanted))
@@ -342,7 +343,15 @@ def test_an_apply_that_is_killed_can_be_taken_back(
         undone = converge.undo(broken)
         assert undone.exit_code == 0, undone.text + undone.complaint
         assert (world.files(folder), world.registry(key)) == before, number
-        assert manifests(world, "C:\\", broken) == []
+        assert manifests(world, "C:\\", broken) == [], (number, undone.text)
+
+
+def until_quiet(windows: Agent) -> None:
+    """Until the host has ended the commands that it was still carrying out."""
+    ends = time.monotonic() + 30
+    while any(process.image.lower() in ("cmd.exe", "certutil.exe") for process in windows.processes()):
+        assert time.monotonic() < ends, "a command of the killed run does not end"
+        time.sleep(0.1)
 
 
 def killed_after(converge: Converge, wanted: str, *, writes: int) -> None:

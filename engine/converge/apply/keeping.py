@@ -179,11 +179,14 @@ def folders_of(recorded: Iterable[RecordedChange], run: str) -> dict[str, str]:
     for change in recorded:
         for action in change.actions:
             path = str(action.action.get("path", ""))
-            if action.outcome in _NEVER_DONE:
-                continue
             if is_manifest(path, run=run):
+                # Also one that was not there when it was looked for: a host ends a command whose sender is long gone.
                 found[fold(folder_of(path))] = folder_of(path)
-            elif action.action.get("action") == "NewDirectory" and is_run_folder(path, run):
+            elif (
+                action.outcome not in _NEVER_DONE
+                and action.action.get("action") == "NewDirectory"
+                and is_run_folder(path, run)
+            ):
                 found[fold(path)] = path
     return found
 
