@@ -29,7 +29,7 @@ from converge.model.machine import Machine
 from converge.model.play import Play
 from converge.store.journal import StoredJournal
 
-pytestmark = pytest.mark.timeout(180)
+pytestmark = pytest.mark.timeout(400)
 
 ENTRIES: list[dict[str, Any]] = [
     value("Text", "new", notify="restart busy"),

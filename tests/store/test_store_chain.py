@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import threading
 from collections.abc import Iterator
 from dataclasses import replace
 
@@ -258,3 +259,23 @@ class TestFromBeforeTheKey:
         with Store.open(where) as store, pytest.raises(JournalUnavailable) as told:
             store.verify("mail01")
         assert words in told.value.what
+
+
+def test_who_reads_while_another_writes_sees_a_journal_that_fits(books: Bookkeeper, where: Where, store: Store) -> None:
+    book = books.journal(RUN_1)
+    book.write(BEGUN)
+
+    def write() -> None:
+        for number in range(150):
+            book.write(replace(INTENDED, action_number=number))
+
+    writer = threading.Thread(target=write)
+    with Store.open(where) as other:
+        writer.start()
+        looks = 0
+        while writer.is_alive() or not looks:
+            other.history("mail01")
+            other.runs.changes(RUN_1, "mail01")
+            looks += 1
+        writer.join(timeout=60)
+        assert other.verify("mail01") == 151

@@ -38,7 +38,8 @@ class Database:
     def reading(self) -> Iterator[Connection]:
         """One consistent look. Raises JournalUnavailable."""
         with self._told(), self._engine.connect() as connection:
-            yield connection
+            # A server shows each statement what was committed by then, unless it is asked for one moment for all of them.
+            yield connection.execution_options(isolation_level="REPEATABLE READ") if self.is_shared else connection
 
     @contextmanager
     def writing(self) -> Iterator[Connection]:

@@ -1,0 +1,103 @@
+"""An operator's evening: planned by day, approved, applied at night on a fleet that moved on; something goes wrong; taken back."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from contextlib import closing
+
+import pytest
+from tests.cli.cli_program import Ended
+from tests.evening.conftest import INVENTORY, PLAYBOOK, Evening
+
+pytestmark = pytest.mark.timeout(600)
+
+
+def statuses(ended: Ended) -> dict[str, str]:
+    return {host: result["status"] for host, result in ended.document()["hosts"].items()}
+
+
+def test_planned_approved_applied_gone_wrong_and_taken_back(evening: Evening) -> None:
+    # By day: one plan for three hosts. Looking has touched none of them.
+    planned = evening("plan", "-o", "release.plan")
+    assert planned.code == 2, planned.err
+    assert "mail[01-03] (3 hosts)" in planned.out
+    before = evening.worlds()
+    shown = evening("show", "release.plan")
+    assert shown.code == 0
+    for words in (
+        "playbook playbooks/release.yml  sha256 ",
+        "+ string fast",
+        "procedure:move",
+        "3 hosts: 3 would change",
+    ):
+        assert words in shown.out
+    assert evening.worlds() == before
+
+    # In the evening: somebody moves mail02, and mail03 is gone.
+    evening.write(
+        "moved.yml", PLAYBOOK.replace("data: fast", "data: theirs").split("    - name: the list")[0] + HANDLERS
+    )
+    assert evening("moved.yml", "--yes", "--limit", "mail02").code == 0
+    moved = evening.world("mail02")
+    evening.write("inventory/hosts.yml", INVENTORY.replace("    mail[01:03]:", "    mail[01:02]:") + GONE)
+
+    # At night.
+    applied = evening("apply", "release.plan")
+    assert applied.code == 5, applied.out + applied.err
+    assert "this host is no longer as it was planned; it was left alone" in applied.out
+    assert r"SOFTWARE\Contoso\Mode" in applied.out
+    run = applied.err.split("`converge undo ")[1].split("`")[0]
+    told = evening("runs", run, "--format", "json").document()["hosts"]
+    assert {host: story["status"] for host, story in told.items()} == {
+        "mail01": "changed", "mail02": "stale", "mail03": "stale",
+    }  # fmt: skip
+    assert evening.world("mail02") == moved
+    assert evening.world("mail03") == before["mail03"]
+
+    # Something is wrong with it: back to where it was.
+    looked = evening("undo", run, "--check")
+    assert looked.code == 2
+    assert "- string fast" in looked.out
+    undone = evening("undo", run, "--yes", "--format", "json")
+    assert undone.code in (0, 4), undone.out
+    assert statuses(undone)["mail01"] == "changed"
+    assert evening.world("mail01") == before["mail01"]
+    assert evening.world("mail02") == moved
+    again = evening("apply", "release.plan", "--limit", "mail01")
+    assert again.code == 5
+    assert f"already applied in run {run}" in again.out
+
+
+HANDLERS = """\
+  handlers:
+    - name: restart the registry service
+      restart_service: {name: RemoteRegistry}
+"""
+GONE = """\
+    mail03: {ansible_connection: winrm, ansible_host: 127.0.0.1, ansible_port: 9, ansible_winrm_scheme: http,
+             ansible_user: a, ansible_password: b}
+"""
+
+
+def test_a_journal_that_was_tampered_with_is_relied_upon_by_no_command(evening: Evening) -> None:
+    applied = evening("--yes", "--format", "json")
+    assert applied.code == 0, applied.out
+    run = applied.document()["run"]
+    after = evening.worlds()
+    with closing(sqlite3.connect(evening.folder / ".converge/converge.db")) as file, file:
+        file.execute("UPDATE journal SET body = replace(body, 'fast', 'slow') WHERE host = 'mail02'")
+    shown = evening("runs", run)
+    assert shown.code == 3
+    assert "the journal of mail02 in .converge/converge.db cannot be relied upon: row " in shown.out
+    assert shown.out.count("Try: find out who changed the store") == 1
+    document = evening("runs", run, "--format", "json").document()["hosts"]
+    assert document["mail02"]["damage"]["code"] == "journal-damaged"
+    assert document["mail01"]["damage"] is None
+    assert document["mail01"]["changes"]
+    undone = evening("undo", run, "--yes", "--format", "json")
+    assert undone.code == 3
+    assert statuses(undone) == {"mail01": "changed", "mail02": "failed", "mail03": "changed"}
+    assert undone.document()["hosts"]["mail02"]["error"]["code"] == "journal-damaged"
+    assert evening.world("mail02") == after["mail02"]
+    assert json.dumps(evening.world("mail01")) != json.dumps(after["mail01"])
