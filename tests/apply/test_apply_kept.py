@@ -18,9 +18,9 @@ from converge.windows import kept
 pytestmark = pytest.mark.timeout(60)
 
 APP, NEW = r"D:\Vendor\app.dll", r"D:\Media\new.dll"
-REPLACED = {"file": {"path": APP, "copy_from": NEW}}
-ABSENT = {"file": {"path": APP, "ensure": "absent"}}
-FULL = {"directory": {"path": r"D:\Vendor\full", "ensure": "absent", "recursive": True}}
+REPLACED: dict[str, Any] = {"file": {"path": APP, "copy_from": NEW}}
+ABSENT: dict[str, Any] = {"file": {"path": APP, "ensure": "absent"}}
+FULL: dict[str, Any] = {"directory": {"path": r"D:\Vendor\full", "ensure": "absent", "recursive": True}}
 WITH_FILES = [
     pytest.param(entries, id=title)
     for title, entries in zip(TITLES, ENTRIES, strict=True)
@@ -28,10 +28,12 @@ WITH_FILES = [
 ]
 
 
-def names(site: Site, folder: str) -> list[str]:
+def names(site: Site, place: str) -> list[str]:
     """What lies in a folder of the world."""
-    held = site.world.files.folder(folder)
-    return sorted([item.name for item in (*held.files.values(), *held.folders.values())]) if held else []
+    held = site.world.files.folder(place)
+    if held is None:
+        return []
+    return sorted([*(file.name for file in held.files.values()), *(folder.name for folder in held.folders.values())])
 
 
 def text(site: Site, path: str) -> str:
@@ -131,7 +133,10 @@ class TestTheFolder:
         assert site.check(site.plays([REPLACED])).status.value == "changed"
 
     def test_a_host_in_order_is_asked_nothing_more(self, site: Site) -> None:
-        entries = [{"file": {"path": APP, "size": 100}}, {"directory": {"path": r"D:\Vendor\gone", "ensure": "absent"}}]
+        entries: list[dict[str, Any]] = [
+            {"file": {"path": APP, "size": 100}},
+            {"directory": {"path": r"D:\Vendor\gone", "ensure": "absent"}},
+        ]
         site.keeps_in = ""
         plain = asked(site, entries)
         site.keeps_in = r"D:\converge"
