@@ -97,7 +97,7 @@ def test_a_worker_that_dies_in_the_middle_of_a_change(hosts: Site, executor: str
 
 
 def test_two_runs_at_one_host_change_it_once(hosts: Site, executor: str) -> None:
-    hosts.slow("mail01", 4.0)
+    hosts.slow("mail01", 15.0)
     words = ("--yes", "--format", "json", "-l", "mail01", "--executor", executor)
     first = hosts.program.started(*words)
     until(lambda: hosts.started("mail01") == 1)
