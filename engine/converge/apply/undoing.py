@@ -10,13 +10,14 @@ from types import MappingProxyType
 from converge import __version__
 from converge.apply.carrying import Carrier
 from converge.apply.host import Rehearse, by_address, result_of
-from converge.apply.keeping import Tidying
+from converge.apply.keeping import ADDRESS, Tidying
 from converge.apply.options import ApplyOptions, StoppedError
 from converge.apply.performing import Performer, now_text
 from converge.apply.restarts import finish_restart, note_stopping
 from converge.apply.restoring import Restored, kept_by, made_on_the_way
 from converge.apply.retention import KIND, gone_by_retention
 from converge.errors import ConvergeError, ResourceError, Undecided, Unforetold
+from converge.model.action import AnyAction, action_as_json
 from converge.model.change import Change, HostResult, Json, Problem, Status, WayBack
 from converge.model.journal import (
     ActionSettled,
@@ -60,6 +61,8 @@ def check_undo(
     performer = Performer(memory, NoJournal(run, history), options, rehearsing=True)
     undoing = _Undoing(Carrier(performer, _begun_by_undos(recorded, later, history)), recorded, later, history)
     error = undoing.through() or undoing.refusal()
+    if error is None:
+        undoing.tidy()
     return result_of(observer, undoing.changes, error=error, seconds=options.monotonic() - began)
 
 
@@ -145,8 +148,12 @@ class _Undoing:
         self.changes[:] = performer.leave_true_manifests(self.changes)
         run = self.recorded[0].run if self.recorded else ""
         tidying = Tidying(performer, performer.memory, run, performer.moment)
-        if run and (told := tidying.after_undo(self.recorded, performer.performed)) and self.changes:
+        known = len(performer.performed)
+        told = tidying.after_undo(self.recorded, performer.performed) if run else ""
+        if told and self.changes:
             self.changes[-1] = replace(self.changes[-1], notes=(*self.changes[-1].notes, told))
+        if performer.performed[known:] and not any(change.status is Status.CHANGED for change in self.changes):
+            self.changes.append(_tidied(run, performer.performed[known:]))
 
     def _gather(self) -> None:
         """Ask everything at once, as far as it can be told now."""
@@ -318,6 +325,19 @@ def _begun_by_undos(
         if address in wanted and last is not None and not last.is_over and last.after == wanted[address]:
             found[address] = [action for action in actions if action.run == last.run]
     return found
+
+
+def _tidied(run: str, performed: Sequence[AnyAction]) -> Change:
+    """That nothing but manifests had to be put right."""
+    return Change(
+        f"{ADDRESS}:{run}",
+        {"kind": ADDRESS, "run": run},
+        name="manifests of what is kept",
+        play="",
+        status=Status.CHANGED,
+        reason="a manifest of that run names what is not kept",
+        actions=tuple(action_as_json(action) for action in performed),
+    )
 
 
 def _left_traces(change: RecordedChange) -> bool:
