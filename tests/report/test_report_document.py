@@ -38,7 +38,7 @@ def results() -> Iterator[HostResult]:
     yield HostResult("mail02", Status.UNREACHABLE, error=Problem("unreachable", "no answer", "why", "try this"))
     procedure = Change("procedure:x", {"kind": "procedure"}, "x", "SMTP", Status.CHANGED, steps=(CHANGE,))
     yield HostResult("mail03", Status.CHANGED, (procedure,))
-    yield HostResult("mail04", Status.SKIPPED, skipped_plays=(("SMTP", "not installed"),))
+    yield HostResult("mail04", Status.SKIPPED, error=Problem("not-reached", "its connection is ssh"))
 
 
 @pytest.mark.parametrize("count", [0, 1, 2, 4])

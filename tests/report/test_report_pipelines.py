@@ -36,7 +36,7 @@ RESULTS = (
         ), seconds=1.5,
     ),
     HostResult("web02", Status.UNREACHABLE, error=Problem("unreachable", "no answer", "why\nmore", "look")),
-    HostResult("web03", Status.OK, (change("A", Status.OK),), skipped_plays=(("SMTP", "not installed"),)),
+    HostResult("web03", Status.OK, (change("A", Status.OK), change("SMTP", Status.SKIPPED, reason="not installed"))),
 )  # fmt: skip
 PROBLEM = InputProblem("a.yml", 3, 5, "unknown key <x>", "a kind", "service")
 
@@ -154,7 +154,7 @@ def test_metrics_are_read_by_prometheus_own_parser() -> None:
     assert found["converge_host_status", ("host", "web02"), ("status", "unreachable")] == 1
     assert found["converge_run_timestamp_seconds", ("mode", "check")] == 1_700_000_000
     assert found["converge_run_input_errors", ("mode", "check")] == 1
-    assert sum(sample.name == "converge_host_resources" for sample in samples) == 5
+    assert sum(sample.name == "converge_host_resources" for sample in samples) == 6
 
 
 @pytest.mark.parametrize("document", ["junit", "lines", "metrics"])

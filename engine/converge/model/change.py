@@ -107,7 +107,6 @@ class HostResult:
     round_trips: int = 0
     seconds: float = 0.0
     error: Problem | None = None
-    skipped_plays: tuple[tuple[str, str], ...] = ()  # (play, why it does not apply to this host)
     evidence: Mapping[str, str] = field(default_factory=dict)  # for a saved plan: digests of the answers it rests on
 
 

@@ -240,7 +240,7 @@ class OpenAction:
 
 @dataclass(frozen=True, slots=True)
 class OpenHandler:
-    """A handler that is owed: `first` and `since` are the moments of the first and the last change that asked for it, `runs` theirs."""
+    """A handler that is owed: `first` and `since` are when the first and the last change asked for it, `runs` theirs."""
 
     play: str
     handler: str

@@ -22,7 +22,6 @@ def host_as_json(result: HostResult) -> dict[str, Json]:
         "seconds": round(result.seconds, 3),
         "error": result.error.as_json() if result.error else None,
         "resources": [change_as_json(change) for change in result.changes],
-        "skipped_plays": [{"play": play, "reason": reason} for play, reason in result.skipped_plays],
     }
 
 

@@ -45,8 +45,6 @@ class JunitDocument:
     def host(self, result: HostResult) -> None:
         """Write one host's suite at once."""
         cases = [self._case(change) for change in _leaves(result.changes)]
-        skipped = [_Case(play, play, "skipped", "skipped", reason) for play, reason in result.skipped_plays]
-        cases += skipped
         if result.error is not None:
             verdict: Verdict = "skipped" if result.status is Status.SKIPPED else "error"
             cases.append(_told(_Case(result.host, "host"), verdict, result.status, result.error))

@@ -54,13 +54,6 @@ class Resource(_Part):
     steps: list[Resource] = Field(default_factory=list, description="Of a procedure.")
 
 
-class SkippedPlay(_Part):
-    """A play that does not apply to this host."""
-
-    play: str
-    reason: str
-
-
 class Host(_Part):
     """What became of one host."""
 
@@ -69,7 +62,6 @@ class Host(_Part):
     seconds: float = Field(ge=0)
     error: Error | None
     resources: list[Resource]
-    skipped_plays: list[SkippedPlay]
 
 
 class InputError(_Part):

@@ -77,7 +77,7 @@ class TextReport:
     def _group(self, group: Group) -> None:
         example = group.example
         told = [change for change in example.changes if self._is_told(change)]
-        if not told and not example.error and not _skipped_plays(example) and not example.skipped_plays:
+        if not told and not example.error and not _skipped_plays(example):
             return
         names = folded(group.hosts)
         many = f" ({len(group.hosts)} hosts)" if len(group.hosts) > 1 else ""
@@ -93,7 +93,7 @@ class TextReport:
                 self._sink.line(f"  {play}", style="bold cyan")
                 self._warn(play, told)
             self._change(change, names, indent=4)
-        for skipped, reason in (*_skipped_plays(example), *example.skipped_plays):
+        for skipped, reason in _skipped_plays(example):
             self._sink.line(f"  skipped: {skipped}: {reason}", style="dim")
         self._sink.line()
 

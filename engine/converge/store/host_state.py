@@ -20,7 +20,6 @@ def state_digest(result: HostResult) -> str:
         result.status.value,
         result.error.code if result.error else None,
         [_told(change) for change in result.changes],
-        [list(skipped) for skipped in result.skipped_plays],
     ]
     return hashlib.sha256(canonical({"state": told}).encode("ascii")).hexdigest()
 
