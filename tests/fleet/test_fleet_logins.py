@@ -176,3 +176,35 @@ def test_what_the_login_told_is_not_asked_again() -> None:
     # Later it is: the host's clock goes on.
     assert dict(observer.ask([system])) == {system: Absent()}
     assert counting.asked == [(system,), (service,), (system,)]
+
+
+def test_a_limit_on_logins_holds_for_an_account_that_was_let_in_too() -> None:
+    guard, lock = LoginGuard(at_once=2), threading.Lock()
+    guard.attempt("deploy", lambda: "in")
+    under_way, most = 0, 0
+
+    class Slow:
+        host, round_trips = "mail01", 0
+
+        def ask(self, queries: Collection[AnyQuery]) -> Answers:
+            nonlocal under_way, most
+            if tuple(queries) == (OperatingSystem(),):
+                with lock:
+                    under_way += 1
+                    most = max(most, under_way)
+                time.sleep(0.05)
+                with lock:
+                    under_way -= 1
+            return Answers({query: Absent() for query in queries})
+
+    asking = [
+        threading.Thread(
+            target=lambda: GuardedObserver(Slow(), account="deploy", guard=guard).ask([OperatingSystem(), Service("X")])
+        )
+        for _ in range(8)
+    ]
+    for thread in asking:
+        thread.start()
+    for thread in asking:
+        thread.join(timeout=BOUND)
+    assert most == 2

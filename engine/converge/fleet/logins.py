@@ -29,7 +29,7 @@ class Guard(Protocol):
         """What `login` returns. Raises LoginNotTried without calling it where that could lock the account."""
 
     def knows(self, name: str) -> bool:
-        """Whether the account was let in somewhere."""
+        """Whether a host's first request may be any: the account was let in somewhere, and logins need not be counted."""
 
 
 @dataclass(slots=True)
@@ -50,6 +50,7 @@ class LoginGuard:
     def __init__(self, *, slow: float = SLOW_SECONDS, at_once: int = 0) -> None:
         """`at_once`: how many logins may be under way, whatever the account, for the sake of those who check them."""
         self._slots: AbstractContextManager[object] = threading.BoundedSemaphore(at_once) if at_once else nullcontext()
+        self._at_once = at_once
         self._slow = slow
         self._accounts: dict[str, _Watched] = {}
         self._lock = threading.Lock()
@@ -73,8 +74,8 @@ class LoginGuard:
         return result
 
     def knows(self, name: str) -> bool:
-        """Whether the account was let in somewhere."""
-        return self._watched(name).account.proven
+        """Whether the account was let in somewhere, and logins need not be counted."""
+        return not self._at_once and self._watched(name).account.proven
 
     def _watched(self, name: str) -> _Watched:
         with self._lock:
