@@ -34,6 +34,7 @@ from converge.report.sink import sink_for
 from converge.store.names import new_run_id
 from converge.store.store import Store
 
+_DONE = frozenset({Status.CHANGED, Status.FAILED, Status.UNKNOWN})
 JITTER = 0.25  # seconds at most between the beginnings of the first hosts
 
 
@@ -103,7 +104,7 @@ class Run:
         )
         self.rolling = RollingOut(options, selection, stop=self.stop)
         self.executor = executor_for(options)
-        self.changes = False  # whether hosts were gone to in order to change them
+        self.changes = False  # whether anything was done that could be taken back
 
     def go(self) -> ExitCode:
         for warning in self.selection.warnings:
@@ -202,14 +203,13 @@ class Run:
         self._bring(hosts, in_order, self._stage(hosts, changes_hosts=True))
 
     def _bring(self, hosts: Hosts, names: Sequence[str], bring: Stage) -> None:
-        self.changes = True
-
         def change(portion: tuple[str, ...]) -> None:
             self._over(portion, bring, title="applying", take=self._changed)
 
         self.rolling.go(tuple(names), change=change, look=lambda canaries: self._looked_again(hosts, canaries))
 
     def _changed(self, result: HostResult) -> None:
+        self.changes = self.changes or any(change.status in _DONE for change in result.changes)
         result = self.windows.ended(result)
         self.rolling.ended(result)
         self._applied(result)
