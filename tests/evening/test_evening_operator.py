@@ -101,3 +101,23 @@ def test_a_journal_that_was_tampered_with_is_relied_upon_by_no_command(evening: 
     assert undone.document()["hosts"]["mail02"]["error"]["code"] == "journal-damaged"
     assert evening.world("mail02") == after["mail02"]
     assert json.dumps(evening.world("mail01")) != json.dumps(after["mail01"])
+
+
+def test_a_journal_that_is_gone_is_told_and_the_others_go_on(evening: Evening) -> None:
+    applied = evening("--yes", "--format", "json")
+    assert applied.code == 0, applied.out
+    run = applied.document()["run"]
+    after = evening.worlds()
+    with closing(sqlite3.connect(evening.folder / ".converge/converge.db")) as file, file:
+        file.execute("DELETE FROM journal WHERE host = 'mail02'")
+        file.execute("DELETE FROM journal_heads WHERE host = 'mail02'")
+    words = f"the journal of mail02 in .converge/converge.db has lost all rows of run {run}, which changed this host"
+    shown = evening("runs", run)
+    assert shown.code == 3
+    assert shown.out.count(words) == 1
+    undone = evening("undo", run, "--yes")
+    assert undone.code == 3
+    assert undone.out.count(words) == 1
+    assert evening.world("mail02") == after["mail02"]
+    assert evening.world("mail01") != after["mail01"]
+    assert evening.world("mail03") != after["mail03"]

@@ -7,8 +7,9 @@ from collections.abc import Iterator, Sequence
 from datetime import datetime
 
 from sqlalchemy import Row as DatabaseRow
-from sqlalchemy import func, select
+from sqlalchemy import Select, func, select
 
+from converge.errors import JournalUnavailable
 from converge.model.change import Status
 from converge.model.kept import Remembered
 from converge.model.recorded import HostRecord, HostSeen, LaterChange, RecordedChange, RunRecord
@@ -16,7 +17,7 @@ from converge.store import recording, retention
 from converge.store.chain import Chain
 from converge.store.changes import Content, Opener, changes_of, later_changes
 from converge.store.database import Database
-from converge.store.journal import verified
+from converge.store.journal import JOURNAL_DAMAGED, verified
 from converge.store.kept_things import kept_things
 from converge.store.tables import HOST_RESULTS, HOST_STATE, JOURNAL, RUNS
 
@@ -94,16 +95,17 @@ class Runs:
             return connection.execute(select(func.count()).select_from(HOST_STATE).where(unchanged)).scalar_one()
 
     def journaled_hosts(self, run: str) -> tuple[str, ...]:
-        """The hosts that a run may have changed, by name."""
-        wanted = select(JOURNAL.c.host).where(JOURNAL.c.run == run).distinct().order_by(JOURNAL.c.host)
+        """The hosts that a run may have changed, by name: those with rows, and those that its results say it changed."""
+        journaled = select(JOURNAL.c.host).where(JOURNAL.c.run == run)
         with self._database.reading() as connection:
-            return tuple(connection.execute(wanted).scalars())
+            return tuple(sorted(connection.execute(journaled.union(_changed_by(run))).scalars()))
 
     def changes(self, run: str, host: str, *, opener: Opener | None = None) -> tuple[RecordedChange, ...]:
         """The changes of a host in a run, oldest first, with what is known of each action by now.
 
         With an `opener` (`Store.sealing`) sensitive states are opened; else they are the digests that may be shown.
-        Raises JournalUnavailable also where the journal does not fit together from that run on.
+        Raises JournalUnavailable also where the journal does not fit together from that run on, or has no row of a run that
+        changed the host as its result tells.
         """
         return changes_of(run, host, rows=self._from(run, host), opener=opener)
 
@@ -131,6 +133,8 @@ class Runs:
         first = select(func.min(JOURNAL.c.number)).where((JOURNAL.c.run == run) & (JOURNAL.c.host == host))
         with self._database.reading() as connection:
             number = connection.execute(first).scalar()
+            if number is None and connection.execute(_changed_by(run).where(HOST_RESULTS.c.host == host)).first():
+                raise _without_rows(self._database.name, run, host)
             if number is not None:
                 rows = verified(connection, host, after=number - 1, chain=self._chain, name=self._database.name)
                 yield from (content for _, content in rows)
@@ -142,6 +146,21 @@ class Runs:
     def keep_newest(self, count: int) -> int:
         """Forget all but the newest runs; how many. A run with open ends is kept."""
         return retention.prune(self._database, chain=self._chain, keep=count)
+
+
+def _changed_by(run: str) -> Select[tuple[str]]:
+    """The hosts that a run changed as its results tell. Who changes a host journals it: results and rows are pruned together."""
+    changed = (HOST_RESULTS.c.run == run) & (HOST_RESULTS.c.status == Status.CHANGED.value) & RUNS.c.mode.not_in(LOOKING)
+    return select(HOST_RESULTS.c.host).join(RUNS, RUNS.c.run == HOST_RESULTS.c.run).where(changed)
+
+
+def _without_rows(name: str, run: str, host: str) -> JournalUnavailable:
+    return JournalUnavailable(
+        f"the journal of {host} in {name} has lost all rows of run {run}, which changed this host",
+        why="What that run did there cannot be told any more: none of it is taken back.",
+        try_="find out who changed the store; look at the host; put back a copy of the store",
+        code=JOURNAL_DAMAGED,
+    )
 
 
 def run_record(row: DatabaseRow[tuple[object, ...]]) -> RunRecord:
