@@ -20,7 +20,7 @@ from converge.model.action import (
     RemoveDirectory,
     WriteFile,
 )
-from converge.model.answer import Answer, Found, Refused
+from converge.model.answer import Answer, Answers, Found, Refused
 from converge.model.facts import DirectoryFacts, FileFacts
 from converge.model.query import AnyQuery, Directory, File
 from converge.model.resource import KINDS
@@ -138,6 +138,45 @@ def test_contents_are_compared_by_hash(found: bytes | None, status: str, decided
         back = [MoveFile(ASIDE, TARGET)] if found is not None else []
         assert list(outcome.taken_back()) == [MoveFile(TARGET, TAKEN), *back]
     assert "hello" not in str(outcome.resource.as_declared())
+
+
+@pytest.mark.parametrize(("found", "status"), [(b"hello", "ok"), (b"hellO", "changed")])
+def test_where_the_host_knows_no_sha256_contents_are_compared_by_sha1(
+    found: bytes, status: str, decided: Decide
+) -> None:
+    given = FOLDER | {File(TARGET, True): Found(FileFacts(TARGET, 5, sha1=hashlib.sha1(found).hexdigest().upper()))}
+    outcome = decided({"file": {"path": TARGET, "content": "hello"}}, given)
+    assert outcome.status == status
+    if status == "changed":
+        assert outcome.after == {
+            "size": 5, "version": None, "sha256": None, "sha1": hashlib.sha1(b"hello").hexdigest()
+        }  # fmt: skip
+        assert list(outcome.actions) == [MoveFile(TARGET, ASIDE), WriteFile(TARGET, b"hello")]
+        assert list(outcome.taken_back()) == [MoveFile(TARGET, TAKEN), MoveFile(ASIDE, TARGET)]
+
+
+def test_states_are_compared_by_hashes_of_one_kind() -> None:
+    kind = KINDS["file"]
+    resource, answers = kind.model_validate({"path": TARGET, "content": "hello"}), Answers({})
+
+    def agree(left: Mapping[str, str], right: Mapping[str, str]) -> bool:
+        states = [kind.state_type.model_validate({"size": 5, **hashes}) for hashes in (left, right)]
+        return resource.agree(states[0], states[1], answers)
+
+    both = {"sha256": "a" * 64, "sha1": "b" * 40}  # as a file is recorded that was not there before
+    assert agree(both, {"sha1": "b" * 40})
+    assert agree(both, {"sha256": "a" * 64})
+    assert not agree(both, {"sha1": "c" * 40})
+    assert not agree(both, {"sha256": "c" * 64})
+    assert agree({"sha1": "b" * 40}, {"sha256": "a" * 64}), "hashes of two kinds say nothing of each other"
+
+
+def test_a_declared_hash_without_contents_is_undecided_where_the_host_knows_no_sha256(decided: Decide) -> None:
+    given = FOLDER | {File(TARGET, True): Found(FileFacts(TARGET, 5, sha1="0" * 40))}
+    outcome = decided({"file": {"path": TARGET, "sha256": "a" * 64}}, given)
+    assert outcome.status == "undecided"
+    assert "knows no SHA-256" in outcome.error
+    assert decided({"file": {"path": TARGET, "sha256": "a" * 64, "size": 6}}, given).status == "failed"
 
 
 def test_a_hash_that_the_host_does_not_tell_is_undecided(decided: Decide) -> None:

@@ -310,7 +310,28 @@ def test_a_hash_is_told_where_windows_can_make_one(connect: Callable[..., Pair])
     assert found is not None
     assert found.sha256 == stored.digest("sha256")
     assert answers[query] == Refused("gave-up", "the hash cannot be asked for: no command line can carry this path")
-    assert isinstance(connect().machine.ask([readable])[readable], Refused)
+
+
+def test_a_windows_that_knows_no_sha256_is_asked_for_sha1_and_only_once_whether_it_does(
+    connect: Callable[..., Pair],
+) -> None:
+    files = [File(rf"{INETSRV}\smtpread.txt", hashed=True), File(rf"{INETSRV}\Seo.dll", hashed=True)]
+    older, newer = connect(), connect(make_world(version="6.1.7601"))
+    for query in files:
+        stored = older.world.files.file(query.path)
+        assert stored is not None
+        for _ in range(2):
+            found = older.machine.ask([query]).value(query)
+            assert found is not None
+            assert (found.sha256, found.sha1) == (None, stored.digest("sha1"))
+            newer.machine.ask([query])
+
+    def algorithms(pair: Pair) -> list[bool]:
+        lines = [record.detail for record in pair.host.log.records if record.operation == "Command"]
+        return ["SHA256" in line for line in lines]
+
+    assert algorithms(older) == [True, False, False, False, False]
+    assert algorithms(newer) == [True, True, True, True]
 
 
 READING = {"Get", "Enumerate", "Pull", "Release", "Create", "Receive", "Signal", "Delete"}

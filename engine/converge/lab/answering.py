@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 from converge.lab import file_system as codes
@@ -12,6 +13,8 @@ from converge.lab.file_system import FileSystem
 from converge.lab.file_tree import StoredFile
 from converge.lab.registry_provider import ACCESS_DENIED, RegistryProvider
 from converge.lab.registry_tree import StoredValue
+from converge.lab.shell import certutil
+from converge.lab.shell.programs import has_program
 from converge.lab.world import Account, LoggedEvent, Right, ServiceRecord, World
 from converge.model.answer import Absent, Answer, Found, Refused
 from converge.model.facts import (
@@ -179,11 +182,19 @@ class Answering:
             return _denied("read access to the file") if code == codes.ACCESS_DENIED else Absent()
         if query.hashed and not self._permits(Right.SHELLS):
             return Refused("access-denied", "A hash needs a shell.", "the right to open a shell")
-        return Found(self._file_facts(query.path, file, hashed=query.hashed))
+        facts = self._file_facts(query.path, file)
+        if not query.hashed:
+            return Found(facts)
+        if not file.size:
+            return Found(replace(facts, sha256=file.digest("sha256"), sha1=file.digest("sha1")))
+        if not has_program(self._world, "certutil"):
+            return Refused("gave-up", f"certutil told no hash of {query.path}: there is no certutil")
+        if self._world.profile.release < certutil.SHA256_SINCE:
+            return Found(replace(facts, sha1=file.digest("sha1")))
+        return Found(replace(facts, sha256=file.digest("sha256")))
 
-    def _file_facts(self, path: str, file: StoredFile, *, hashed: bool = False) -> FileFacts:
-        spelled = self._world.files.real_path(path)
-        return FileFacts(spelled, file.size, file.version, file.modified, file.digest("sha256") if hashed else None)
+    def _file_facts(self, path: str, file: StoredFile) -> FileFacts:
+        return FileFacts(self._world.files.real_path(path), file.size, file.version, file.modified)
 
     def _directory(self, query: Directory) -> Answer[DirectoryFacts]:
         code, folder = self._files.folder(query.path)

@@ -11,6 +11,7 @@ from converge.lab.endpoint import direct
 from converge.lab.file_system import EXISTS, NOT_THERE, FileSystem
 from converge.lab.registry_provider import RegistryProvider
 from converge.lab.shell import run_command_line
+from converge.lab.shell.programs import has_program
 from converge.lab.world import Account, Right, World
 from converge.model.action import (
     AnyAction,
@@ -136,6 +137,8 @@ class LabMachine:
                 self._need_shell(f"writing {path}")
                 if len(content) > MAX_CONTENT:
                     raise ActionRefused(f"writing {path}: {len(content)} bytes are more than {MAX_CONTENT}")
+                if content and not has_program(self.world, "certutil"):
+                    raise ActionRefused(f"writing {path} needs certutil, which this Windows does not have")
                 code = EXISTS if self.world.files.exists(path) else self._files.write(path, content)
         return _done(action, code)
 

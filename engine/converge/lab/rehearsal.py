@@ -172,7 +172,8 @@ def _foretell_file(action: AnyAction, query: File, *, answer: Answer[object], lo
                 return Absent()
             return _renamed(look(File(source, query.hashed)), path) if same(path, target) else answer
         case WriteFile(path=target, content=content) if same(path, target):
-            return Found(FileFacts(target, len(content), sha256=hashlib.sha256(content).hexdigest()))
+            sha256, sha1 = hashlib.sha256(content), hashlib.sha1(content, usedforsecurity=False)
+            return Found(FileFacts(target, len(content), sha256=sha256.hexdigest(), sha1=sha1.hexdigest()))
         case RemoveFile(path=target) if same(path, target):
             return Absent()
         case RemoveDirectory(path=folder) if _is_below(path, folder):

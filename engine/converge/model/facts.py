@@ -130,13 +130,17 @@ class SearchFinds:
 
 @dataclass(frozen=True, slots=True)
 class FileFacts:
-    """One file: size in bytes, its version resource if it has one, sha256 as lower-case hex if it was asked for."""
+    """One file: size in bytes, its version resource if it has one, its hash as lower-case hex if it was asked for.
+
+    The hash is the SHA-256; of a host that knows none it is the SHA-1.
+    """
 
     path: str
     size: int
     version: str | None = None
     modified: datetime | None = None
     sha256: str | None = None
+    sha1: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -121,7 +121,7 @@ class RegistrySearch(Query[SearchFinds]):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class File(Query[FileFacts]):
-    """A file by its full path; `hashed` asks for its SHA-256 too."""
+    """A file by its full path; `hashed` asks for its SHA-256 too, or for its SHA-1 where the host knows no SHA-256."""
 
     path: str
     hashed: bool = False

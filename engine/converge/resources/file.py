@@ -5,9 +5,17 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Collection, Sequence
 from pathlib import Path
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
-from pydantic import Field, PrivateAttr, ValidationInfo, field_serializer, model_validator
+from pydantic import (
+    Field,
+    PrivateAttr,
+    SerializerFunctionWrapHandler,
+    ValidationInfo,
+    field_serializer,
+    model_serializer,
+    model_validator,
+)
 
 from converge.errors import ResourceError, Undecided, Unforetold
 from converge.model.action import AnyAction, CopyFile, MoveFile, WriteFile
@@ -22,11 +30,18 @@ MAX_CONTENT = 1024 * 1024  # bytes from the control node
 
 
 class FileState(State):
-    """A file that is there. The hash only where it counts."""
+    """A file that is there. The hash only where it counts: the SHA-256, or the SHA-1 that a host tells which knows no other."""
 
     size: int
     version: str | None = None
     sha256: str | None = None
+    sha1: str | None = None
+
+    @model_serializer(mode="wrap")
+    def _told(self, as_usual: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """SHA-1 only where there is one."""
+        told: dict[str, Any] = as_usual(self)
+        return told if self.sha1 is not None else {name: value for name, value in told.items() if name != "sha1"}
 
 
 class FileResource(Resource):
@@ -115,7 +130,7 @@ class FileResource(Resource):
 
     def _facts(self, path: str, answers: Answers) -> FileFacts | None:
         facts = answers.value(File(path, self._hashed))
-        if facts is not None and self._hashed and facts.sha256 is None:
+        if facts is not None and self._hashed and facts.sha256 is None and facts.sha1 is None:
             raise Undecided(f"the host does not tell the hash of {path}", refusal="no-hash")
         return facts
 
@@ -125,8 +140,12 @@ class FileResource(Resource):
         return self._state(facts) if facts is not None else None
 
     def _state(self, facts: FileFacts) -> FileState:
+        sha256, sha1 = (facts.sha256, facts.sha1) if self._hashed else (None, None)
         return FileState(
-            size=facts.size, version=facts.version, sha256=(facts.sha256 or "").lower() if self._hashed else None
+            size=facts.size,
+            version=facts.version,
+            sha256=sha256.lower() if sha256 else None,
+            sha1=sha1.lower() if sha1 else None,
         )
 
     def desired_state(self, actual: State | None, answers: Answers) -> FileState | None:
@@ -145,8 +164,7 @@ class FileResource(Resource):
 
     def _wanted(self, found: FileState | None, answers: Answers) -> FileState:
         if self._bytes is not None:
-            digest = _digest(self._bytes)
-            return found if found and found.sha256 == digest else FileState(size=len(self._bytes), sha256=digest)
+            return found if found and _holds(found, self._bytes) else _state_of(self._bytes, found)
         if found is not None and self.sha256 is not None and not self._misses(found):
             return found
         offered = self._offered(answers)
@@ -173,11 +191,18 @@ class FileResource(Resource):
         return found
 
     def _misses(self, state: FileState) -> str:
-        """Which of size, version and hash a file does not have, in words; empty when it has all."""
+        """Which of size, version and hash a file does not have, in words; empty when it has all. Raises Undecided."""
         if self.size is not None and state.size != self.size:
             return f"has {state.size} bytes, not {self.size}"
         if self.version is not None and not versions.same_version(state.version, self.version):
             return f"has version {state.version or 'none'}, not {self.version}"
+        if self.sha256 is not None and state.sha256 is None:
+            raise Undecided(
+                f"whether a file of {state.size} bytes has the SHA-256 that is declared cannot be told: "
+                "this Windows knows no SHA-256",
+                try_="declare `size` or `version` in its place, or bring the file by `source`",
+                refusal="no-sha256",
+            )
         if self.sha256 is not None and state.sha256 != self.sha256.lower():
             return f"has the SHA-256 {state.sha256}, not {self.sha256.lower()}"
         return ""
@@ -211,7 +236,7 @@ class FileResource(Resource):
         return [*clearing, self._making(path, after, answers)]
 
     def _making(self, path: str, after: FileState, answers: Answers) -> AnyAction:
-        if self._bytes is not None and after.sha256 == _digest(self._bytes):
+        if self._bytes is not None and _holds(after, self._bytes):
             return WriteFile(path, self._bytes)
         if self.copy_from is not None and self._is_offered(after, answers):
             return CopyFile(environment.resolve(self.copy_from, answers), path)
@@ -227,12 +252,14 @@ class FileResource(Resource):
         return [File(keeping.kept_at(path, known), self._hashed), *again]
 
     def agree(self, left: State | None, right: State | None, answers: Answers) -> bool:
-        """By the hashes where both are known, else by size and version."""
+        """By the hashes of one kind where both are known, else by size and version."""
         del answers
         if not isinstance(left, FileState) or not isinstance(right, FileState):
             return left == right
         if left.sha256 and right.sha256:
             return left.sha256 == right.sha256
+        if left.sha1 and right.sha1:
+            return left.sha1 == right.sha1
         return left.size == right.size and versions.same_version(left.version, right.version)
 
     def _is_offered(self, after: FileState, answers: Answers) -> bool:
@@ -269,3 +296,22 @@ def _read(path: Path) -> bytes:
 
 def _digest(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()
+
+
+def _sha1(content: bytes) -> str:
+    """Tells whether bytes of ours arrived and stayed whole, by accident; nobody's claim about them is proven by it."""
+    return hashlib.sha1(content, usedforsecurity=False).hexdigest()
+
+
+def _holds(state: FileState, content: bytes) -> bool:
+    """Whether a file holds these bytes, by the SHA-256 where the host tells it, else by the SHA-1."""
+    return state.sha256 == _digest(content) if state.sha256 else state.sha1 == _sha1(content)
+
+
+def _state_of(content: bytes, found: FileState | None) -> FileState:
+    """A file of these bytes, with the hash that the host tells of the file it has; where there is none yet, with either."""
+    return FileState(
+        size=len(content),
+        sha256=_digest(content) if found is None or found.sha256 else None,
+        sha1=_sha1(content) if found is None or found.sha1 else None,
+    )

@@ -101,8 +101,8 @@ class ReadingCommand:
 
     @classmethod
     def hash_file(cls, path: str, *, algorithm: str = "SHA256") -> ReadingCommand:
-        """`certutil.exe -hashfile PATH SHA256`."""
-        return cls(("certutil.exe", "-hashfile", path, algorithm))
+        """`certutil.exe -hashfile PATH SHA256`; of no algorithm, certutil's own choice, which is SHA-1."""
+        return cls(("certutil.exe", "-hashfile", path, *((algorithm,) if algorithm else ())))
 
 
 @lru_cache(maxsize=8192)  # a fleet's hosts are asked the same
@@ -157,10 +157,10 @@ def _is_reg_query(arguments: list[str]) -> bool:
 
 def _is_hashing(arguments: list[str]) -> bool:
     return (
-        len(arguments) == 3
+        len(arguments) >= 2
         and arguments[0] == "-hashfile"
         and not arguments[1].startswith(("/", "-"))
-        and arguments[2] in ("SHA256", "SHA1", "MD5")
+        and arguments[2:] in ([], ["SHA256"], ["SHA1"], ["MD5"])
     )
 
 

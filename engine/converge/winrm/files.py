@@ -7,7 +7,7 @@ import contextlib
 import hashlib
 import re
 from collections.abc import Collection, Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Final
 
 from converge.errors import ActionRefused, LocalProtocolError, RemoteProtocolError
@@ -33,6 +33,7 @@ from converge.winrm.batches import answered
 from converge.winrm.exchange import Faulted, gave_up
 from converge.winrm.services import CIMV2
 from converge.winrm.session import Reader, Session
+from converge.winrm.shell import Finished
 from converge.wsman.cim import Instance, Properties
 from converge.wsman.envelopes import Target
 from converge.wsman.namespaces import wmi_uri
@@ -43,19 +44,30 @@ _PIECE: Final = 5100
 """Bytes of content in one command line; as base64 they stay below the 8191 characters cmd takes."""
 _FILE: Final = ("FileSize", "LastModified", "Name", "Version")
 _FOLDER: Final = ("Name",)
-_EMPTY_DIGEST: Final = hashlib.sha256(b"").hexdigest()
-_DIGEST: Final = re.compile(r"^(?:[0-9a-f]{2} ?){32}$", re.IGNORECASE)
+_SHA256_OF_NOTHING: Final = hashlib.sha256(b"").hexdigest()
+_SHA1_OF_NOTHING: Final = hashlib.sha1(b"", usedforsecurity=False).hexdigest()
+_SHA256: Final = re.compile(r"(?:[0-9a-f]{2} ?){32}", re.IGNORECASE)
+_SHA1: Final = re.compile(r"(?:[0-9a-f]{2} ?){20}", re.IGNORECASE)
+_NO_SUCH_ALGORITHM: Final = (0x80090008, 0x80070057)
+"""What certutil ends with where it knows no SHA-256: NTE_BAD_ALGID (Windows before Vista), or E_INVALIDARG where it takes no name."""
 
 Row = Properties | Refused | None
 
 
-def answer_files(reader: Reader, queries: Sequence[File]) -> Answered:
+@dataclass(slots=True)
+class Hashing:
+    """What is known of a host's certutil: before Windows Vista and Server 2008 it knows no SHA-256, and is asked for SHA-1."""
+
+    sha256: bool = True
+
+
+def answer_files(reader: Reader, queries: Sequence[File], *, hashing: Hashing) -> Answered:
     """Every file asked for, in one query of CIM_DataFile; their hashes by certutil in a shell."""
     rows = _rows(reader, "CIM_DataFile", {query.path for query in queries}, columns=_FILE)
-    return {query: _file_answer(reader, query, rows[_key(query.path)]) for query in queries}
+    return {query: _file_answer(reader, query, row=rows[_key(query.path)], hashing=hashing) for query in queries}
 
 
-def _file_answer(reader: Reader, query: File, row: Row) -> Answer[FileFacts]:
+def _file_answer(reader: Reader, query: File, *, row: Row, hashing: Hashing) -> Answer[FileFacts]:
     if row is None:
         return Absent()
     if isinstance(row, Refused):
@@ -64,8 +76,9 @@ def _file_answer(reader: Reader, query: File, row: Row) -> Answer[FileFacts]:
         facts = _facts(query.path, row)
         if not query.hashed:
             return Found(facts)
-        # certutil refuses to hash what is empty (0x800703ee).
-        return Found(replace(facts, sha256=_sha256(reader, query.path) if facts.size else _EMPTY_DIGEST))
+        if not facts.size:  # certutil refuses to hash what is empty (0x800703ee)
+            return Found(replace(facts, sha256=_SHA256_OF_NOTHING, sha1=_SHA1_OF_NOTHING))
+        return Found(_hashed(reader, facts, path=query.path, hashing=hashing))
     except (Faulted, RemoteProtocolError) as error:
         return refused(error)
 
@@ -79,17 +92,38 @@ def _facts(path: str, row: Properties) -> FileFacts:
     )
 
 
-def _sha256(reader: Reader, path: str) -> str:
-    """The digest certutil prints, whatever words stand around it. Windows 2003 knows no SHA-256. Raises Faulted."""
+def _hashed(reader: Reader, facts: FileFacts, *, path: str, hashing: Hashing) -> FileFacts:
+    """The facts with the SHA-256, or with the SHA-1 where the host knows no other. Raises Faulted."""
+    if hashing.sha256:
+        finished = _asked_for_hash(reader, path, algorithm="SHA256")
+        if digest := _printed(finished, _SHA256):
+            return replace(facts, sha256=digest)
+        if finished.exit_code & 0xFFFFFFFF not in _NO_SUCH_ALGORITHM:
+            raise _told_no_hash(path, finished)
+    # Without the name of an algorithm, which the oldest may not take. What is printed is known by its length.
+    finished = _asked_for_hash(reader, path, algorithm="")
+    if digest := _printed(finished, _SHA1):
+        hashing.sha256 = False
+        return replace(facts, sha1=digest)
+    raise _told_no_hash(path, finished)
+
+
+def _asked_for_hash(reader: Reader, path: str, *, algorithm: str) -> Finished:
     try:
-        command = ReadingCommand.hash_file(path)
+        command = ReadingCommand.hash_file(path, algorithm=algorithm)
     except LocalProtocolError as error:
         raise gave_up("the hash cannot be asked for: no command line can carry this path") from error
-    finished = reader.run_reading(command)
-    for line in finished.text.splitlines():
-        if _DIGEST.match(line.strip()):
-            return line.replace(" ", "").strip().lower()
-    raise gave_up(f"certutil told no hash of {path}: {finished.complaint or finished.exit_code}")
+    return reader.run_reading(command)
+
+
+def _printed(finished: Finished, digest: re.Pattern[str]) -> str:
+    """The digest certutil printed, whatever words stand around it; empty if it printed none."""
+    lines = (line.strip() for line in finished.text.splitlines())
+    return next((line.replace(" ", "").lower() for line in lines if digest.fullmatch(line)), "")
+
+
+def _told_no_hash(path: str, finished: Finished) -> Faulted:
+    return gave_up(f"certutil told no hash of {path}: {finished.complaint or finished.exit_code}")
 
 
 def answer_directories(reader: Reader, queries: Sequence[Directory]) -> Answered:
@@ -207,7 +241,7 @@ def _written(session: Session, action: WriteFile) -> Performed:
     what = f"writing {action.path}"
     if len(action.content) > MAX_CONTENT:
         raise ActionRefused(f"{what}: {len(action.content)} bytes are more than the {MAX_CONTENT} that can be sent")
-    if not isinstance(answer_files(session, [File(action.path)])[File(action.path)], Absent):
+    if not isinstance(answer_files(session, [File(action.path)], hashing=Hashing())[File(action.path)], Absent):
         raise ActionRefused(f"{what}: a file of that name is there already, or cannot be looked for")
     target = command_line((action.path,))
     if not action.content:

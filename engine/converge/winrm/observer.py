@@ -42,6 +42,7 @@ class WinRMObserver:
         self._raw_texts = RawTexts()
         self._printed_values = PrintedValues(self._reader)
         self._known = Known()
+        self._hashing = files.Hashing()
 
     @property
     def host(self) -> str:
@@ -62,7 +63,7 @@ class WinRMObserver:
             OperatingSystem: lambda asked: system.answer_operating_system(reader, asked),
             Service: lambda asked: services.answer_services(reader, asked, self._dependents),
             ServiceStartTime: lambda asked: services.answer_start_times(reader, asked),
-            File: lambda asked: files.answer_files(reader, asked),
+            File: lambda asked: files.answer_files(reader, asked, hashing=self._hashing),
             Directory: lambda asked: files.answer_directories(reader, asked),
             RegistryKey: registry.answer_keys,
             RegistryValue: registry.answer_values,

@@ -15,6 +15,7 @@ from converge.lab import file_system as codes
 from converge.lab.shell.grammar import split_arguments
 from converge.lab.shell.session import Call
 
+SHA256_SINCE = (6, 0)
 _OLD_ALGORITHMS = ("MD5", "SHA1")
 _ALGORITHMS = (*_OLD_ALGORITHMS, "SHA256", "SHA384", "SHA512")
 _NOT_FOUND, _EXISTS, _DENIED, _NO_ALGORITHM, _BAD_DATA = 0x80070002, 0x80070050, 0x80070005, 0x80090008, 0x8007000D
@@ -59,7 +60,7 @@ def _failed(call: Call, verb: str, code: int) -> int:
 
 def _hash(call: Call, path: str, algorithm: str) -> int:
     release = call.session.world.profile.release
-    if algorithm not in (_ALGORITHMS if release >= (6, 0) else _OLD_ALGORITHMS):
+    if algorithm not in (_ALGORITHMS if release >= SHA256_SINCE else _OLD_ALGORITHMS):
         return _failed(call, "hashfile", _NO_ALGORITHM)
     code, file = call.session.files.file(call.session.resolve(path))
     if file is None:

@@ -16,7 +16,7 @@ from converge.lab.shell import certutil, reg, service_programs
 from converge.lab.shell.grammar import split_arguments
 from converge.lab.shell.session import Call, Program, Session
 from converge.lab.specs import Effects
-from converge.lab.world import Right
+from converge.lab.world import Right, World
 from converge.model.names import same
 from converge.windows import paths
 
@@ -32,20 +32,25 @@ def find_program(session: Session, name: str) -> Program | None:
         if stepped is not None:
             return stepped
         folder = paths.join(session.world.profile.system_root, "System32")
-        return _shipped(session, paths.name(path)) if same(paths.parent(path), folder) else None
-    return _shipped(session, name)
+        return _shipped(session.world, paths.name(path)) if same(paths.parent(path), folder) else None
+    return _shipped(session.world, name)
 
 
-def _shipped(session: Session, name: str) -> Program | None:
+def has_program(world: World, name: str) -> bool:
+    """Whether this Windows has one of the programs that are simulated here."""
+    return _shipped(world, name) is not None
+
+
+def _shipped(world: World, name: str) -> Program | None:
     key = name.lower().removesuffix(".exe").removesuffix(".com")
     entry = _PROGRAMS.get(key)
-    profile = session.world.profile
+    profile = world.profile
     if entry is None or any(same(key, item) for item in profile.without_programs):
         return None
     program, (first, last) = entry
     added = any(same(key, item) for item in profile.programs)
     own_file = rf"{profile.system_root}\System32\{key}.exe"
-    there = first <= profile.release <= last or added or session.world.files.file(own_file) is not None
+    there = first <= profile.release <= last or added or world.files.file(own_file) is not None
     return program if there else None
 
 
