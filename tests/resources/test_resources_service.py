@@ -146,6 +146,28 @@ def test_a_failed_start_is_explained_by_codes_and_events() -> None:
 
 
 @pytest.mark.parametrize(
+    ("running", "state", "codes", "failed"),
+    [
+        (True, "stopped", (1083, 0), True),
+        (True, "stopped", (0, 42), True),
+        (True, "stopped", (0, 0), False),
+        (True, "stopped", (1077, 0), False),
+        (True, "start_pending", (1083, 0), False),
+        (True, "running", (1083, 0), False),
+        (False, "stopped", (1083, 0), False),
+        (None, "stopped", (1083, 0), False),
+    ],
+)
+def test_a_service_has_failed_that_was_to_run_and_ended_with_an_error(
+    running: bool | None, state: str, codes: tuple[int, int], failed: bool
+) -> None:
+    resource = KINDS["service"].model_validate({"name": NAME, "running": running, "start_mode": "manual"})
+    facts = ServiceFacts(NAME, NAME, ServiceState(state), StartMode.MANUAL, "x.exe", *codes)
+    assert resource.has_failed(Answers({Service(NAME): Found(facts)})) is failed
+    assert not resource.has_failed(Answers({Service(NAME): Refused("5", "denied")}))
+
+
+@pytest.mark.parametrize(
     "fields",
     [{}, {"running": True, "start_mode": "disabled"}, {"start_mode": "auto"}, {"running": True, "name": ""},
      {"running": "maybe"}, {"image_path": "a\nb"}, {"running": True, "settle": "soon"}],

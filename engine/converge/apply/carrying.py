@@ -143,7 +143,9 @@ class Carrier:
             return with_outcome(change, Status.SKIPPED, reason=reason)
         left = [action for action in decision.actions if action not in done]
         if not left:
-            problem = replace(_STOPPED, what="the run was stopped before it was seen what came of it", why="All was done.")
+            problem = replace(
+                _STOPPED, what="the run was stopped before it was seen what came of it", why="All was done."
+            )
             return self._ended(change, number, Status.UNKNOWN, problem)
         words = [", ".join(type(action).__name__ for action in actions) for actions in (done, left)]
         problem = replace(_STOPPED, why=f"Done: {words[0]}. Not begun: {words[1]}.")
@@ -178,14 +180,25 @@ class Carrier:
         self.performer.journal.write(ChangeEnded(number, status.value, found, text))
 
     def _await_reached(self, resource: Resource, label: Label) -> None:
-        """Look again until it is reached and has lasted. Raises NotConverged, ResourceError, Undecided."""
+        """Look again until it is reached and has lasted. Raises NotConverged, ResourceError, Undecided.
+
+        What is seen to have failed, and for as long as it would have to last is seen so by every look, is given up.
+        """
         options = self.performer.options
+        lasts = resource.lasts.total_seconds() if isinstance(resource, Lasting) else 0.0
+        failed_since: float | None = None
         for _ in options.looks(resource.settles_within):
-            if resource.is_reached(self._fresh(resource)):
+            answers = self._fresh(resource)
+            if resource.is_reached(answers):
                 break
+            if not resource.has_failed(answers):
+                failed_since = None
+            elif failed_since is None:
+                failed_since = options.monotonic()
+            elif options.monotonic() - failed_since >= lasts:
+                raise NotConverged(self._difference(resource, label))
         else:
             raise NotConverged(self._difference(resource, label))
-        lasts = resource.lasts.total_seconds() if isinstance(resource, Lasting) else 0.0
         if lasts > 0:
             options.sleep(lasts)
             if not resource.is_reached(self._fresh(resource)):

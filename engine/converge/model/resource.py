@@ -114,6 +114,14 @@ class Resource(BaseModel):
         actual = self.actual_state(answers)
         return actual == self.desired_state(actual, answers)
 
+    def has_failed(self, answers: Answers) -> bool:
+        """Whether looking again shows that what was begun ended with an error, so that waiting on would bring nothing.
+
+        What is seen so once may still be tried again by the host itself.
+        """
+        del answers
+        return False
+
     def agree(self, left: State | None, right: State | None, answers: Answers) -> bool:
         """Whether two states are the same as far as a host can tell: what was recorded, and what is seen later."""
         del answers

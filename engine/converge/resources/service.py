@@ -33,6 +33,10 @@ _UP = (ServiceState.RUNNING, ServiceState.START_PENDING, ServiceState.CONTINUE_P
 _HELD = (ServiceState.PAUSED, ServiceState.PAUSE_PENDING)
 
 
+_NO_ERROR = (0, 1077)
+"""Exit codes of a stopped service that did not fail; 1077: not started since Windows was."""
+
+
 class ServiceCondition(State):
     """How a service is. The image path only where it is declared."""
 
@@ -159,6 +163,13 @@ class ServiceResource(Resource):
         """Those that need it: it may have to be stopped."""
         facts = known.known(Service(self.name))
         return [OperatingSystem(), *(Service(name) for name in (facts.dependents if facts else ()))]
+
+    def has_failed(self, answers: Answers) -> bool:
+        """Whether it was to run and has ended with an error. The service manager may be set to start it again."""
+        facts = answers.known(Service(self.name))
+        if not self.running or facts is None or facts.state is not ServiceState.STOPPED:
+            return False
+        return facts.specific_exit_code != 0 or facts.exit_code not in _NO_ERROR
 
     def agree(self, left: State | None, right: State | None, answers: Answers) -> bool:
         """Running, starting and paused are one: none of them is told apart once time has passed."""
