@@ -424,3 +424,36 @@ def test_a_run_killed_at_any_action_is_taken_back_whole(site: Site, folder: str,
         assert site.essence() == before, (number, told(undone))
         assert [name for name in everything(site) if any(run in name for run in runs)] == [], number
     raise AssertionError("more actions than there should be")
+
+
+@pytest.mark.parametrize("after", [False, True])
+@pytest.mark.parametrize("folder", ["", r"D:\converge"])
+def test_an_undo_killed_at_any_action_leaves_no_manifest_of_nothing(site: Site, folder: str, after: bool) -> None:
+    entries = [REPLACED, {"file": {"path": r"D:\Vendor\plain.txt", "content": "other"}}]
+    site.keeps_in = folder
+    before, untouched = site.essence(), site.world.to_json()
+    for number in range(1, 20):
+        site.world = type(site.world).from_json(untouched)
+        site.world.clock.freeze(site.world.now())
+        assert site.apply(site.plays(entries)).status.value == "changed"
+        run = site.runs[-1]
+
+        def mortal(machine: Machine, number: int = number) -> Machine:
+            return _Mortal(machine, number, after=after)
+
+        try:
+            site.undo(run, wrap=mortal)
+        except Killed:
+            killed = site.runs[-1]
+        else:
+            assert number > 5
+            return
+        undone = site.undo(run)
+        assert undone.status.value in ("ok", "changed"), (number, told(undone))
+        assert site.essence() == before, number
+        there = everything(site)
+        assert [name for name in there if run in name and name.endswith(".json")] == [], number
+        for name in there:
+            if name.endswith(".json") and killed in name:
+                assert any(item["kept"] in there for item in manifest(site, name)["kept"]), (number, name)
+    raise AssertionError("more actions than there should be")

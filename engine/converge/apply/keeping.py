@@ -114,17 +114,18 @@ def foretold(performed: Iterable[AnyAction], memory: Memory, *, secret: Iterable
     return tuple(thing for thing in things if thing is not None)
 
 
-def settled(history: History, memory: Memory, journal: Journal) -> tuple[History, tuple[str, ...]]:
-    """The history without the actions that looking at their own traces tells of; and manifests among them that name nothing.
+def settled(history: History, memory: Memory, journal: Journal) -> tuple[History, tuple[OpenAction, ...]]:
+    """The history without the actions that looking at their own traces tells of; and those that left a manifest of nothing.
 
     What lies under a name that only one run gives is that run's work: looking settles for certain what its line did not.
-    A run that broke off while it wrote a manifest moved nothing there afterwards. Raises HostUnreachable.
+    A run that broke off while it wrote a manifest moved nothing there afterwards; it stays open until that manifest has gone
+    (`Performer.prepare`). One that was being put right names what is kept still. Raises HostUnreachable.
     """
     asked = {(item.run, item.action_number): query for item in history.actions if (query := _tells(item)) is not None}
     if not asked:
         return history, ()
     answers, idle = memory.ask(tuple(asked.values())), []
-    left = []
+    left, kept = [], set()  # of what is kept a manifest told before: it comes behind that
     for item in history.actions:
         query = asked.get((item.run, item.action_number))
         answer = answers[query] if query is not None else None
@@ -132,10 +133,13 @@ def settled(history: History, memory: Memory, journal: Journal) -> tuple[History
             left.append(item)
             continue
         there = isinstance(answer, Found)
+        if item.action["action"] == "WriteFile" and there and item.address != ADDRESS and item.run not in kept:
+            idle.append(item)
+            continue
         gone = item.action["action"] == "RemoveFile" or _brings_back(item)
+        if there and not gone and item.action["action"] in _MOVES:
+            kept.add(item.run)
         journal.write(ActionSettled(item.run, item.action_number, "done" if there is not gone else "not-done"))
-        if item.action["action"] == "WriteFile" and there:
-            idle.append(str(item.action["path"]))
     return replace(history, actions=tuple(left)), tuple(idle)
 
 

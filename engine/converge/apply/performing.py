@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 
@@ -26,7 +27,7 @@ from converge.model.action import (
 from converge.model.answer import Absent
 from converge.model.change import Change, Json
 from converge.model.facts import ServiceFacts, ServiceState
-from converge.model.journal import ActionEnded, ActionIntended, ActionSettled, Journal
+from converge.model.journal import ActionEnded, ActionIntended, ActionSettled, Journal, OpenAction
 from converge.model.kept import is_run_folder
 from converge.model.names import fold
 from converge.model.query import AnyQuery, Directory, OperatingSystem, RegistryKey, Service
@@ -132,14 +133,16 @@ class Performer:
             self._await_service(service)
         return result
 
-    def prepare(self, rehearsal: Performer, *, idle: Iterable[str] = ()) -> None:
+    def prepare(self, rehearsal: Performer, *, idle: Iterable[OpenAction] = ()) -> None:
         """Make ready for what a rehearsal has shown: keep the registry keys to be touched, and foresee what manifests will name.
 
         `idle` manifests, which a run that broke off left, and which name nothing, go. Raises JournalUnavailable: then nothing
-        may be touched; and ActionRefused, Interrupted, HostUnreachable.
+        may be touched; and Interrupted, HostUnreachable, StoppedError.
         """
-        for path in idle:
-            self._perform(RemoveFile(path), change=0, address=ADDRESS, sensitive=False)
+        for item in idle:
+            with suppress(ActionRefused):  # journaled; one that cannot be removed keeps nobody from anything
+                self._perform(RemoveFile(str(item.action["path"])), change=0, address=ADDRESS, sensitive=False)
+            self.journal.write(ActionSettled(item.run, item.action_number, "done"))
         self._moment = rehearsal.moment
         self.back_up(touched_keys(rehearsal.performed))
         self.keeper.foretold = foretold(rehearsal.performed, self.memory, secret=rehearsal.secret)

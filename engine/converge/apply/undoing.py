@@ -10,7 +10,7 @@ from types import MappingProxyType
 from converge import __version__
 from converge.apply.carrying import Carrier
 from converge.apply.host import Rehearse, by_address, result_of
-from converge.apply.keeping import ADDRESS, Tidying
+from converge.apply.keeping import ADDRESS, Tidying, settled
 from converge.apply.options import ApplyOptions, StoppedError
 from converge.apply.performing import Performer, now_text
 from converge.apply.restarts import finish_restart, note_stopping
@@ -42,6 +42,7 @@ from converge.plan.memory import ActingMemory, gather
 _NEVER_DONE = ("refused", "not-done")
 _WITHOUT_TRACE = ("RunCommand", "InvokeCimMethod")  # a program that was refused by its exit code has run all the same
 _LONGEST_STATE = 300  # characters of a state in an error
+_STOPPED = Problem("stopped", "the undo was told to stop", "No action was cut short.", "run it again")
 _NO_LATER: Mapping[str, LaterChange] = MappingProxyType({})
 
 
@@ -87,6 +88,7 @@ def undo(
         history = journal.history()
         journal.write(RunBegun(journal.run, machine.host, now_text(), __version__, ()))
         journal.write(TakingBack(recorded[0].run if recorded else ""))
+        history, idle = _settled(history, recorded, memory=memory, journal=journal)
         imagined = ActingMemory(rehearse(memory), run=journal.run, keeps_in=memory.keeps_in)
         rehearsal = Performer(imagined, NoJournal(journal.run, history), options, rehearsing=True)
         rehearsed = _Undoing(Carrier(rehearsal, _begun_by_undos(recorded, later, history)), recorded, later, history)
@@ -94,7 +96,7 @@ def undo(
         undoing = rehearsed
         if error is None:
             performer = Performer(memory, journal, options, rehearsing=False)
-            performer.prepare(rehearsal)
+            performer.prepare(rehearsal, idle=idle)
             undoing = _Undoing(Carrier(performer, _begun_by_undos(recorded, later, history)), recorded, later, history)
             error = undoing.through()
             if error is None:
@@ -102,6 +104,8 @@ def undo(
         changes = undoing.changes
         status = result_of(machine, changes, error=error, seconds=0.0).status
         journal.write(RunEnded(status.value, now_text()))
+    except StoppedError:
+        error, changes = _STOPPED, []  # before its first change: afterwards `through` tells it
     except ConvergeError as failure:
         error, changes = Problem.of(failure), undoing.changes if undoing else []
     return result_of(machine, changes, error=error, seconds=options.monotonic() - began)
@@ -136,7 +140,7 @@ class _Undoing:
             self.changes += self._still_owed()
         except StoppedError:
             self.changes += self.carrier.broken_off
-            return Problem("stopped", "the undo was told to stop", "No action was cut short.", "run it again")
+            return _STOPPED
         except ConvergeError as error:
             self.changes += self.carrier.broken_off
             return Problem.of(error)
@@ -312,6 +316,16 @@ class _Undoing:
             performer.journal.write(HandlerPaid(handler.play, name))
             performer.journal.write(ServicesStarted(name, getattr(resource, "name", "")))
         return change
+
+
+def _settled(
+    history: History, recorded: Sequence[RecordedChange], *, memory: ActingMemory, journal: Journal
+) -> tuple[History, tuple[OpenAction, ...]]:
+    """As in apply, of all runs but the one that is taken back: what it left is settled by what is found to be taken back."""
+    own = tuple(item for item in history.actions if recorded and item.run == recorded[0].run)
+    others = tuple(item for item in history.actions if item not in own)
+    rest, idle = settled(replace(history, actions=others), memory, journal)
+    return replace(rest, actions=(*own, *rest.actions)), idle
 
 
 def _begun_by_undos(

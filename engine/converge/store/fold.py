@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 
 from converge.model.change import Json
 from converge.model.journal import History, OpenAction, OpenHandler, OpenProcedure, OpenRestart
+from converge.model.kept import is_manifest
 
 
 @dataclass(slots=True)
@@ -17,6 +18,7 @@ class OpenEnds:
     owed: dict[tuple[str, str], OpenHandler] = field(default_factory=dict)
     restarts: dict[tuple[str, str], OpenRestart] = field(default_factory=dict)
     procedures: dict[str, OpenProcedure] = field(default_factory=dict)
+    manifests: dict[str, OpenAction] = field(default_factory=dict)  # by run: written, and nothing kept behind it so far
 
     def take(self, run: str, event: Mapping[str, Json]) -> None:
         """Take one journal line of a run into account. Raises KeyError or TypeError for a line that lacks what it must hold."""
@@ -43,7 +45,12 @@ class OpenEnds:
             self.actions[(run, number)] = OpenAction(run, number, event["address"], event["action"])
         elif event["result"] != "unknown":
             # Settling names the run that left the action open; ending one is said in the run itself.
-            self.actions.pop((event.get("run", run), number), None)
+            by = event.get("run", run)
+            action, manifest = self.actions.pop((by, number), None), self.manifests.get(by)
+            if manifest is not None and (number == manifest.action_number or event["result"] == "done"):
+                del self.manifests[by]
+            if event["event"] == "ActionEnded" and event["result"] == "done" and action and _is_manifest(action):
+                self.manifests[by] = action
 
     def _take_owed(self, run: str, event: Mapping[str, Json]) -> None:
         key = (event["play"], event["handler"])
@@ -69,8 +76,13 @@ class OpenEnds:
     def history(self) -> History:
         """What is open now."""
         return History(
-            actions=tuple(self.actions.values()),
+            actions=(*self.actions.values(), *self.manifests.values()),
             owed=tuple(self.owed.values()),
             restarts=tuple(self.restarts.values()),
             procedures=tuple(self.procedures.values()),
         )
+
+
+def _is_manifest(action: OpenAction) -> bool:
+    """One that is the last a run did names what was never kept: it is open still."""
+    return action.action.get("action") == "WriteFile" and is_manifest(str(action.action.get("path")), run=action.run)

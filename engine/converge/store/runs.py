@@ -150,7 +150,9 @@ class Runs:
 
 def _changed_by(run: str) -> Select[tuple[str]]:
     """The hosts that a run changed as its results tell. Who changes a host journals it: results and rows are pruned together."""
-    changed = (HOST_RESULTS.c.run == run) & (HOST_RESULTS.c.status == Status.CHANGED.value) & RUNS.c.mode.not_in(LOOKING)
+    changed = (
+        (HOST_RESULTS.c.run == run) & (HOST_RESULTS.c.status == Status.CHANGED.value) & RUNS.c.mode.not_in(LOOKING)
+    )
     return select(HOST_RESULTS.c.host).join(RUNS, RUNS.c.run == HOST_RESULTS.c.run).where(changed)
 
 
