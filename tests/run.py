@@ -10,7 +10,7 @@ ROOT = Path(__file__).parent.parent
 CHECKS = (
     ("ruff", "check", "engine", "tests"),
     ("mypy",),
-    ("pytest", "-n", "2", "--dist", "worksteal"),
+    ("pytest", "-n", "2", "--dist", "worksteal", "--durations", "25"),
 )
 
 
