@@ -62,11 +62,11 @@ class Site:
     runs: list[str] = field(default_factory=list)
 
     def plays(
-        self, resources: Sequence[Mapping[str, Any]], handlers: Sequence[Mapping[str, Any]] = ()
+        self, resources: Sequence[Mapping[str, Any]], handlers: Sequence[Mapping[str, Any]] = (), **more: Any
     ) -> tuple[Play, ...]:
         """The plays of a playbook with these entries."""
         entries = [{"name": f"entry {number}", **entry} for number, entry in enumerate(resources)]
-        play = {"name": "the play", "hosts": "all", "resources": entries, "handlers": list(handlers)}
+        play = {"name": "the play", "hosts": "all", "resources": entries, "handlers": list(handlers), **more}
         path = self.folder / "playbook.yml"
         with path.open("w", encoding="utf-8") as stream:
             YAML(typ="safe").dump([play], stream)

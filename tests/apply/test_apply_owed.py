@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
@@ -10,6 +11,8 @@ from tests.apply.apply_site import HOST, Site, statuses, told
 from tests.apply.test_apply_undo import RESTART, value
 
 from converge.lab import service_manager
+from converge.model.journal import OpenHandler
+from converge.model.play import Play
 
 pytestmark = pytest.mark.timeout(60)
 
@@ -136,3 +139,70 @@ class TestOneAfterTheOther:
         assert first.changes[0].error is not None
         assert "by no run of converge that is remembered" in first.changes[0].error.what
         assert "theirs" in first.changes[0].error.why
+
+
+class TestPlaysThatAreGone:
+    """The play that owes the restart was renamed: nobody pays it, and it comes to an end all the same."""
+
+    def left_owed(self, site: Site) -> None:
+        site.world.clock.advance(60)
+        site.apply(site.plays([NEW, FAILS], [RESTART]))
+        (item,) = self.open(site)
+        assert item.restarts == ("Busy",)
+        site.world.clock.advance(60)
+
+    def open(self, site: Site) -> tuple[OpenHandler, ...]:
+        with site.store() as store:
+            return store.history(HOST).owed
+
+    def renamed(self, site: Site) -> tuple[Play, ...]:
+        return tuple(replace(play, name="another play") for play in site.plays([NEW], [RESTART]))
+
+    def test_it_is_told_with_the_service(self, site: Site) -> None:
+        self.left_owed(site)
+        for result in (site.check(self.renamed(site)), site.apply(self.renamed(site))):
+            (change,) = [change for change in result.changes if change.address == "handler:restart busy"]
+            assert change.status.value == "skipped"
+            assert "restart Busy by hand" in change.notes[0]
+            assert f"--settle '{HOST}:restart busy=done'" in change.notes[0]
+        assert owed(site) == ["restart busy"]
+
+    def test_a_restart_by_hand_ends_it(self, site: Site) -> None:
+        self.left_owed(site)
+        restart(site)
+        assert site.check(self.renamed(site)).status.value == "changed", "so that the run goes there and writes it down"
+        before = started(site)
+        result = site.apply(self.renamed(site))
+        assert statuses(result)["handler:restart busy"] == "ok", told(result)
+        assert (owed(site), started(site)) == ([], before)
+        assert site.check(self.renamed(site)).status.value == "ok"
+
+    def test_a_person_ends_it(self, site: Site) -> None:
+        self.left_owed(site)
+        for other in (HOST, f"{HOST}:restart idle", "elsewhere:restart busy"):
+            site.apply(self.renamed(site), settle={other: "done"})
+            assert owed(site) == ["restart busy"]
+        result = site.apply(self.renamed(site), settle={f"{HOST}:restart busy": "done"})
+        assert "a person said that it was done" in told(result)
+        assert owed(site) == []
+
+    def test_a_play_that_does_not_apply_any_more(self, site: Site) -> None:
+        self.left_owed(site)
+        never = site.plays(
+            [NEW],
+            [RESTART],
+            applies_when=[{"that": {"service": {"name": "Nobody", "exists": True}}, "else": "not here"}],
+        )
+        result = site.apply(never)
+        assert statuses(result)["handler:restart busy"] == "skipped", told(result)
+        restart(site)
+        site.apply(never)
+        assert owed(site) == []
+
+    def test_its_own_play_pays_it_as_ever(self, site: Site) -> None:
+        self.left_owed(site)
+        result = site.apply(site.plays([NEW], [RESTART]))
+        assert [change.status.value for change in result.changes if change.key["kind"] != "registry_value"] == [
+            "changed"
+        ]
+        assert owed(site) == []

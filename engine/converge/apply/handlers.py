@@ -5,7 +5,7 @@ That a handler is owed is written down before the change that notifies it begins
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -20,6 +20,7 @@ from converge.model.play import Declared, Entry, Play, Scope
 from converge.model.query import OperatingSystem, ServiceStartTime
 from converge.model.resource import Resource
 from converge.plan.decision import Label
+from converge.plan.memory import Memory
 
 RESTARTS_COMPUTER = "restart_computer"
 RESTARTS = ("restart_service", RESTARTS_COMPUTER)
@@ -44,13 +45,28 @@ class Handlers:
         def owe() -> None:
             for name in names:
                 since = "" if performer.rehearsing else performer.now().isoformat()
-                performer.journal.write(HandlerOwed(self.play.name, name, since))
+                restarts = () if performer.rehearsing else self._restarts(name)
+                performer.journal.write(HandlerOwed(self.play.name, name, since, restarts=restarts))
 
         self.carrier.before_change = owe
         try:
             yield
         finally:
             self.carrier.before_change = lambda: None
+
+    def _restarts(self, name: str) -> tuple[str, ...]:
+        """The services that a handler restarts, if that is all it does: so that this is known when the play is gone."""
+        try:
+            resources = [
+                declared.resource
+                for entry in self.play.handlers
+                if entry.name == name
+                for declared in entry.declare(self.scope)
+            ]
+        except InputErrors:
+            return ()
+        whole = all(resource.kind in RESTARTS for resource in resources)
+        return tuple(getattr(resource, "name", "") for resource in resources) if whole else ()
 
     def notify(self, names: Sequence[str]) -> None:
         """A change was made that asks for these handlers."""
@@ -113,20 +129,7 @@ class Handlers:
             return _SINCE if self.carrier.performer.service_starts.get(fold(service), 0) > notified else ""
         if owed is None or not owed.since or resource.kind not in RESTARTS:
             return ""
-        started = self._started(resource.kind, service)
-        if started is None:
-            return ""
-        if owed.unseen_before and started < datetime.fromisoformat(owed.unseen_before):
-            return "what asked for it was taken back, and it was not started in between"
-        return _SINCE if started > datetime.fromisoformat(owed.since) else ""
-
-    def _started(self, kind: str, service: str) -> datetime | None:
-        """When the service, or Windows, was started last, as far as the host tells it."""
-        memory = self.carrier.performer.memory
-        if kind == RESTARTS_COMPUTER:
-            system = memory.ask((OperatingSystem(),)).known(OperatingSystem())
-            return system.started if system else None
-        return memory.ask((ServiceStartTime(service),)).known(ServiceStartTime(service))
+        return _seen(owed, (service,), self.carrier.performer.memory)
 
     def _paid(self, entry: Entry) -> None:
         self.carrier.performer.journal.write(HandlerPaid(self.play.name, entry.name))
@@ -135,6 +138,60 @@ class Handlers:
         self, entry: Entry, status: Status, *, reason: str | None = None, error: Problem | None = None
     ) -> Change:
         return not_carried_out(entry, self.play, status, address=f"handler:{entry.name}", reason=reason, error=error)
+
+
+def _seen(owed: OpenHandler, services: Sequence[str], memory: Memory) -> str:
+    """Why these services, or with an empty name the computer, need not be restarted any more, if so and the host tells it."""
+    started = [_started(service, memory) for service in services]
+    known = [moment for moment in started if moment is not None]
+    if not known or len(known) < len(started):
+        return ""
+    if owed.unseen_before and max(known) < datetime.fromisoformat(owed.unseen_before):
+        return "what asked for it was taken back, and it was not started in between"
+    return _SINCE if min(known) > datetime.fromisoformat(owed.since) else ""
+
+
+def _started(service: str, memory: Memory) -> datetime | None:
+    """When the service, or Windows, was started last, as far as the host tells it."""
+    if not service:
+        system = memory.ask((OperatingSystem(),)).known(OperatingSystem())
+        return system.started if system else None
+    return memory.ask((ServiceStartTime(service),)).known(ServiceStartTime(service))
+
+
+def owed_elsewhere(carrier: Carrier, history: History, *, heard: Collection[tuple[str, str]]) -> Iterator[Change]:
+    """What is owed by plays that are gone, or not for this host now: told, and closed where it was restarted since.
+
+    `heard` are the handlers, by play and name, that have had their say in this run.
+    """
+    performer = carrier.performer
+    for owed in history.owed:
+        if (owed.play, owed.handler) in heard:
+            continue
+        place = f"{performer.memory.host}:{owed.handler}"
+        said = performer.options.settle.get(place) == "done"
+        seen = _seen(owed, owed.restarts, performer.memory) if owed.since else ""
+        status, reason, notes = Status.SKIPPED, f"owed by the play {owed.play}", (_gone(owed, place),)
+        if said or seen:
+            performer.journal.write(HandlerPaid(owed.play, owed.handler, "person" if said else "host"))
+            carrier.settle_earlier(f"handler:{owed.handler}", done=True)
+            status = Status.CHANGED if performer.rehearsing else Status.OK
+            reason = "a person said that it was done" if said else seen
+            reason += ": that will be written down" if performer.rehearsing else ""
+            notes = ()
+        key = {"kind": "handler", "name": owed.handler}
+        yield Change(
+            f"handler:{owed.handler}", key, name=owed.handler, play=owed.play, status=status, reason=reason, notes=notes
+        )
+
+
+def _gone(owed: OpenHandler, place: str) -> str:
+    """What is told of a handler that nobody pays in this run."""
+    told = f"owed by the play {owed.play}, which this run has not for this host. If it is gone for good, "
+    if not owed.restarts:
+        return f"{told}do by hand what is needed still, then run with --settle '{place}=done'"
+    named = ", ".join(service or "the computer" for service in owed.restarts)
+    return f"{told}restart {named} by hand, which the next run sees; or, if no restart is needed, run with --settle '{place}=done'"
 
 
 def not_carried_out(

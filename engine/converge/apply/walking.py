@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from converge.apply.carrying import Carrier
-from converge.apply.handlers import Handlers, not_carried_out
+from converge.apply.handlers import Handlers, not_carried_out, owed_elsewhere
 from converge.apply.options import StoppedError
 from converge.apply.procedures import carry_out_procedure
 from converge.apply.restarts import finish_restart
@@ -37,6 +37,7 @@ class Walk:
     variables: Mapping[str, object]
     history: History
     changes: list[Change] = field(default_factory=list)
+    heard: set[tuple[str, str]] = field(default_factory=set)  # the handlers that have had their say, by play and name
 
     def through(self, plays: Sequence[Play]) -> None:
         """Every play in order. Raises HostUnreachable, JournalUnavailable, StoppedError.
@@ -51,15 +52,19 @@ class Walk:
                 self.changes += finish_restart(restart, self.carrier)
             for prospect in prospects:
                 self._play(prospect)
+            self.changes += owed_elsewhere(self.carrier, self.history, heard=self.heard)
         except (StoppedError, ConvergeError):
             self.changes += self.carrier.broken_off
             raise
 
     def _play(self, prospect: _Prospect) -> None:
         play = prospect.play
+        handlers = {(play.name, entry.name) for entry in play.handlers}
+        self.heard |= handlers
         try:
             scope = self._applicable_scope(play)
         except SkippedError as reason:
+            self.heard -= handlers
             self._note_play(play, Status.SKIPPED, reason=str(reason))
             return
         except Undecided as error:
@@ -282,4 +287,6 @@ class _PlayRun:
     def _unbound(
         self, entry: Entry, status: Status, *, reason: str | None = None, error: Problem | None = None
     ) -> Change:
-        return not_carried_out(entry, self.play, status, address=f"{entry.kind}:{entry.name}", reason=reason, error=error)
+        return not_carried_out(
+            entry, self.play, status, address=f"{entry.kind}:{entry.name}", reason=reason, error=error
+        )

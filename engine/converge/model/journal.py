@@ -100,21 +100,24 @@ class HandlerOwed:
     """A handler was notified and has not run. `since` is the host's clock at the last notifying change, ISO 8601.
 
     `unseen_before` is set where every change that asked for it was taken back: what was started before that moment has never
-    seen any of them, and needs no restart.
+    seen any of them, and needs no restart. `restarts` are the services that it restarts, an empty name for the computer itself,
+    as far as that is all it does.
     """
 
     play: str
     handler: str
     since: str
     unseen_before: str = ""
+    restarts: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class HandlerPaid:
-    """An owed handler ran, or was found met."""
+    """An owed handler ran, was found met, or is said to be by a person."""
 
     play: str
     handler: str
+    said_by: Literal["host", "person"] = "host"
 
 
 @dataclass(frozen=True, slots=True)
@@ -248,6 +251,7 @@ class OpenHandler:
     since: str
     runs: tuple[str, ...]
     unseen_before: str = ""
+    restarts: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

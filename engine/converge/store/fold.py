@@ -57,7 +57,8 @@ class OpenEnds:
         known = self.owed.get(key)
         first = known.first if known else event["since"]
         runs = tuple(dict.fromkeys((*(known.runs if known else ()), run)))
-        self.owed[key] = OpenHandler(*key, first, event["since"], runs, event.get("unseen_before", ""))
+        restarts = tuple(event.get("restarts", ())) or (known.restarts if known else ())
+        self.owed[key] = OpenHandler(*key, first, event["since"], runs, event.get("unseen_before", ""), restarts)
 
     def _take_procedure(self, event: Mapping[str, Json]) -> None:
         address = event["address"]
