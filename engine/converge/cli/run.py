@@ -163,7 +163,8 @@ def executor(_context: click.Context, _parameter: click.Parameter, word: str) ->
 )  # fmt: skip
 @click.option(
     "--settle", multiple=True, metavar="HOST=done|not-done", type=Whole(), envvar="CONVERGE_SETTLE",
-    callback=_settled, help="What became of a command whose line was cut.",
+    callback=_settled,
+    help="What became of a command whose line was cut; with HOST:HANDLER=done of a handler owed by a play that is gone.",
 )  # fmt: skip
 @click.option(
     "--lease-timeout", type=click.FloatRange(0, 86400), default=0.0, metavar="SECONDS", envvar="CONVERGE_LEASE_TIMEOUT",
