@@ -116,7 +116,7 @@ def test_a_plan_that_two_apply_at_once_is_applied_by_one(shared: Evening) -> Non
 def test_killed_at_some_of_its_writes(evening: Evening, tmp_path: Path, undoing: bool) -> None:
     """Real deaths at a sample of the places that `tests/apply/test_apply_killed.py` goes through one by one."""
     before = evening.world("mail01")
-    words = ONE
+    words: tuple[str, ...] = ONE
     if undoing:
         applied = evening(*ONE, "--format", "json")
         assert applied.code == 0, applied.out

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 import pytest
@@ -80,7 +80,7 @@ def test_damage_is_told_and_relied_upon_by_nobody(
     assert [change.address for change in store.runs.changes(RUN_1, "mail01")] == ["service:SMTPSVC"]
     for statement in damage.split(";"):
         rows(statement)
-    readers = [
+    readers: list[Callable[[], object]] = [
         lambda: store.verify("mail01"),
         lambda: store.history("mail01"),
         lambda: store.runs.changes(RUN_1, "mail01"),

@@ -53,7 +53,8 @@ def flipped(document: Any, place: tuple[Any, ...] = ()) -> Iterator[tuple[tuple[
     for part in place:
         value = value[part]
     if isinstance(value, dict | list):
-        yield from ((place, other) for other in ({}, [], None))
+        empty: tuple[Any, ...] = ({}, [], None)
+        yield from ((place, other) for other in empty)
         for part in value if isinstance(value, dict) else range(len(value)):
             yield from flipped(document, (*place, part))
     else:
