@@ -57,6 +57,11 @@ class TestRuns:
         assert applied["playbooks"] == ["playbooks/registry.yml"]
         text = fleet("runs")
         assert [line.split()[0] for line in text.out.splitlines()[1:]] == [run["run"] for run in (last, applied, first)]
+        counts = [line.split("  ")[-1].strip() for line in text.out.splitlines()[1:]]
+        assert counts == ["3 ok", "2 changed, 1 ok", "2 would change, 1 ok"]
+        looked = fleet("runs", first["run"])
+        assert "mail01: would change\n  would change service:RemoteRegistry" in looked.out
+        assert looked.out.endswith("\n2 would change, 1 ok\n")
 
         shown = fleet("runs", applied["run"])
         assert shown.code == 0

@@ -1,4 +1,4 @@
-"""What `runs` does: lists runs, shows one, forgets old ones."""
+"""What `runs` does: lists runs, shows one, forgets old ones, writes a damaged journal off."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+
+import click
 
 from converge import __version__
 from converge.cli.exit_codes import ExitCode
@@ -19,7 +21,9 @@ from converge.model.recorded import HostRecord
 from converge.report import runs as report
 from converge.report.sink import sink_for
 from converge.store.journal import JOURNAL_DAMAGED
+from converge.store.runs import LOOKING
 from converge.store.store import FILE_NAME, Store
+from converge.store.writing_off import WRITTEN_OFF
 
 
 def list_runs(url: str, *, newest: int | None, json: bool, output: str | None) -> ExitCode:
@@ -29,7 +33,7 @@ def list_runs(url: str, *, newest: int | None, json: bool, output: str | None) -
         if json:
             report.list_as_json(runs, out, version=__version__)
         else:
-            report.list_as_text(runs, sink_for(out))
+            report.list_as_text(runs, sink_for(out), looking=LOOKING)
         return written(out, ExitCode.IN_ORDER)
 
 
@@ -45,7 +49,7 @@ def show(url: str, run: str, *, json: bool, output: str | None) -> ExitCode:
         if json:
             report.run_as_json(record, stories, out, unchanged=unchanged, version=__version__)
         else:
-            report.run_as_text(record, stories, sink_for(out), unchanged=unchanged)
+            report.run_as_text(record, stories, sink_for(out), unchanged=unchanged, looking=LOOKING)
         return written(out, ExitCode.FAILED if damaged else ExitCode.IN_ORDER)
 
 
@@ -62,6 +66,27 @@ def forget(url: str, *, days: float | None, keep: int | None) -> ExitCode:
         else:
             forgotten = store.runs.keep_newest(keep or 0)
     sink_for(sys.stdout).line("1 run was forgotten" if forgotten == 1 else f"{forgotten} runs were forgotten")
+    return ExitCode.IN_ORDER
+
+
+def write_off(url: str, *, host: str, reason: str, yes: bool) -> ExitCode:
+    """Give up the damaged journal of one host, once a person has seen what that means. Raises as `Store.write_off` does."""
+    _require_file(url)
+    out = sink_for(sys.stdout)
+    with Store.open(where(url)) as store:
+        damage = store.damage(host)
+        if damage is None:
+            raise UsageError(f"the journal of {host} fits together: there is nothing to write off")
+        out.line(damage.what, style="red")
+        out.line(f"No run before now can be taken back on {host} then, and what they left open there is forgotten.")
+        if not yes:
+            if not sys.stdin.isatty():
+                raise UsageError("there is no terminal on which to ask", try_="--yes to write it off without asking")
+            if click.prompt(f"Type {host} to write its journal off", default="", show_default=False, err=True) != host:
+                out.line("nothing was written off")
+                return ExitCode.DRIFT
+        store.write_off(host, reason=reason)
+    out.line(f"the journal of {host} was written off; a new one begins")
     return ExitCode.IN_ORDER
 
 
@@ -92,6 +117,9 @@ def story_of(store: Store, run: str, *, host: str, result: HostRecord | None) ->
             host, result, store.runs.changes(run, host), store.history(host), store.runs.window_overridden(run, host)
         )
     except JournalUnavailable as error:
+        if error.code == WRITTEN_OFF:
+            changes, left_open = store.runs.unverified_changes(run, host), store.history(host)
+            return report.HostStory(host, result, changes, left_open, damage=Problem.of(error))
         if error.code != JOURNAL_DAMAGED:
             raise
         return report.HostStory(host, result, (), History(), damage=Problem.of(error))

@@ -191,6 +191,15 @@ class TakingBack:
 
 
 @dataclass(frozen=True, slots=True)
+class JournalWrittenOff:
+    """The first row of a new chain: the rows before it do not fit together (`damage`), and a person gave them up."""
+
+    by: str
+    reason: str
+    damage: str
+
+
+@dataclass(frozen=True, slots=True)
 class RunEnded:
     """The last line of a host's journal."""
 
@@ -217,6 +226,7 @@ JournalEvent = (
     | ProcedureTakenBack
     | TakingBack
     | WindowOverridden
+    | JournalWrittenOff
     | RunEnded
 )
 

@@ -24,6 +24,7 @@ from converge.store.fold import OpenEnds
 from converge.store.leases import Lease
 from converge.store.sealing import Sealing
 from converge.store.tables import JOURNAL, JOURNAL_GAPS, JOURNAL_HEADS
+from converge.store.writing_off import last_write_off
 
 PAGE = 500  # rows read at once
 # Asked for every host of every run: put together once.
@@ -139,7 +140,7 @@ def settle(connection: Connection, host: str, *, chain: Chain, name: str) -> Non
 def verify_chain(database: Database, host: str, *, chain: Chain) -> int:
     """Look through every row of a host's journal; how many there are. Raises JournalUnavailable at the first that does not fit.
 
-    Rows that retention removed are accounted for by their last hash.
+    Rows that retention removed are accounted for by their last hash; those that were written off are left out.
     """
     with database.reading() as connection:
         return sum(1 for _ in verified(connection, host, after=0, chain=chain, name=database.name))
@@ -150,8 +151,11 @@ def verified(
 ) -> Iterator[tuple[Row, Mapping[str, Json]]]:
     """The rows of a host behind a number with their contents, in order, each compared with the chain, up to the last one.
 
-    Raises JournalUnavailable where one does not fit: what came before it is not to be relied upon either.
+    None that was written off is among them. Raises JournalUnavailable where one does not fit: what came before it is not to be
+    relied upon either.
     """
+    if (row := last_write_off(connection, host, chain=chain)) is not None:
+        after = max(after, row["number"])
     head = _head(connection, host, chain=chain, name=name)
     return _behind(head, connection, host=host, after=after, chain=chain, name=name)
 
@@ -261,6 +265,7 @@ def _damaged(name: str, host: str, why: str) -> JournalUnavailable:
     return JournalUnavailable(
         f"the journal of {host} in {name} cannot be relied upon: {why}",
         why="What runs did to this host, and what they left open on it, cannot be told: nothing is done to it.",
-        try_="find out who changed the store; look at the host; put back a copy of the store, or use another --store",
+        try_="find out who changed the store; look at the host; put back a copy of the store. "
+        f"Where there is none: converge runs --write-off {host} --reason WHY",
         code=JOURNAL_DAMAGED,
     )

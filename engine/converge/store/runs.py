@@ -20,6 +20,7 @@ from converge.store.database import Database
 from converge.store.journal import JOURNAL_DAMAGED, verified
 from converge.store.kept_things import kept_things
 from converge.store.tables import HOST_RESULTS, HOST_STATE, JOURNAL, RUNS
+from converge.store.writing_off import last_write_off, written_off
 
 PAGE = 200
 LOOKING = ("check", "plan", "monitor")
@@ -109,6 +110,16 @@ class Runs:
         """
         return changes_of(run, host, rows=self._from(run, host), opener=opener)
 
+    def unverified_changes(self, run: str, host: str) -> tuple[RecordedChange, ...]:
+        """What rows that do not fit together say of a host in a run, whoever wrote them: for people to read, and for nothing else."""
+        wanted = select(JOURNAL.c.body).where((JOURNAL.c.run == run) & (JOURNAL.c.host == host))
+        with self._database.reading() as connection:
+            bodies = connection.execute(wanted.order_by(JOURNAL.c.number)).scalars().all()
+        try:
+            return changes_of(run, host, rows=[json.loads(body) for body in bodies])
+        except (JournalUnavailable, ValueError, KeyError, TypeError, RecursionError):
+            return ()
+
     def window_overridden(self, run: str, host: str) -> str:
         """Who had a run change this host outside its change window, and why; an empty text where nobody had."""
         events = (content["event"] for content in self._from(run, host) if content["run"] == run)
@@ -136,6 +147,9 @@ class Runs:
             if number is None and connection.execute(_changed_by(run).where(HOST_RESULTS.c.host == host)).first():
                 raise _without_rows(self._database.name, run, host)
             if number is not None:
+                row = last_write_off(connection, host, chain=self._chain)
+                if row is not None and number <= row["number"]:
+                    raise written_off(self._database.name, host, row)
                 rows = verified(connection, host, after=number - 1, chain=self._chain, name=self._database.name)
                 yield from (content for _, content in rows)
 

@@ -17,15 +17,22 @@ from sqlalchemy import make_url, select, text
 from sqlalchemy.exc import ArgumentError
 
 from converge.errors import JournalUnavailable, UsageError
-from converge.model.journal import History, RegistrySnapshot
+from converge.model.journal import History, JournalWrittenOff, RegistrySnapshot
 from converge.model.secret import Secret
-from converge.store import migrations
+from converge.store import migrations, writing_off
 from converge.store.chain import Chain
 from converge.store.committing import Committer
 from converge.store.database import PATIENCE, Database, open_postgresql, open_sqlite
 from converge.store.enforcement import Enforcement
 from converge.store.intentions import Intentions
-from converge.store.journal import Keeping, StoredJournal, hosts_with_open_rows, read_history, verify_chain
+from converge.store.journal import (
+    JOURNAL_DAMAGED,
+    Keeping,
+    StoredJournal,
+    hosts_with_open_rows,
+    read_history,
+    verify_chain,
+)
 from converge.store.leases import TERM, Lease, Leases
 from converge.store.overview import Overview
 from converge.store.places import StoredPlaces
@@ -138,6 +145,30 @@ class Store:
     def verify(self, host: str) -> int:
         """Look through the whole journal of a host; how many rows it has. Raises JournalUnavailable where one does not fit."""
         return verify_chain(self._database, host, chain=self._chain)
+
+    def damage(self, host: str) -> JournalUnavailable | None:
+        """Why the journal of a host cannot be relied upon, if so. Raises JournalUnavailable where the store does not answer."""
+        try:
+            self.verify(host)
+            self.history(host)
+        except JournalUnavailable as error:
+            if error.code != JOURNAL_DAMAGED:
+                raise
+            return error
+        return None
+
+    def write_off(self, host: str, *, reason: str) -> None:
+        """Give up a damaged journal: a new one begins behind it, and no run before now can be taken back on this host.
+
+        Raises UsageError where the journal is whole, Held while a run changes the host, JournalUnavailable.
+        """
+        with self.leases.acquire(host, run=writing_off.RUN) as lease:
+            if (damage := self.damage(host)) is None:
+                raise UsageError(f"the journal of {host} fits together: there is nothing to write off")
+            event = JournalWrittenOff(owner(), reason, damage.what)
+            with self._database.writing() as connection:
+                lease.extend(connection)
+                writing_off.write_off(connection, host, chain=self._chain, token=lease.token, event=event)
 
     @cached_property
     def sealing(self) -> Sealing | None:
