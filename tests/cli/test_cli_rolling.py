@@ -147,3 +147,22 @@ def test_a_fleet_with_dead_slow_denied_and_drifting_members(tmp_path: Path, exec
         assert {found[f"web{number:02}"] for number in range(3, 9)} == {"changed"}
         assert all(hosts.is_running(f"web{number:02}") for number in range(3, 9))
         assert not any(host.log.refused_logins > 1 for host in hosts.hosts.values()), "nobody is locked out"
+
+
+@pytest.mark.parametrize("words", [("--canary", "nosuch"), ("--canary", "web01", "--limit", "web02")])
+def test_canaries_that_are_none_of_the_hosts_are_refused_before_any_is_changed(
+    hosts: Site, words: tuple[str, ...]
+) -> None:
+    ended = hosts.program("--yes", *words)
+    assert ended.code == 1, ended.out
+    assert f"--canary {words[1]} matches none of the hosts of this run" in ended.err
+    assert not [name for name in NAMES if hosts.started(name)]
+    assert words[1] not in hosts.program("runs").out, "nothing was begun, so nothing is remembered"
+
+
+def test_a_status_that_does_not_exist_is_answered_with_those_that_do(hosts: Site) -> None:
+    ended = hosts.program("--yes", "--rerun", "broken", "whatever")
+    assert ended.code == 1
+    assert "changed, " in ended.err
+    assert "unreachable" in ended.err
+    assert "..." not in ended.err

@@ -163,8 +163,12 @@ class TestTheQuestion:
         assert fleet("--check").code == 2
 
     def test_ctrl_c_at_the_question(self, fleet: Program) -> None:
-        assert at_terminal(fleet, answer="\x03").code == 130
+        ended = at_terminal(fleet, answer="\x03")
+        assert ended.code == 130
+        assert "interrupted at the question: nothing was changed" in ended.out
         assert not (fleet.folder / ".converge/runs").exists()
+        (line,) = fleet("runs").out.splitlines()[1:]
+        assert line.split()[4] == "130", "it is over, and remembered as such"
 
     def test_declined_as_json_tells_what_was_left(self, fleet: Program) -> None:
         ended = at_terminal(fleet, "--format", "json", "-o", "out.json", answer="n\n")

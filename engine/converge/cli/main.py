@@ -97,7 +97,12 @@ def _usage(error: click.ClickException, arguments: list[str]) -> int:
 
     context = getattr(error, "ctx", None)
     hint = f"see `{context.command_path} --help`" if context else "see `converge --help`"
-    return _refuse(UsageError(error.format_message(), try_=hint), arguments)
+    return _refuse(UsageError(_in_words(error), try_=hint), arguments)
+
+
+def _in_words(error: click.ClickException) -> str:
+    """On one line: click puts the choices of an argument that is missing below each other."""
+    return " ".join(error.format_message().split())
 
 
 def _refuse(error: ConvergeError, arguments: list[str]) -> int:

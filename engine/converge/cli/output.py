@@ -65,7 +65,10 @@ def opened(path: str | None, *, whole: bool = False) -> Iterator[Output]:
     try:
         file = open(written_to, "w", encoding="utf-8", newline="\n")  # noqa: SIM115  # closed below, whose errors are told apart
     except OSError as error:
-        raise UsageError(f"the output file {path} cannot be written: {error.strerror or error}") from error
+        raise UsageError(
+            f"the output file {path} cannot be written: {error.strerror or error}",
+            try_="a file in a folder that is there and that this account may write",
+        ) from error
     output = Output(file)
     complete = False
     try:

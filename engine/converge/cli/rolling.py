@@ -69,12 +69,26 @@ class RollingOut:
                 self.budget.halt(f"the canary {result.host} is {result.status.value} when looked at again")
 
 
+def require_canaries(options: RunOptions, selection: Selection) -> None:
+    """Raises UsageError where the canaries that were asked for are none of the hosts: all would be changed without one.
+
+    Those of a play may be: a limit leaves out hosts of a play, and its canaries with them.
+    """
+    canary = options.rollout.canary
+    if options.check or not canary or set(selection.inventory.select(canary)) & set(selection.targets):
+        return
+    raise UsageError(
+        f"--canary {canary} matches none of the hosts of this run: all would be changed without a canary",
+        try_="name hosts that `converge --list-hosts` shows with the same options, or leave out --canary",
+    )
+
+
 def rerun(selection: Selection, store: Store | None, *, words: str, run: str) -> Selection:
     """The hosts of a selection that ended so in an earlier run. Raises UsageError where there are none."""
     wanted = {word.strip() for word in words.split(",")}
     if unknown := wanted - _STATUSES:
         raise UsageError(
-            f"--rerun knows no status {', '.join(sorted(unknown))}", try_="failed, unreachable, changed, ..."
+            f"--rerun knows no status {', '.join(sorted(unknown))}", try_=f"one of {', '.join(sorted(_STATUSES))}"
         )
     if "failed" in wanted:
         wanted |= NOT_IN_ORDER

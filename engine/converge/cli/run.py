@@ -140,7 +140,7 @@ def executor(_context: click.Context, _parameter: click.Parameter, word: str) ->
 )  # fmt: skip
 @click.option(
     "--rerun", nargs=2, metavar="STATUS RUN", default=None,
-    help="Only hosts that ended so in an earlier run: failed 20260101-...",
+    help="Only hosts that ended so in an earlier run: failed 2026-11-20T220107Z-1f3a",
 )  # fmt: skip
 @click.option(
     "-v", "--verbose", count=True, envvar="CONVERGE_VERBOSE", help="Tell more: round trips, seconds, actions."

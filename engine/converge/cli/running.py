@@ -18,7 +18,7 @@ from converge.cli.options import STATE_FOLDER, RunOptions
 from converge.cli.output import Output, opened, written
 from converge.cli.remembering import Memory, open_for_looking, where
 from converge.cli.reporters import Reporter, reporter_for
-from converge.cli.rolling import RollingOut, rerun
+from converge.cli.rolling import RollingOut, require_canaries, rerun
 from converge.cli.selection import Selection, select
 from converge.cli.signals import stopping
 from converge.cli.tasks import Converging, Task
@@ -49,6 +49,7 @@ def run(options: RunOptions) -> ExitCode:
                 status, earlier = options.rerun
                 with open_for_looking(options.store) or nullcontext() as past:
                     selection = rerun(selection, past, words=status, run=earlier)
+            require_canaries(options, selection)
         except ConvergeError as error:
             reporter_for(out, options, run=run_id, warnings={}).refuse(error)
             return ExitCode.USAGE
@@ -193,7 +194,8 @@ class Run:
     def _apply_if_wanted(self, hosts: Hosts) -> None:
         self.reporter.show_plan()
         if not self.stop.is_set() and not self._wanted():
-            declined = Problem("declined", "these changes were not wanted: nothing was changed")
+            why = "interrupted at the question" if self.stop.is_set() else "these changes were not wanted"
+            declined = Problem("declined", f"{why}: nothing was changed")
             for host in self.to_apply:
                 self._ended(HostResult(host, Status.SKIPPED, error=declined))
             self.codes.add(ExitCode.DRIFT)
@@ -233,7 +235,12 @@ class Run:
         if self.options.yes:
             return True
         many = "1 host" if len(self.to_apply) == 1 else f"{len(self.to_apply)} hosts"
-        return click.confirm(f"Apply these changes to {many}?", default=False, err=True)
+        try:
+            return click.confirm(f"Apply these changes to {many}?", default=False, err=True)
+        except click.Abort:  # Ctrl-C, or the end of the input
+            click.echo(err=True)
+            self.stop.ask()
+            return False
 
     def _over(self, hosts: tuple[str, ...], stage: Stage, *, title: str, take: Callable[[HostResult], None]) -> None:
         fleet = Fleet(

@@ -143,6 +143,8 @@ def _plays_by_host(
 
 
 def _no_host(plays: Sequence[Play], inventory: Inventory, limit: str | None) -> UsageError:
+    if not inventory.hosts:
+        return UsageError("the inventory holds no host", try_="write hosts into it, or name another one with -i")
     patterns = ", ".join(dict.fromkeys(play.hosts for play in plays))
     among = (
         f" among those of --limit {limit}"

@@ -16,7 +16,7 @@ from ruamel.yaml.error import MarkedYAMLError, YAMLError
 from ruamel.yaml.nodes import MappingNode, Node, SequenceNode
 
 from converge.errors import InputErrors, InputProblem, UsageError
-from converge.schedule.durations import read_duration
+from converge.schedule.durations import in_words, read_duration
 from converge.schedule.local_time import zone_named
 from converge.schedule.windows import ChangeWindows, read_windows
 
@@ -77,7 +77,10 @@ class GroupPolicy(_Part):
         if every < SHORTEST_CADENCE:
             raise ValueError("cadence: at least 10s")
         if self.splay >= every:
-            raise ValueError("splay: it must be shorter than the cadence, or rounds would be left out")
+            raise ValueError(
+                f"splay: {in_words(self.splay)} is not shorter than the cadence, and rounds would be left out: "
+                "write a shorter one, or 0"
+            )
         return IntervalTrigger(seconds=int(every.total_seconds()), start_date=ANCHOR, timezone=UTC)
 
     def due_after(self, moment: datetime) -> datetime | None:
@@ -111,7 +114,9 @@ def read_content(path: Path) -> bytes:
         with path.open("rb") as file:
             content = file.read(LARGEST + 1)
     except OSError as error:
-        raise UsageError(f"the policy {path} cannot be read: {error.strerror or error}") from error
+        raise UsageError(
+            f"the policy {path} cannot be read: {error.strerror or error}", try_="look at the path after --policy"
+        ) from error
     if len(content) > LARGEST:
         raise UsageError(f"the policy {path} is larger than 1 MiB")
     return content
