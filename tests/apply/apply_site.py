@@ -68,8 +68,10 @@ class Site:
         entries = [{"name": f"entry {number}", **entry} for number, entry in enumerate(resources)]
         play = {"name": "the play", "hosts": "all", "resources": entries, "handlers": list(handlers), **more}
         path = self.folder / "playbook.yml"
+        yaml = YAML(typ="safe")
+        yaml.default_flow_style = False  # in flow style it writes texts that it cannot read: `?0`
         with path.open("w", encoding="utf-8") as stream:
-            YAML(typ="safe").dump([play], stream)
+            yaml.dump([play], stream)
         return load([path], kinds=KINDS)
 
     def options(self, **given: Any) -> ApplyOptions:

@@ -121,3 +121,42 @@ def test_a_journal_that_is_gone_is_told_and_the_others_go_on(evening: Evening) -
     assert evening.world("mail02") == after["mail02"]
     assert evening.world("mail01") != after["mail01"]
     assert evening.world("mail03") != after["mail03"]
+
+
+def test_a_damaged_journal_is_written_off_on_purpose_alone(evening: Evening) -> None:
+    applied = evening("--yes", "--format", "json")
+    run = applied.document()["run"]
+    with closing(sqlite3.connect(evening.folder / ".converge/converge.db")) as file, file:
+        file.execute("UPDATE journal SET body = replace(body, 'fast', 'slow') WHERE host = 'mail02'")
+    refused = evening("undo", run, "--yes", "--limit", "mail02")
+    assert refused.code == 3
+    assert "converge runs --write-off mail02 --reason WHY" in refused.out
+    for words, why in (
+        (["mail02"], "--write-off needs a --reason"),
+        (["mail02", "--reason", " ", "--yes"], "--write-off needs a --reason"),
+        (["mail02", "--reason", "disk"], "there is no terminal on which to ask"),
+        (["mail01", "--reason", "disk", "--yes"], "the journal of mail01 fits together: there is nothing to write off"),
+    ):
+        ended = evening("runs", "--write-off", *words)
+        assert (ended.code, why in ended.err) == (1, True), ended.err
+    assert evening("undo", run, "--yes", "--limit", "mail02").code == 3
+
+    done = evening("runs", "--write-off", "mail02", "--reason", "the disk was full", "--yes")
+    assert done.code == 0, done.err
+    assert "the journal of mail02 was written off; a new one begins" in done.out
+    shown = evening("runs", run)
+    assert shown.code == 3
+    assert "was written off up to row" in shown.out
+    assert "the disk was full" in shown.out
+    assert "string slow" in shown.out, "what the rows say is readable still"
+    after = evening.world("mail02")
+    undone = evening("undo", run, "--yes", "--limit", "mail02", "--format", "json")
+    assert undone.document()["hosts"]["mail02"]["error"]["code"] == "journal-written-off"
+    assert evening.world("mail02") == after
+
+    # The next run changes the host again, and that run can be taken back.
+    evening.write("playbooks/release.yml", PLAYBOOK.replace("data: fast", "data: faster"))
+    again = evening("--yes", "--limit", "mail02", "--format", "json")
+    assert again.code == 0, again.out
+    assert evening("undo", again.document()["run"], "--yes", "--limit", "mail02").code == 0
+    assert evening.world("mail02") == after

@@ -171,6 +171,7 @@ def owed_elsewhere(carrier: Carrier, history: History, *, heard: Collection[tupl
         place = f"{performer.memory.host}:{owed.handler}"
         said = performer.options.settle.get(place) == "done"
         seen = _seen(owed, owed.restarts, performer.memory) if owed.since else ""
+        notes: tuple[str, ...]
         status, reason, notes = Status.SKIPPED, f"owed by the play {owed.play}", (_gone(owed, place),)
         if said or seen:
             performer.journal.write(HandlerPaid(owed.play, owed.handler, "person" if said else "host"))
