@@ -11,7 +11,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
 RUFF = ("ruff", "check", "engine", "tests")
-PYTEST = ("pytest", "-n", "2", "--dist", "worksteal")
+PYTEST = ("pytest", "-n", "4", "--dist", "worksteal")  # twice the two cores: tests of programs mostly wait
 QUICK_ROOMS = (
     "architecture", "inventory", "lab", "plan", "playbook", "report", "resources", "rights", "windows", "wsman",
 )  # fmt: skip
