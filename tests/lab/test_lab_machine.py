@@ -156,7 +156,8 @@ def test_files_and_folders_are_told_as_they_are_spelled(machine: LabMachine) -> 
     file = machine.ask([query]).value(query)
     assert file is not None
     assert (file.path, file.size) == (r"C:\app\a.txt", 5)
-    assert (file.sha256, file.sha1) == (None, hashlib.sha1(b"hello").hexdigest())  # of Server 2003, as its certutil tells
+    # As the certutil of Server 2003 tells.
+    assert (file.sha256, file.sha1) == (None, hashlib.sha1(b"hello").hexdigest())
     listing = Directory(r"C:\app", listing=True)
     folder = machine.ask([listing]).value(listing)
     assert folder is not None
