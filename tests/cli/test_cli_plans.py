@@ -72,6 +72,13 @@ def test_an_evening(planned: Program) -> None:
     assert f"applied to mail01 in run {run}" in planned("show", "plan.json").out
 
 
+def test_a_play_warns_whoever_is_shown_its_plan(fleet: Program) -> None:
+    warned = PLAYBOOK.replace("  order: 10", "  order: 10\n  warning: Mail stops meanwhile.")
+    fleet.write("playbooks/registry.yml", warned)
+    assert "warning: Mail stops meanwhile." in fleet("plan", "-o", "plan.json").out
+    assert "warning: Mail stops meanwhile." in fleet("show", "plan.json").out
+
+
 def test_a_host_that_moved_since_is_stale_and_the_others_go_on(planned: Program) -> None:
     assert planned("--yes", "--limit", "mail02").code == 0
     applied = planned("apply", "plan.json", "--format", "json")

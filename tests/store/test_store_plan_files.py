@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from copy import deepcopy
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from converge.errors import UsageError
 from converge.model.change import Change, Position, Problem, Status, WayBack
 from converge.model.saved_plan import FORMAT, HostPlan, PlannedFrom, SavedPlan
 from converge.store.keys import key_name
-from converge.store.plan_files import read_plan, write_plan
+from converge.store.plan_files import ReadPlan, _signature, read_plan, write_plan
 
 KEY, FOREIGN = b"k" * 32, b"f" * 32
 STEP = Change("a:s", {"kind": "a"}, name="s", play="p", status=Status.CHANGED, before={"x": [1, None]}, after={"x": []})
@@ -27,6 +28,7 @@ PLAN = SavedPlan(
     "1", "run", "2026-11-20T22:00:00+00:00", "0.1.0", key_name(KEY),
     PlannedFrom({"p.yml": "00"}, ("inventory",), "web*", ("t",), ("s",), ("e",)),
     (HostPlan("web01", Status.CHANGED, (CHANGE,), None, ("p",), {"q": "d"}, {"v": "d"}), HostPlan("web02", Status.OK)),
+    {"p": "mail stops meanwhile"},
 )  # fmt: skip
 
 
@@ -89,6 +91,15 @@ def test_no_field_can_be_changed_unnoticed(saved: Path) -> None:
             tried += 1
             assert told_of(saved), f"{place} became {other!r} and nobody noticed"
     assert tried > 300
+
+
+def test_one_that_holds_no_warnings_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "plan.json"
+    write_plan(replace(PLAN, warnings={}), path, key=KEY)
+    document = json.loads(path.read_text())
+    del document["warnings"], document["signature"]
+    path.write_text(json.dumps(document | {"signature": _signature(document, key=KEY)}))
+    assert read_plan(path, key=KEY) == ReadPlan(replace(PLAN, warnings={}))
 
 
 def test_a_field_more_is_noticed(saved: Path) -> None:

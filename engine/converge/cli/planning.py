@@ -70,7 +70,7 @@ def save_plan(options: RunOptions, file: Path) -> ExitCode:
         with memory:
             plan = SavedPlan(
                 secrets.token_hex(8), run_id, datetime.now(UTC).isoformat(timespec="seconds"), __version__,
-                key_name(store.signing_key), _made_from(options.sources, selection), (),
+                key_name(store.signing_key), _made_from(options.sources, selection), (), selection.play_warnings,
             )  # fmt: skip
             keys = Keys.of(store.signing_key, plan.id)
             run = PlanningRun(options, selection, out, task=Planning(keys), memory=memory, run_id=run_id)

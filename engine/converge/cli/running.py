@@ -99,9 +99,8 @@ class Run:
         self.to_apply: list[str] = []
         self.planned: dict[str, HostResult] = {}  # of hosts with change windows: what to tell if they are left
         self.windows = WindowKeeper(selection.windows, options.outside_window, memory.seconds(selection.windows))
-        warnings = {play.name: play.warning for play in selection.plays if play.warning}
         self.reporter: Reporter = reporter_for(
-            out, options, run=run_id, playbooks=selection.playbooks, warnings=warnings
+            out, options, run=run_id, playbooks=selection.playbooks, warnings=selection.play_warnings
         )
         self.rolling = RollingOut(options, selection, stop=self.stop)
         self.executor = executor_for(options)

@@ -46,6 +46,11 @@ class Selection:
     tags: frozenset[str] = frozenset()
     skip_tags: frozenset[str] = frozenset()
 
+    @property
+    def play_warnings(self) -> Mapping[str, str]:
+        """What plays say of themselves, by their names."""
+        return {play.name: play.warning for play in self.plays if play.warning}
+
     def variables(self, host: str) -> Mapping[str, object]:
         """A host's variables, rendered as they are asked for."""
         return self.inventory.variables(host)

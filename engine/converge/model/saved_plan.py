@@ -49,7 +49,10 @@ class HostPlan:
 
 @dataclass(frozen=True, slots=True)
 class SavedPlan:
-    """A plan of some hosts. `run` names what would be kept aside, `key` tells with whose key it is signed. `created` is ISO 8601."""
+    """A plan of some hosts. `run` names what would be kept aside, `key` tells with whose key it is signed. `created` is ISO 8601.
+
+    `warnings` are what plays say of themselves, by their names; files written before there were any hold none.
+    """
 
     id: str
     run: str
@@ -58,6 +61,7 @@ class SavedPlan:
     key: str
     made_from: PlannedFrom
     hosts: tuple[HostPlan, ...]
+    warnings: Mapping[str, str] = field(default_factory=dict)
 
 
 class Approval(Protocol):

@@ -39,7 +39,7 @@ def tell_plan(out: Stream, plan: SavedPlan, *, options: TextOptions, as_json: bo
     for host, run in sorted(applied.items()):
         sink.line(f"  applied to {host} in run {run}", style="green")
     sink.line()
-    report = TextReport(sink, options)
+    report = TextReport(sink, options, warnings=plan.warnings)
     for result in results:
         report.host(result)
     report.end()
