@@ -53,6 +53,18 @@ class TestCheckApplyCheck:
             assert file.execute("SELECT count(*) FROM journal").fetchone() == (0,)
         assert not (fleet.folder / ".converge/runs").exists()
 
+    def test_worlds_that_cannot_be_kept_are_no_bug(self, fleet: Program) -> None:
+        (fleet.folder / ".converge").mkdir()
+        (fleet.folder / ".converge/lab").symlink_to("/proc/none/lab")  # nobody can make it, not even root
+        ended = fleet("--check", "--limit", "mail01", "--format", "json")
+        assert ended.code == 4, ended.err
+        error = ended.document()["hosts"]["mail01"]["error"]
+        assert error["code"] == "unreachable"
+        assert ".converge/lab/mail01.json" in error["what"]
+        assert "keep their worlds below .converge/lab" in error["why"]
+        assert error["try"]
+        assert "bug" not in ended.err
+
     def test_a_run_leaves_a_journal_of_every_host_it_changed(self, fleet: Program) -> None:
         document = fleet("--yes", "--format", "json").document()
         path = fleet.folder / ".converge/converge.db"

@@ -8,7 +8,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 
 from converge.cli.lab_record import LabRecord, Served
-from converge.errors import UsageError
+from converge.errors import HostUnreachable, UsageError
 from converge.lab.endpoint.host import Host
 from converge.lab.endpoint.server import LabServer
 from converge.lab.image import load_image
@@ -101,7 +101,21 @@ def world_path(folder: Path, host: str) -> Path:
 
 
 def kept_world(path: Path, *, host: str, image: str | None) -> World:
-    """The world kept there, or a new one from its image, which is then kept. Raises UsageError without either."""
+    """The world kept there, or a new one from its image, which is then kept.
+
+    Raises UsageError without either, HostUnreachable where it cannot be read or kept.
+    """
+    try:
+        return _kept_world(path, host=host, image=image)
+    except OSError as error:
+        raise HostUnreachable(
+            f"the simulated host {host} cannot be kept in {path}: {error.strerror or error}",
+            why=f"Simulated hosts keep their worlds below {path.parent}/, even when they are only looked at.",
+            try_="give yourself the right to write there, or run in a copy of this folder that you can write to",
+        ) from error
+
+
+def _kept_world(path: Path, *, host: str, image: str | None) -> World:
     if path.exists():
         world = World.load(path)
         if image is None or world.image == image:

@@ -99,7 +99,7 @@ class LabRecord:
     def _read(self) -> dict[str, Json] | None:
         """The record, if the process that wrote it lives: then its lock cannot be had."""
         try:
-            descriptor = os.open(self._folder / "up.lock", os.O_RDWR | os.O_CLOEXEC)
+            descriptor = os.open(self._folder / "up.lock", os.O_RDONLY | os.O_CLOEXEC)
         except FileNotFoundError:
             return None
         try:
