@@ -10,7 +10,7 @@ from converge.apply.carrying import Carrier
 from converge.apply.options import ApplyOptions, StoppedError
 from converge.apply.performing import Performer, now_text
 from converge.apply.retention import remove_outdated
-from converge.apply.walking import Walk
+from converge.apply.walking import Walk, not_begun
 from converge.errors import ConvergeError, DeadlineExceeded, HostUnreachable, LoginNotTried, LoginRefused
 from converge.model.change import Change, HostResult, Problem, Status, host_status
 from converge.model.journal import History, Journal, NoJournal, OpenAction, RunBegun, RunEnded
@@ -87,6 +87,7 @@ def apply(
         journal.write(RunEnded(status.value, now_text()))
     except StoppedError:
         error = _STOPPED
+        changes = changes or not_begun(plays)
     except ConvergeError as failure:
         error = Problem.of(failure)
     return result_of(machine, changes, error=error, seconds=options.monotonic() - began)
@@ -136,9 +137,14 @@ def _through(walk: Walk, plays: Sequence[Play], *, only: Collection[str] | None 
 
 
 def result_of(observer: Observer, changes: Sequence[Change], *, error: Problem | None, seconds: float) -> HostResult:
-    """What became of a host: the worst of its changes, or what ended its run early."""
+    """What became of a host: the worst of its changes, or what ended its run early.
+
+    Of a host that was only stopped nothing failed: whether it is as declared is not known.
+    """
     status = host_status(tuple(changes))
-    if error is not None and status is not Status.UNKNOWN:
+    if error is not None and error.code == _STOPPED.code:
+        status = status if status in (Status.UNKNOWN, Status.FAILED) else Status.UNDECIDED
+    elif error is not None and status is not Status.UNKNOWN:
         status = (
             Status.UNREACHABLE if error.code in UNREACHABLE_CODES and status is not Status.FAILED else Status.FAILED
         )

@@ -23,6 +23,7 @@ from converge.plan.memory import gather
 from converge.plan.recall import questions
 
 GOOD = (Status.OK, Status.CHANGED)
+_STOPPED_BEFORE = "the run was stopped before it"
 
 
 class SkippedError(Exception):
@@ -38,12 +39,14 @@ class Walk:
     history: History
     changes: list[Change] = field(default_factory=list)
     heard: set[tuple[str, str]] = field(default_factory=set)  # the handlers that have had their say, by play and name
+    left: list[Change] = field(default_factory=list)  # of the play that a stop ended: what was not begun
 
     def through(self, plays: Sequence[Play]) -> None:
         """Every play in order. Raises HostUnreachable, JournalUnavailable, StoppedError.
 
-        `changes` then holds what was done until then, and what became of what was under way.
+        `changes` then holds what was done until then, what became of what was under way, and after a stop what was not begun.
         """
+        begun = 0
         memory = self.carrier.performer.memory
         prospects = [_Prospect(self, play) for play in plays]
         try:
@@ -51,9 +54,13 @@ class Walk:
             for restart in self.history.restarts:
                 self.changes += finish_restart(restart, self.carrier)
             for prospect in prospects:
+                begun += 1
                 self._play(prospect)
             self.changes += owed_elsewhere(self.carrier, self.history, heard=self.heard)
-        except (StoppedError, ConvergeError):
+        except StoppedError:
+            self.changes += [*self.carrier.broken_off, *self.left, *not_begun(plays[begun:])]
+            raise
+        except ConvergeError:
             self.changes += self.carrier.broken_off
             raise
 
@@ -120,6 +127,16 @@ class Walk:
             if not condition.holds(gather((condition.queries,), memory)) and not begun:
                 raise SkippedError(applicability.otherwise(scope))
         return scope
+
+
+def not_begun(plays: Sequence[Play]) -> list[Change]:
+    """What is told of plays that a stopped run did not come to: each of their entries."""
+    return [_left(entry, play) for play in plays for entry in play.entries]
+
+
+def _left(entry: Entry, play: Play, *, address: str = "") -> Change:
+    address = address or f"{entry.kind}:{entry.name}"
+    return not_carried_out(entry, play, Status.SKIPPED, address=address, reason=_STOPPED_BEFORE)
 
 
 @dataclass(slots=True)
@@ -228,10 +245,14 @@ class _PlayRun:
     def run(self) -> None:
         """Entries in list order, then the handlers that were notified or are owed."""
         handlers = Handlers(self.walk.carrier, self.play, self.walk.history, self.scope)
-        for entry in self.play.entries:
-            for change in self._entry(entry, handlers):
-                self.walk.changes.append(change)
-                self.ended.setdefault(entry.name, []).append(change.status)
+        for number, entry in enumerate(self.play.entries):
+            try:
+                for change in self._entry(entry, handlers):
+                    self.walk.changes.append(change)
+                    self.ended.setdefault(entry.name, []).append(change.status)
+            except StoppedError:
+                self.walk.left += [_left(later, self.play) for later in self.play.entries[number + 1 :]]
+                raise
         failed = any(status not in (*GOOD, Status.SKIPPED) for statuses in self.ended.values() for status in statuses)
         for change in handlers.run(play_failed=failed):
             self.walk.changes.append(change)
@@ -253,8 +274,14 @@ class _PlayRun:
         except InputErrors as error:
             yield self._unbound(entry, Status.FAILED, error=Problem.of(error))
             return
-        for item in declared:
-            yield self._one(entry, item, handlers)
+        for number, item in enumerate(declared):
+            try:
+                change = self._one(entry, item, handlers)
+            except StoppedError:
+                rest = declared[number + 1 :] if self.walk.carrier.broken_off else declared[number:]
+                self.walk.left += [_left(entry, self.play, address=each.resource.address) for each in rest]
+                raise
+            yield change
 
     def _one(self, entry: Entry, declared: Declared, handlers: Handlers) -> Change:
         resource = declared.resource
