@@ -9,7 +9,7 @@ import subprocess
 import time
 
 import pytest
-from tests.cli.cli_program import BOUND, Program
+from tests.cli.cli_program import BOUND, PLAYBOOK, Program
 
 from converge import __version__
 from converge.cli.words import COMMANDS
@@ -244,6 +244,22 @@ class TestLintAndSchema:
         fleet.write("playbooks/bad.yml", TestInputErrors.BAD)
         assert fleet("lint").code == 1
         assert len(json.loads(fleet("lint", "--format", "json").out)["errors"]) == 3
+
+    def test_lint_without_an_inventory_checks_the_playbooks_alone(self, program: Program) -> None:
+        text = PLAYBOOK.replace("name: RemoteRegistry,", "name: '{{ service_of_the_site }}',")
+        path = program.write("a.yml", text)
+        ended = program("lint", "a.yml")
+        assert ended.code == 0, ended.err
+        assert ended.out.count("warning: there is no inventory") == 1
+        assert "1 plays, 1 entries: no errors" in ended.out
+        (warning,) = program("lint", "a.yml", "--format", "json").document()["warnings"]
+        assert "names of variables" in warning
+
+        path.write_text(text.replace("running", "runing"))
+        ended = program("lint", "a.yml")
+        assert ended.code == 1
+        assert "did you mean running?" in ended.err
+        assert "unknown variable" not in ended.err
 
     def test_the_shipped_playbooks_have_no_errors(self, shipped: Program) -> None:
         assert shipped("lint").code == 0

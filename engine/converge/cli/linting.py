@@ -4,41 +4,81 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
 
 from converge import __version__
 from converge.cli.exit_codes import ExitCode
+from converge.cli.extra_vars import read_extra_vars
 from converge.cli.options import Sources
-from converge.cli.playbooks import known_kinds
+from converge.cli.playbooks import chosen_playbooks, known_kinds, load_plays
 from converge.cli.refusals import problems_of, tell
-from converge.cli.selection import select
+from converge.cli.selection import DEFAULT_INVENTORY, AnyName, select
 from converge.errors import ConvergeError
+from converge.model.play import Play
 from converge.playbook import lint as lint_playbooks
 from converge.report.document import SCHEMA, problem_as_json
-from converge.report.sink import sink_for
+from converge.report.sink import Sink, sink_for
+
+_ALONE = (
+    f"there is no inventory (no {DEFAULT_INVENTORY}/ in this folder, none named with -i): "
+    "names of variables were not checked"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class _Read:
+    """What could be read, and what may not be meant."""
+
+    plays: Sequence[Play]
+    warnings: tuple[str, ...]
+    hosts: int = 0
 
 
 def lint(sources: Sources, *, json_wanted: bool) -> ExitCode:
     """Read everything as a run would, and tell what is wrong."""
+    alone = not sources.inventories and not Path(DEFAULT_INVENTORY).exists()
+    warnings = [_ALONE] if alone else []
     try:
-        selection = select(sources)
+        read = _playbooks_alone(sources) if alone else _everything(sources)
     except ConvergeError as error:
         if json_wanted:
-            _document([problem_as_json(problem) for problem in problems_of(error)], [])
+            _document([problem_as_json(problem) for problem in problems_of(error)], warnings)
         else:
+            _warn(warnings, sink_for(sys.stderr))
             tell(error, sink_for(sys.stderr))
         return ExitCode.USAGE
-    found = lint_playbooks(selection.playbooks, kinds=known_kinds(), known_variables=selection.inventory.variable_names)
-    warnings = [*selection.warnings, *(str(problem) for problem in found)]
+    warnings += read.warnings
     if json_wanted:
         _document([], warnings)
         return ExitCode.IN_ORDER
     sink = sink_for(sys.stdout)
+    _warn(warnings, sink)
+    entries = sum(len(play.entries) for play in read.plays)
+    hosts = "" if alone else f", {read.hosts} hosts"
+    sink.line(f"{len(read.plays)} plays, {entries} entries{hosts}: no errors")
+    return ExitCode.IN_ORDER
+
+
+def _everything(sources: Sources) -> _Read:
+    selection = select(sources)
+    found = lint_playbooks(selection.playbooks, kinds=known_kinds(), known_variables=selection.inventory.variable_names)
+    return _Read(selection.plays, (*selection.warnings, *map(str, found)), len(selection.targets))
+
+
+def _playbooks_alone(sources: Sources) -> _Read:
+    playbooks = chosen_playbooks(sources.playbooks)
+    read_extra_vars(sources.extra_vars)
+    plays, _ = load_plays(playbooks, known_variables=AnyName())
+    found = lint_playbooks(playbooks, kinds=known_kinds(), known_variables=AnyName())
+    return _Read(plays, tuple(map(str, found)))
+
+
+def _warn(warnings: Iterable[str], sink: Sink) -> None:
     for warning in warnings:
         for number, line in enumerate(warning.splitlines()):
             sink.line(line if number else f"warning: {line}", style="yellow")
-    entries = sum(len(play.entries) for play in selection.plays)
-    sink.line(f"{len(selection.plays)} plays, {entries} entries, {len(selection.targets)} hosts: no errors")
-    return ExitCode.IN_ORDER
 
 
 def _document(errors: list[dict[str, object]], warnings: list[str]) -> None:

@@ -54,7 +54,7 @@ def _plays(
     known_variables: tuple[str, ...],
 ) -> tuple[Play, ...]:
     """The plays of an order, read once by this process however often they are sent."""
-    plays = load_texts(documents, kinds=known_kinds(), known_variables=known_variables)
+    plays = load_texts(documents, kinds=known_kinds(), known_variables=frozenset(known_variables))
     return chosen_plays(plays, tags=tags, skip_tags=skip_tags)
 
 

@@ -65,7 +65,7 @@ class _Play:
         variables = self._variables()
         discovered = self._table_keys("discover")
         self._check_names()
-        names = Names({*variables, *discovered, *self._known}, problems=self._problems)
+        names = Names({*variables, *discovered}, outside=self._known, problems=self._problems)
         for value, _ in variables.values():
             names.check(value)
         check_cycles(variables, self._problems)
@@ -78,7 +78,7 @@ class _Play:
                 )
 
         def names_before(found: Collection[str]) -> Names:
-            return Names({*variables, *found, *self._known}, problems=self._problems)
+            return Names({*variables, *found}, outside=self._known, problems=self._problems)
 
         items = self._node.items
         discovery = read_discovery(items.get("discover"), names=names_before, problems=self._problems)

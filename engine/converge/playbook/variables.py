@@ -157,10 +157,11 @@ def _revealed(value: object) -> tuple[object, bool]:
 
 
 class Names:
-    """What expressions of one play may name; `check` notes what they name beyond it."""
+    """What expressions of one play may name: its own variables and those from `outside`. `check` notes what is neither."""
 
-    def __init__(self, known: Collection[str], *, problems: Problems) -> None:
+    def __init__(self, known: Collection[str], *, outside: Collection[str], problems: Problems) -> None:
         self._known = frozenset(known)
+        self._outside = outside
         self._problems = problems
 
     def check(self, value: Value, *, in_loop: bool = False) -> None:
@@ -175,13 +176,15 @@ class Names:
                     self._problems.add(
                         position, "item has a meaning only in an entry with a loop", hint="add loop: [...]"
                     )
-            elif mention.name not in self._known and not (mention.optional and mention.name not in RESERVED):
+            elif mention.optional and mention.name not in RESERVED:
+                continue
+            elif mention.name not in self._known and mention.name not in self._outside:
                 self._problems.add(position, f"unknown variable {mention.name}", hint=self._hint(mention.name))
 
     def _hint(self, name: str) -> str:
         if name in _ANSIBLE_FACTS:
             return f"known from Ansible, use {_ANSIBLE_FACTS[name]}"
-        near = did_you_mean(name, {*self._known, "facts", "item"})
+        near = did_you_mean(name, {*self._known, *self._outside, "facts", "item"})
         return near or "give it a value under vars, discover, in the inventory or with -e"
 
     def _check_fact(self, mention: Mention, position: Position) -> None:
