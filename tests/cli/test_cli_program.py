@@ -233,6 +233,13 @@ class TestLists:
         assert [line.split(":")[0] for line in ended.out.splitlines()] == ["mail01", "mail02", "mail03", "web01"]
 
 
+def test_a_playbook_that_is_not_there_is_looked_for_among_the_others(fleet: Program) -> None:
+    ended = fleet("--check", "registri.yml")
+    assert ended.code == 1
+    assert "Try: did you mean playbooks/registry.yml?" in ended.err
+    assert "playbooks holds registry.yml" in fleet("--check", "nosuch.yml").err
+
+
 class TestLintAndSchema:
     def test_lint_finds_nothing_wrong(self, fleet: Program) -> None:
         ended = fleet("lint")

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from converge.playbook.loading import Text
 
 DEFAULT_FOLDER = Path("playbooks")
+MOST_NAMED = 10  # playbooks that are named in place of one that is not there
 
 
 def chosen_playbooks(named: Sequence[str]) -> tuple[Path, ...]:
@@ -54,6 +55,14 @@ def known_kinds() -> Mapping[str, type[Resource]]:
 
 
 def _near(path: Path) -> str:
+    from converge.playbook.problems import nearest
+
     folder = path if path.is_dir() else path.parent
-    names = sorted(item.name for item in folder.glob("*.y*ml"))[:10] if folder.is_dir() else []
-    return f"{folder} holds {', '.join(names)}" if names else "look at the path"
+    for place in dict.fromkeys((folder, DEFAULT_FOLDER)):
+        names = sorted(item.name for item in place.glob("*.y*ml")) if place.is_dir() else []
+        if match := nearest(path.name, names):
+            return f"did you mean {place / match}?"
+        if names:
+            more = ", ..." if len(names) > MOST_NAMED else ""
+            return f"{place} holds {', '.join(names[:MOST_NAMED])}{more}"
+    return "look at the path"
