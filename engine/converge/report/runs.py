@@ -136,7 +136,9 @@ def action_in_words(action: RecordedAction) -> str:
     """An action and what it was about, with what the host said where it was not done."""
     words = [str(action.action.get("action", ""))]
     words += [
-        str(value) for name, value in action.action.items() if name in ("key", "name", "path", "source", "target")
+        "(default)" if name == "name" and value == "" else str(value)  # only a key's default value has no name
+        for name, value in action.action.items()
+        if name in ("key", "name", "path", "source", "target")
     ]
     if action.outcome != "done" and action.text:
         words.append(f"({action.text})")
