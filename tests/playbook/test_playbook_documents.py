@@ -45,7 +45,7 @@ SERVICE = "resources: [{service: {name: W3SVC, running: true}}]"
         (b"\xff\xfe-\x00", (0, 0), "UTF-16"),
         (b"- name: x\n  hosts: \xe4\n", (2, 10), "no UTF-8"),
         (b"- name: 'x\x07'\n", (1, 11), "U+0007"),
-        (b"- name: 'x", (1, 11), "quoted scalar"),
+        (b"- name: 'x", (1, 9), "is not closed"),
         (b"- {name: x}\n---\n- {name: y}\n", (2, 1), "second document"),
         (b"- &a [*a]", (1, 7), "names no anchor"),
         (b"- " + b"[" * 500, (1, 43), "nested deeper"),

@@ -136,6 +136,51 @@ def test_one_mistake_is_told_once(play_text: Texts, problems_in: Problems) -> No
         assert len(problems_in(play_text(body))) == 1, body
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "- {name: a, hosts: b, tasks: []}",
+        "- import_playbook: other.yml",
+        "- {name: a, hosts: b, resources: [{registry_value: {path: x, name: a, type: string, data: b}}]}",
+    ],
+)
+def test_beside_a_key_known_from_ansible_nothing_is_missing(problems_in: Problems, text: str) -> None:
+    (problem,) = problems_in(text)
+    assert "known from Ansible" in problem.hint
+
+
+def test_a_key_that_only_looks_known_does_not_hide_what_is_missing(problems_in: Problems) -> None:
+    messages = [problem.message for problem in problems_in("- {name: a, hosts: b, resorces: []}")]
+    assert sorted(messages) == ["resources is missing in play", "unknown key resorces"]
+
+
+def test_a_word_in_capitals_is_told_with_the_values(play_text: Texts, problems_in: Problems) -> None:
+    (problem,) = problems_in(
+        play_text(r"resources: [{registry_value: {key: HKLM\SOFTWARE\X, name: a, type: DWORD, data: 1}}]")
+    )
+    assert problem.message == "type cannot be 'DWORD'"
+    assert problem.expected == "'string', 'expand_string', 'multi_string', 'dword', 'qword' or 'binary'"
+    assert problem.hint == "did you mean dword?"
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "message", "expected"),
+    [
+        ("- name: a\n  hosts: [a, b\n", 2, "the list that begins with [ here is not closed", "] at its end"),
+        ("- name: a\n  hosts: [a, b\n  resources: []\n", 2, "the list that begins with [ here is not closed", "]"),
+        ("- name: a\n  vars: {a: b\n", 2, "the mapping that begins with { here is not closed", "} at its end"),
+        ("- name: a\n  hosts: [a, b}\n", 2, "a comma or ] is missing before this", "a comma before the next item"),
+        ("- name: 'a\n  hosts: b\n", 1, "the text that begins with a quote here is not closed", "quote at its end"),
+    ],
+)
+def test_what_is_left_open_is_told_where_it_begins(
+    problems_in: Problems, text: str, line: int, message: str, expected: str
+) -> None:
+    (problem,) = problems_in(text)
+    assert (problem.line, problem.message) == (line, message)
+    assert expected in problem.expected
+
+
 def test_everything_wrong_is_told_at_once(play_text: Texts, problems_in: Problems) -> None:
     body = """
     vars: {a: '{{ nowhere }}'}

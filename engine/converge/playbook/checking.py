@@ -59,11 +59,13 @@ def problems_of(
     static: bool = False,
     quiet: bool = False,
     skipping: Collection[str] = (),
+    foreign: bool = False,
 ) -> list[InputProblem]:
     """The errors of a model in words, each at its place in the node that was checked.
 
     `static`: the node's expressions are not worked out yet, so only what does not depend on them counts. `quiet`: no
-    value is quoted. `skipping`: keys of the node that are checked elsewhere.
+    value is quoted. `skipping`: keys of the node that are checked elsewhere. `foreign`: a key known from Ansible was told.
+    Beside such a key nothing is told to be missing: it mostly stands for just that.
     """
     found: dict[tuple[Position, int | str], list[InputProblem]] = {}
     located = [
@@ -72,7 +74,12 @@ def problems_of(
         if not (details["loc"] and details["loc"][0] in skipping)
     ]
     ways_in = {place.way[:length] for details, place in located for length in range(_depth(details, place))}
+    foreign = foreign or any(
+        details["type"] == "extra_forbidden" and parameter_hint(kind, place.key) for details, place in located
+    )
     for details, place in located:
+        if foreign and details["type"] == "missing":
+            continue
         # Where one branch of a union got further in, the others' complaint that it is no such thing means nothing;
         # nor does the complaint of a list that it lacks the items that were wrong.
         if place.way in ways_in and details["type"].endswith(("_type", "too_short")):
@@ -151,7 +158,7 @@ def _value_in_words(details: ErrorDetails, place: _Place, *, what: str, quiet: b
         expected = str(details.get("ctx", {}).get("expected", ""))
         word = value if simple and isinstance(value, str) else ""
         hint = value_hint(word) or did_you_mean(word, _QUOTED.findall(expected))
-        return f"{what} is none of its values{given}", expected, hint
+        return f"{what} cannot be {shown(value)}" if simple else f"{what} is none of its values", expected, hint
     if category in ("value_error", "assertion_error"):
         text = str(details["msg"]).partition(", ")[2] or str(details["msg"])
         return (f"{what} cannot be used" if quiet else f"{what}: {text}"), "", ""

@@ -117,6 +117,14 @@ def _quoted_at(line: str, mark: Any) -> str:
     return text if 0 < len(text) <= 260 and column <= len(line) else r"C:\folder\file"
 
 
+_LEFT_OPEN = {
+    "while parsing a flow sequence": ("list", "[", "]"),
+    "while parsing a flow mapping": ("mapping", "{", "}"),
+    "while scanning a quoted scalar": ("text", "a quote", "the same quote"),
+}
+"""What the parser was at when it broke off: what that is called, how it begins, and how it ends."""
+
+
 class _BrokenOff(Exception):
     """The problem is noted, and the rest of the file makes no sense."""
 
@@ -148,6 +156,8 @@ class _Composer:
         return None
 
     def _syntax(self, error: MarkedYAMLError) -> None:
+        if self._left_open(error):
+            return
         mark = error.problem_mark or error.context_mark
         position = Position(self._file, mark.line + 1, mark.column + 1) if mark else Position(self._file, 0, 0)
         message = " ".join(part for part in (error.problem, error.context) if part) or "this is no YAML"
@@ -165,6 +175,24 @@ class _Composer:
         elif "mapping values are not allowed" in message:
             hint = "a text that holds a colon and a blank needs quotes; or the line is indented differently from its neighbours"
         self._problems.add(position, message, expected=expected, hint=hint)
+
+    def _left_open(self, error: MarkedYAMLError) -> bool:
+        """Note a bracket or a quote that is not closed, where it begins; False if the error is another one."""
+        begun, found = error.context_mark, error.problem_mark
+        if error.context not in _LEFT_OPEN or begun is None or found is None:
+            return False
+        what, begins, ends = _LEFT_OPEN[error.context]
+        line = self._text.split("\n")[begun.line]
+        hint = _QUOTE_IT if "{{" in line else ""
+        if begun.line == found.line and "end" not in (error.problem or ""):
+            position = Position(self._file, found.line + 1, found.column + 1)
+            expected = f"a comma before the next item of the {what}, or {ends} at its end"
+            self._problems.add(position, f"a comma or {ends} is missing before this", expected=expected, hint=hint)
+        else:
+            position = Position(self._file, begun.line + 1, begun.column + 1)
+            message = f"the {what} that begins with {begins} here is not closed"
+            self._problems.add(position, message, expected=f"{ends} at its end", hint=hint)
+        return True
 
     def _stream(self, events: Iterator[Event]) -> Node:
         root: Node | None = None

@@ -113,6 +113,7 @@ class _Play:
             if key not in fields:
                 hint = play_keyword_hint(key) or (f"put {key} under resources" if key in self._kinds else "")
                 self._problems.add(self._node.place(key), f"unknown key {key}", hint=hint or did_you_mean(key, fields))
+        foreign = any(key not in fields and play_keyword_hint(key) for key in self._node.items)
         own = Table(
             self._node.position,
             {key: item for key, item in self._node.items.items() if key in fields},
@@ -126,7 +127,7 @@ class _Play:
         try:
             return PlayForm.model_validate(plain(own))
         except ValidationError as error:
-            self._problems.extend(problems_of(error, own, models=(PlayForm,), kind="play"))
+            self._problems.extend(problems_of(error, own, models=(PlayForm,), kind="play", foreign=foreign))
             return None
 
     def _variables(self) -> Mapping[str, tuple[Value, Position]]:
