@@ -131,12 +131,14 @@ class Site:
         return read.plan.hosts[0]
 
     def apply_plan(
-        self, plan: HostPlan, plays: Sequence[Play], *, wrap: Wrap = as_it_is, key: bytes | None = KEY, **given: Any
-    ) -> HostResult:
+        self, plan: HostPlan, plays: Sequence[Play], *, wrap: Wrap = as_it_is, key: bytes | None = KEY,
+        applied: Callable[[], str] | None = None, **given: Any,
+    ) -> HostResult:  # fmt: skip
         with self.store() as store, store.leases.acquire(HOST, run=self.next_run()) as lease:
             approved = Approved(
                 plan, run=lease.run, planned_run=PLANNED, key=key,
                 claim=lambda run: store.plans.claim("1", host=HOST, run=run),
+                applied=applied or (lambda: store.plans.applied("1").get(HOST, "")),
             )  # fmt: skip
             return apply(
                 plays, machine=wrap(self.machine), rehearse=Rehearsal, variables={},

@@ -7,7 +7,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from tests.apply.apply_site import Site, actions, leaves, statuses, told
+from tests.apply.apply_site import HOST, Site, actions, leaves, statuses, told
 from tests.apply.test_apply_undo import APP, ENTRIES, TITLES, VENDOR, value
 
 from converge.lab.world import LoggedEvent
@@ -48,6 +48,36 @@ def test_a_host_that_was_put_back_is_not_changed_by_the_same_plan(site: Site) ->
     assert again.status.value == "stale"
     assert again.error is not None
     assert again.error.what == f"already applied in run {site.runs[0]}"
+
+
+def test_a_host_on_which_nothing_was_begun_does_not_use_the_plan_up(site: Site) -> None:
+    plays = site.plays([value("Text", "new", sensitive=True)])
+    plan = site.plan(plays)
+    refused = site.apply_plan(plan, plays)
+    assert refused.status.value == "failed"
+    assert refused.changes[0].error is not None
+    assert refused.changes[0].error.code == "no-way-back"
+    accepted = site.apply_plan(plan, plays, accept_no_way_back=True)
+    assert accepted.status.value == "changed", told(accepted)
+    assert site.apply_plan(plan, plays, accept_no_way_back=True).status.value == "stale"
+
+
+def test_of_two_that_found_the_plan_free_only_one_acts(site: Site) -> None:
+    plays = site.plays([value("Text", "new"), value("New", "n")])
+    plan = site.plan(plays)
+
+    def overtaken() -> str:
+        """No run has the plan when this one looks, and another takes it before this one acts."""
+        with site.store() as store:
+            store.plans.claim("1", host=HOST, run="the other")
+        return ""
+
+    before = site.essence(kept=True)
+    result = site.apply_plan(plan, plays, applied=overtaken)
+    assert (result.status.value, result.changes) == ("stale", ())
+    assert result.error is not None
+    assert result.error.what == "already applied in run the other"
+    assert site.essence(kept=True) == before
 
 
 def _set(name: str, data: str) -> Callable[[Site], None]:

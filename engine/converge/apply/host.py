@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
 
 from converge import __version__
 from converge.apply import keeping
@@ -78,13 +79,16 @@ def apply(
         performer.prepare(rehearsed.carrier.performer, idle=idle)
         walk = Walk(Carrier(performer, by_address(history)), variables, history)
         if approval is not None:
-            walk.carrier.approves = approval.allows
+            walk.carrier.approves = _Claiming(approval, journal.run)
         changes = walk.changes
         error = _through(walk, plays, only=[change.address for change in outdated])
         if error is None:
             walk.changes[:] = performer.leave_true_manifests(walk.changes)
         status = result_of(machine, changes, error=error, seconds=0.0).status
         journal.write(RunEnded(status.value, now_text()))
+    except _TakenError as taken:
+        error = already_applied(str(taken))
+        return HostResult(machine.host, Status.STALE, (), machine.round_trips, options.monotonic() - began, error)
     except StoppedError:
         error = _STOPPED
         changes = changes or not_begun(plays)
@@ -94,12 +98,33 @@ def apply(
 
 
 def _stale(approval: Approval, changes: Sequence[Change], memory: ActingMemory, *, run: str) -> Problem | None:
-    """Why a saved plan no longer holds for this host. Where it holds it is taken, for this run and no other."""
+    """Why a saved plan no longer holds for this host, or was applied to it."""
     if differences := approval.differences(changes, memory.answers):
         why = "\n".join(differences)
         return Problem("stale", "this host is no longer as it was planned; it was left alone", why, "make a new plan")
-    holder = approval.taken_by(run)
-    return already_applied(holder) if holder != run else None
+    holder = approval.holder()
+    return already_applied(holder) if holder not in ("", run) else None
+
+
+class _TakenError(Exception):
+    """Another run took the saved plan in the meantime; its name."""
+
+
+@dataclass(slots=True)
+class _Claiming:
+    """Asked right before each change is begun. The first one takes the plan: a host left alone does not use it up."""
+
+    approval: Approval
+    run: str
+    has_it: bool = False
+
+    def __call__(self, change: Change, part_of: str) -> bool:
+        if not self.approval.allows(change, part_of):
+            return False
+        if not self.has_it and (holder := self.approval.taken_by(self.run)) != self.run:
+            raise _TakenError(holder)
+        self.has_it = True
+        return True
 
 
 def already_applied(run: str) -> Problem:

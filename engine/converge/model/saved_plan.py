@@ -67,6 +67,9 @@ class SavedPlan:
 class Approval(Protocol):
     """A saved plan of one host, as whoever applies it needs it."""
 
+    def holder(self) -> str:
+        """The run that has the plan by now; nothing where none has. Raises JournalUnavailable."""
+
     def taken_by(self, run: str) -> str:
         """Take the plan for a run, for ever; the run that has it: `run`, or an earlier one. Raises JournalUnavailable."""
 

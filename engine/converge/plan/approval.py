@@ -21,7 +21,7 @@ class Approved:
     """The saved plan of one host, to be applied by `run`. `planned_run` is the run under whose name it was made.
 
     Without `key` (the file was signed with another one, and was trusted aloud) answers cannot be compared, only changes.
-    `claim` takes the plan for this host and returns the run that has it.
+    `claim` takes the plan for this host and returns the run that has it; `applied` only tells which has, if one has.
     """
 
     plan: HostPlan
@@ -29,6 +29,11 @@ class Approved:
     planned_run: str
     key: bytes | None
     claim: Callable[[str], str]
+    applied: Callable[[], str]
+
+    def holder(self) -> str:
+        """The run that has the plan, if one has."""
+        return self.applied()
 
     def taken_by(self, run: str) -> str:
         """Take the plan for a run; the run that has it."""
