@@ -134,6 +134,38 @@ class TestGroups:
         assert "web[01,03] (2 hosts)" in text
         assert "\nweb02\n" in text
 
+    @pytest.mark.parametrize(
+        "what",
+        [
+            "http://{address}:{port}/wsman does not accept Administrator",
+            "{name} does not accept Administrator",
+            "nothing answers at {address}:{port}",
+        ],
+    )
+    def test_problems_that_differ_by_host_address_and_port_are_told_once(self, what: str) -> None:
+        def refused(number: int) -> HostResult:
+            words = what.format(address=f"10.0.0.{number}", port=50000 + number, name=f"mail0{number}")
+            problem = Problem("login-refused", words, "wrong password", "correct it")
+            return HostResult(f"mail0{number}", Status.UNREACHABLE, error=problem)
+
+        text = told(*(refused(number) for number in range(1, 9)))
+        assert "mail[01-08] (8 hosts)" in text
+        assert text.count("Try: correct it") == 1
+        assert what.replace("{address}:{port}", "HOST").replace("{name}", "HOST") in text
+        alone = told(refused(1))
+        assert what.format(address="10.0.0.1", port=50001, name="mail01") in alone
+
+    def test_problems_that_differ_by_more_are_told_apart(self) -> None:
+        results = [
+            HostResult(host, Status.UNREACHABLE, error=Problem("unreachable", what))
+            for host, what in (
+                ("a1", "http://a1:5985/wsman does not accept Jo"),
+                ("a2", "http://a2:5985/wsman does not accept Jim"),
+                ("a3", "https://a3:5986/wsman does not accept Jo"),
+            )
+        ]
+        assert "(2 hosts)" not in told(*results)
+
     def test_beyond_a_number_of_groups_hosts_are_told_at_once(self) -> None:
         groups = Groups(most=2)
         results = [changed(f"h{n}", replace(CHANGE, name=str(n))) for n in range(4)]

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass, field
+import re
+from dataclasses import dataclass, field, replace
 
-from converge.model.change import HostResult
+from converge.model.change import HostResult, Problem
 from converge.report.document import host_as_json
 from converge.report.folding import natural
 
 MOST_GROUPS = 2000  # beyond that, a host of its own kind is told at once instead of being kept
+ANY_HOST = "HOST"  # stands in a problem of many hosts where each has its own name, address or port
+_ADDRESS = re.compile(r"(?<=://)[^\s/]+|(?<![\w.])[0-9]{1,3}(?:\.[0-9]{1,3}){3}(?::[0-9]{1,5})?(?![\w])")
 
 
 @dataclass(slots=True)
@@ -38,6 +41,8 @@ class Groups:
                 group.hosts.append(result.host)
                 return group
             self._groups[digest] = group
+        elif result.error != group.example.error:
+            group.example = _of_any_host(group.example)
         group.hosts.append(result.host)
         return None
 
@@ -46,7 +51,18 @@ class Groups:
         return sorted(self._groups.values(), key=lambda group: min(map(natural, group.hosts)))
 
 
+def _of_any_host(result: HostResult) -> HostResult:
+    """The result, its problem told without the host's name, address and port."""
+    if (problem := result.error) is None:
+        return result
+    own = re.compile(rf"(?<![\w.-]){re.escape(result.host)}(?![\w-])")
+    what, why, try_ = (
+        own.sub(ANY_HOST, _ADDRESS.sub(ANY_HOST, text)) for text in (problem.what, problem.why, problem.try_)
+    )
+    return replace(result, error=Problem(problem.code, what, why, try_))
+
+
 def _digest(result: HostResult) -> bytes:
-    shown = host_as_json(result)
+    shown = host_as_json(_of_any_host(result))
     del shown["round_trips"], shown["seconds"]
     return hashlib.sha256(json.dumps(shown, sort_keys=True).encode()).digest()
