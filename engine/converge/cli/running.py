@@ -28,13 +28,14 @@ from converge.cli.wiring import Hosts
 from converge.errors import ConvergeError, LeaseLost, UsageError
 from converge.fleet.parallel import GRACE, Fleet
 from converge.fleet.stop import StopToken
-from converge.model.change import HostResult, Problem, Status
+from converge.model.change import Change, HostResult, Problem, Status
 from converge.report.progress import Telling, progress_on
 from converge.report.sink import sink_for
 from converge.store.names import new_run_id
 from converge.store.store import Store
 
-_DONE = frozenset({Status.CHANGED, Status.FAILED, Status.UNKNOWN})
+_NOT_BEGUN = frozenset({"no-way-back", "not-planned", "needs-operator", "precondition-unmet"})
+"""Codes of failures before the first action."""
 JITTER = 0.25  # seconds at most between the beginnings of the first hosts
 
 
@@ -78,6 +79,14 @@ def _refuse_silence(options: RunOptions) -> None:
             "there is no terminal on which to ask before changing anything",
             try_="--check to only look, or --yes to apply without asking",
         )
+
+
+def _was_begun(change: Change) -> bool:
+    """Whether an action of it was sent, or may have been: then it can be taken back."""
+    if change.status is not Status.FAILED:
+        return change.status in (Status.CHANGED, Status.UNKNOWN)
+    may_act = bool(change.actions) or change.key.get("kind") == "procedure"
+    return bool(change.steps) or (may_act and (change.error is None or change.error.code not in _NOT_BEGUN))
 
 
 class Run:
@@ -210,7 +219,7 @@ class Run:
         self.rolling.go(tuple(names), change=change, look=lambda canaries: self._looked_again(hosts, canaries))
 
     def _changed(self, result: HostResult) -> None:
-        self.changes = self.changes or any(change.status in _DONE for change in result.changes)
+        self.changes = self.changes or any(_was_begun(change) for change in result.changes)
         result = self.windows.ended(result)
         self.rolling.ended(result)
         self._applied(result)
