@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from converge.errors import InputErrors, UsageError
-from converge.schedule.policy import Policy
+from converge.schedule.policy import Policy, parse_policy
 from converge.schedule.policy_file import PolicyFile
 
 RIGHT = "version: 1\ngroups: {web: {cadence: %s}}\n"
@@ -90,3 +90,9 @@ def test_a_first_version_that_is_wrong_is_an_error(path: Path) -> None:
     written(path, RIGHT % "never")
     with pytest.raises(InputErrors):
         PolicyFile(path, anything)
+
+
+@pytest.mark.parametrize("nothing", ["0", "0s"])
+def test_no_splay_is_written_with_or_without_a_unit(nothing: str) -> None:
+    content = f"version: 1\ngroups: {{web: {{playbooks: [a.yml], splay: {nothing}}}}}\n".encode()
+    assert not parse_policy(content, path=Path("p.yml")).groups["web"].splay

@@ -26,7 +26,9 @@ SHORTEST_CADENCE = timedelta(seconds=10)
 
 
 def _duration(value: object) -> timedelta:
-    return value if isinstance(value, timedelta) else timedelta() if value == 0 else read_duration(value)
+    if isinstance(value, timedelta):
+        return value
+    return timedelta() if value in (0, "0", "0s") else read_duration(value)
 
 
 def _windows(value: object) -> ChangeWindows:
