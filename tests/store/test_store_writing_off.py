@@ -49,7 +49,7 @@ def test_what_was_written_off_is_readable_and_relied_upon_by_nobody(
     written.record(RUN_2, BEGUN, INTENDED, ActionEnded(1, "done"), RunEnded("changed", ""))
     for read in (store.runs.changes, store.runs.later_changes, store.runs.window_overridden):
         with pytest.raises(JournalUnavailable) as told:
-            read(RUN_1, "mail01")  # type: ignore[operator]  # three of one shape
+            read(RUN_1, "mail01")
         assert told.value.code == "journal-written-off"
         for words in ("up to row 4", "the disk was full", "@"):
             assert words in told.value.what
