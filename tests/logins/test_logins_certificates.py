@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import select
 import socket
 import ssl
 import threading
@@ -131,13 +132,25 @@ def in_between(upstream: str, certificate: Path) -> Iterator[str]:
     listener = listening(certificate).wrap_socket(socket.create_server(("127.0.0.1", 0)), server_side=True)
     ours = ssl._create_unverified_context()
 
-    def carry(source: ssl.SSLSocket, sink: ssl.SSLSocket) -> None:
-        with suppress(OSError):
-            while data := source.recv(65536):
-                sink.sendall(data)
-        for line in (source, sink):
-            with suppress(OSError):
-                line.shutdown(socket.SHUT_RDWR)
+    def carry(line: ssl.SSLSocket, onward: ssl.SSLSocket) -> None:
+        # One thread for both directions: a TLS connection is not for two at once.
+        with suppress(OSError), line, onward:
+            while True:
+                select.select([line, onward], [], [], 10)
+                for source, sink in ((line, onward), (onward, line)):
+                    while (data := received(source)) is not None:
+                        if not data:
+                            return
+                        sink.sendall(data)
+
+    def received(source: ssl.SSLSocket) -> bytes | None:
+        source.setblocking(False)
+        try:
+            return source.recv(65536)
+        except ssl.SSLWantReadError:
+            return None
+        finally:
+            source.setblocking(True)
 
     def accept() -> None:
         while True:
@@ -148,8 +161,7 @@ def in_between(upstream: str, certificate: Path) -> Iterator[str]:
             except OSError:
                 return
             onward = ours.wrap_socket(socket.create_connection((address, int(port))))
-            for pair in ((line, onward), (onward, line)):
-                threading.Thread(target=carry, args=pair, daemon=True).start()
+            threading.Thread(target=carry, args=(line, onward), daemon=True).start()
 
     threading.Thread(target=accept, daemon=True).start()
     with closing(listener):
