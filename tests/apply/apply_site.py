@@ -138,7 +138,7 @@ class Site:
             approved = Approved(
                 plan, run=lease.run, planned_run=PLANNED, key=key,
                 claim=lambda run: store.plans.claim("1", host=HOST, run=run),
-                applied=applied or (lambda: store.plans.applied("1").get(HOST, "")),
+                applied=applied or (lambda: store.plans.holder("1", host=HOST)),
             )  # fmt: skip
             return apply(
                 plays, machine=wrap(self.machine), rehearse=Rehearsal, variables={},

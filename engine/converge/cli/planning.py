@@ -269,7 +269,7 @@ class Applying(Converging):
                 planned_run=self.planned_run,
                 key=self.keys.evidence if self.comparable else None,
                 claim=lambda run: plans.claim(self.plan, host=subject.host, run=run),
-                applied=lambda: plans.applied(self.plan).get(subject.host, ""),
+                applied=lambda: plans.holder(self.plan, host=subject.host),
             ),
         )
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
-from sqlalchemy import select, text
+from sqlalchemy import Select, select, text
 
 from converge.store.database import Database
 from converge.store.tables import PLANS
@@ -26,11 +26,19 @@ class AppliedPlans:
         values = {"plan": plan, "host": host, "run": run, "applied": datetime.now(UTC).isoformat(timespec="seconds")}
         with self._database.writing() as connection:
             connection.execute(_CLAIM, values)
-            wanted = select(PLANS.c.run).where((PLANS.c.plan == plan) & (PLANS.c.host == host))
-            return str(connection.execute(wanted).scalar_one())
+            return str(connection.execute(_holder(plan, host)).scalar_one())
+
+    def holder(self, plan: str, *, host: str) -> str:
+        """The run that applied a plan to a host; nothing where none did. Raises JournalUnavailable."""
+        with self._database.reading() as connection:
+            return str(connection.execute(_holder(plan, host)).scalar() or "")
 
     def applied(self, plan: str) -> dict[str, str]:
         """The hosts to which a plan was applied, each with its run. Raises JournalUnavailable."""
         with self._database.reading() as connection:
             wanted = select(PLANS.c.host, PLANS.c.run).where(PLANS.c.plan == plan)
             return dict(connection.execute(wanted).all())
+
+
+def _holder(plan: str, host: str) -> Select[tuple[str]]:
+    return select(PLANS.c.run).where((PLANS.c.plan == plan) & (PLANS.c.host == host))
