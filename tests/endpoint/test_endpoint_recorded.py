@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 from lxml import etree
+from tests.recordings import WIRE, needs_recordings
 
 from converge.lab.endpoint.mishaps import Mishap, MishapKind
 from converge.lab.world import World
@@ -21,10 +21,9 @@ from converge.wsman.shells import Command, CommandStarted, CreateShell, Receive,
 if TYPE_CHECKING:
     from tests.endpoint.conftest import Asker
 
-WIRE = Path(__file__).parents[3] / "shared" / "wire"
 CIMV2 = Target(namespaces.wql_uri("root/cimv2"))
 
-pytestmark = pytest.mark.skipif(not WIRE.is_dir(), reason="the recorded messages are not beside this repository")
+pytestmark = needs_recordings
 
 
 def recorded(name: str) -> bytes:

@@ -79,7 +79,6 @@ def test_the_schema_is_one_and_has_a_version() -> None:
     assert json.loads(json.dumps(schema)) == schema
 
 
-@pytest.mark.skipif(not SHIPPED, reason="no shipped playbooks here")
 @pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.name)
 def test_shipped_playbooks_are_valid_by_the_schema(path: Path) -> None:
     data = YAML(typ="safe", pure=True).load(path.read_text())

@@ -388,7 +388,6 @@ def test_tags_choose_as_in_ansible(one_play: OnePlay, tags: list[str], skip: lis
     assert all(set(entry.requires) <= names for entry in selected.entries)
 
 
-@pytest.mark.skipif(not SHIPPED, reason="no shipped playbooks here")
 def test_the_shipped_playbooks_load() -> None:
     plays = load(SHIPPED, kinds=KINDS)
     assert [play.order for play in plays] == sorted(play.order for play in plays)

@@ -5,11 +5,11 @@ from __future__ import annotations
 import random
 import re
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import pytest
 from lxml import etree
 from ruamel.yaml import YAML
+from tests.recordings import WIRE, needs_recordings
 
 from converge.errors import RemoteProtocolError
 from converge.wsman import faults, messages
@@ -19,9 +19,6 @@ from converge.wsman.faults import Fault, RefusedRequest
 from converge.wsman.messages import Request
 from converge.wsman.operations import Got, Identify, Output, Page, Put
 from converge.wsman.shells import Received, ShellCreated
-
-WIRE = Path(__file__).resolve().parents[2].parent / "shared" / "wire"
-needs_recordings = pytest.mark.skipif(not WIRE.is_dir(), reason=f"the recorded messages are not at {WIRE}")
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from converge.cli.options import RunOptions
 from converge.errors import UsageError
 from converge.fleet.executor import Executor, Threads
+from converge.model.extras import how_to_install
 
 if TYPE_CHECKING:
     from converge.fleet.links import Links
@@ -53,7 +54,7 @@ def _links(words: str) -> Links:
         from converge.fleet.cluster import Cluster
     except ImportError as error:
         raise UsageError(
-            f"--executor {words} needs dask.distributed, which is not installed", try_="pip install 'converge[cluster]'"
+            f"--executor {words} needs dask.distributed, which is not installed", try_=how_to_install("cluster")
         ) from error
     if cluster is None:
         return Cluster("", shop=SHOP, number=_number(local[2] if local else None))

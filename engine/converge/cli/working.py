@@ -18,6 +18,7 @@ from converge.errors import LoginRefused, UsageError
 from converge.fleet.messages import Go, Shop
 from converge.fleet.stop import StopToken
 from converge.model.change import HostResult, Problem
+from converge.model.extras import how_to_install
 from converge.model.play import Play
 from converge.playbook.loading import load_texts
 from converge.store.store import Store
@@ -31,8 +32,8 @@ def open_shop(order: object) -> Shop:
     """Read the playbooks and open the store. Raises InputErrors, JournalUnavailable, UsageError."""
     assert isinstance(order, Order)
     if missing := order.needs - extras():
-        names = ",".join(sorted(missing))
-        raise UsageError(f"it lacks what this run needs: {names}", try_=f"pip install 'converge[{names}]' there")
+        names = sorted(missing)
+        raise UsageError(f"it lacks what this run needs: {', '.join(names)}", try_=f"there: {how_to_install(*names)}")
     known_kinds()
     plays = _plays(order.documents, order.tags, order.skip_tags, order.known_variables)
     store = Store.open(order.where) if order.where is not None else None

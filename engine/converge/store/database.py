@@ -16,6 +16,7 @@ from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 from sqlalchemy.pool import QueuePool
 
 from converge.errors import JournalUnavailable, UsageError
+from converge.model.extras import how_to_install
 from converge.store import durable
 
 PATIENCE = 30.0  # seconds to wait for another process that is writing
@@ -119,7 +120,7 @@ def open_postgresql(url: URL, *, read_only: bool = False, patience: float = PATI
         )  # fmt: skip
     except ImportError as error:
         raise UsageError(
-            "PostgreSQL needs psycopg, which is not installed", try_="pip install 'converge[postgres]'"
+            "PostgreSQL needs psycopg, which is not installed", try_=how_to_install("postgres")
         ) from error
     except (ArgumentError, TypeError, ValueError) as error:
         raise UsageError(f"the store {name} is no URL of PostgreSQL", try_="postgresql://USER@HOST/DATABASE") from error

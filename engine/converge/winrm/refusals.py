@@ -13,6 +13,7 @@ from requests.exceptions import ConnectTimeout
 from urllib3.exceptions import NameResolutionError, NewConnectionError
 
 from converge.errors import DeadlineExceeded, HostUnreachable, LoginRefused, RemoteProtocolError
+from converge.model.extras import how_to_install
 from converge.winrm import kerberos
 from converge.winrm.connection import Connection, Login
 
@@ -236,9 +237,8 @@ def host_deadline(connection: Connection) -> DeadlineExceeded:
 
 def transport_unavailable(connection: Connection, reason: str) -> HostUnreachable:
     """The login needs a library or a file that is not there."""
-    libraries = {Login.KERBEROS: "converge[kerberos]", Login.CREDSSP: "converge[credssp]"}
-    library = libraries.get(connection.login)
-    remedy = f"install {library}, or use another transport" if library else "check the transport's settings"
+    extra = {Login.KERBEROS: "kerberos", Login.CREDSSP: "credssp"}.get(connection.login)
+    remedy = f"{how_to_install(extra)}, or use another transport" if extra else "check the transport's settings"
     return HostUnreachable(
         f"the {connection.login} transport cannot be used here", why=reason, try_=remedy, code="transport-unavailable"
     )
