@@ -91,15 +91,16 @@ def test_rooms_may_import_lower_floors_or_what_their_row_names() -> None:
             assert FLOORS[other] <= FLOORS[room], f"{room} may not import {other}, which lies above it"
 
 
-@pytest.mark.parametrize("path", files(), ids=lambda path: str(path.relative_to(SOURCE)))
-def test_a_file_imports_only_what_its_room_may(path: Path) -> None:
-    place = path.relative_to(SOURCE)
-    room = place.parts[0]
-    allowed = {room, *MAY_IMPORT[room]}
-    for part, more in ALSO.items():
-        if place.as_posix().startswith(part + "/"):
-            allowed |= more
-    wrong = [f"{place}:{line} imports {other}" for line, other in rooms_imported(path) if other not in allowed]
+def test_a_file_imports_only_what_its_room_may() -> None:
+    wrong = []
+    for path in files():
+        place = path.relative_to(SOURCE)
+        room = place.parts[0]
+        allowed = {room, *MAY_IMPORT[room]}
+        for part, more in ALSO.items():
+            if place.as_posix().startswith(part + "/"):
+                allowed |= more
+        wrong += [f"{place}:{line} imports {other}" for line, other in rooms_imported(path) if other not in allowed]
     assert not wrong
 
 
@@ -127,11 +128,10 @@ def test_no_way_of_importing_is_overlooked(
     assert [room for _, room in rooms_imported(path)] == rooms
 
 
-@pytest.mark.parametrize("path", files(), ids=lambda path: str(path.relative_to(SOURCE)))
-def test_a_file_opens_with_its_charter(path: Path) -> None:
-    charter = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8")))
-    assert charter, "the first line of a module says what it is for"
-    assert path.stem not in ("utils", "helpers", "common", "base"), "a name that says nothing"
+def test_a_file_opens_with_its_charter_and_is_named_for_something() -> None:
+    silent = [path for path in files() if not ast.get_docstring(ast.parse(path.read_text(encoding="utf-8")))]
+    assert not silent, "the first line of a module says what it is for"
+    assert not [path for path in files() if path.stem in ("utils", "helpers", "common", "base")], "names that say nothing"
 
 
 def test_pywinrm_is_known_to_one_file() -> None:

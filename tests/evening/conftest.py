@@ -74,7 +74,7 @@ class Evening(Program):
         """Those of all hosts."""
         return {host: self.world(host) for host in HOSTS}
 
-    def steered(self, place: int, how: str, *words: str, term: float = 3.0) -> subprocess.Popen[str]:
+    def steered(self, place: int | str, how: str, *words: str, term: float = 3.0) -> subprocess.Popen[str]:
         return subprocess.Popen(
             [sys.executable, "-m", "tests.evening.steered", str(place), how, str(term), *words],
             cwd=self.folder, env=self.env({"PYTHONPATH": str(REPOSITORY)}), text=True,

@@ -2,8 +2,9 @@
 
     python -m tests.evening.steered PLACE HOW TERM WORDS...
 
-PLACE counts the journal's writes and the actions sent, from 0. HOW is `kill`, or a file: it is made when the place is reached, and
-the program waits until it is gone. TERM is the seconds of a lease.
+PLACE counts the journal's writes and the actions sent, from 0, or names an action: right before each of that name is sent, when its
+row is on disk. HOW is `kill`, or a file: it is made when the place is reached, and the program waits until it is gone. TERM is the
+seconds of a lease.
 """
 
 from __future__ import annotations
@@ -23,11 +24,11 @@ from converge.store.journal import StoredJournal
 from converge.store.store import Store, Where
 
 
-def steer(place: int, how: str, term: float) -> None:
+def steer(place: str, how: str, term: float) -> None:
     passed = count()
 
-    def pass_by() -> None:
-        if next(passed) != place:
+    def pass_by(what: Any) -> None:
+        if place not in (str(next(passed)), type(what).__name__):
             return
         if how == "kill":
             os.kill(os.getpid(), signal.SIGKILL)
@@ -39,7 +40,7 @@ def steer(place: int, how: str, term: float) -> None:
         before = getattr(owner, name)
 
         def watched(self: Any, what: Any, *, before: Any = before) -> Any:
-            pass_by()
+            pass_by(what)
             return before(self, what)
 
         setattr(owner, name, watched)
@@ -53,6 +54,6 @@ def steer(place: int, how: str, term: float) -> None:
 
 
 if __name__ == "__main__":
-    steer(int(sys.argv[1]), sys.argv[2], float(sys.argv[3]))
+    steer(sys.argv[1], sys.argv[2], float(sys.argv[3]))
     sys.argv = ["converge", *sys.argv[4:]]
     main()

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from tests.evening.conftest import Evening
+from tests.evening.conftest import PLAYBOOK, Evening
 from tests.store.postgresql_server import ABSENT, programs, served
 
 pytestmark = pytest.mark.timeout(600)
@@ -74,14 +74,17 @@ def test_a_killed_owners_lease_ends_by_itself_and_the_next_run_finishes(shared: 
 
 
 def test_a_suspended_owner_sends_nothing_more_when_it_wakes(shared: Evening) -> None:
+    """Between the journal's row and the send, where no other fence stands. The second leaves what the first would overwrite."""
+    shared.write("theirs.yml", PLAYBOOK.replace("data: fast", "data: theirs"))
     pause = shared.folder / "pause"
-    first = shared.steered(6, str(pause), *ONE, term=2.0)
+    first = shared.steered("SetRegistryValue", str(pause), *ONE, term=2.0)
     waited(pause.exists, first)
     first.send_signal(signal.SIGSTOP)
-    second = shared.steered(10**6, "nowhere", *ONE, "--lease-timeout", "60")
+    second = shared.steered(10**6, "nowhere", "theirs.yml", *ONE, "--lease-timeout", "60")
     code, words = ended(second)
     assert code == 0, words
     world = shared.world("mail01")
+    assert "theirs" in str(world["registry"])
     pause.unlink()
     first.send_signal(signal.SIGCONT)
     code, words = ended(first)
