@@ -1,4 +1,4 @@
-"""What an executor costs: `python -m tests.bench.executors [HOSTS] [LATENCY_MS]`, threads, processes and dask side by side.
+"""What an executor costs: `python -m tests.bench.executors [HOSTS] [LATENCY_MS]`, threads and dask side by side.
 
 The whole tree of processes is measured by looking at it while it runs: what a process used after the last look is missed.
 """
@@ -16,7 +16,7 @@ from pathlib import Path
 from tests.bench.fleet import IMAGE, Bench
 from tests.bench.processes import ROOT, Answerers, memory_of, tree_of
 
-EXECUTORS = ("threads", "processes:2", "dask:2")
+EXECUTORS = ("threads", "dask:2")
 HEAD = "| executor | wall s | CPU s | control node CPU s | processes | peak MB |\n|---|--:|--:|--:|--:|--:|"
 LOOK_SECONDS = 0.05
 TICKS = os.sysconf("SC_CLK_TCK")

@@ -7,8 +7,10 @@ import json
 import os
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields, is_dataclass
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -109,7 +111,7 @@ class Site:
 def canaries_in(content: bytes) -> list[str]:
     """The canaries that stand in some bytes, in any spelling a program may give them by itself."""
     folded = content.lower()
-    return [
+    found = [
         canary
         for canary in ALL
         for spelling in (
@@ -117,6 +119,12 @@ def canaries_in(content: bytes) -> list[str]:
         )
         if spelling.lower() in folded
     ]  # fmt: skip
+    return found + [canary for canary in ALL for core in cores_of(canary) if core in content]
+
+
+def cores_of(canary: str) -> list[bytes]:
+    """What base64 makes of a canary at the end of a longer text, as in USER:PASSWORD, whatever its length."""
+    return [base64.b64encode(b"x" * length + canary.encode())[4:20] for length in range(3)]
 
 
 @pytest.fixture
@@ -189,8 +197,54 @@ def test_a_password_that_cannot_be_meant(site: Site) -> None:
         site.inventory(**given)
         code, said = site.run("--check", "-vvv")
         assert code in (1, 3, 4), said
-    site.inventory(converge_password_command=f"echo {WRONG} >&2; exit 3", ansible_password=None)
-    site.run("--check", "-vvv")
+
+
+@pytest.mark.parametrize("words", [("--check", "-vvv"), ("--yes", "-vvv"), ("diagnose", "-vvv"), ("doctor", "web01")])
+def test_a_password_command_that_fails_and_says_why(site: Site, words: Sequence[str]) -> None:
+    said = f"echo 'the vault answers {WRONG}, which has expired' >&2; exit 3"
+    site.inventory(converge_password_command=f'sh -c "{said}"', ansible_password=None)
+    code, said = site.run(*words)
+    assert code == 4, said
+    assert "the password command sh gave no password" in said
+    assert "exit code 3" in said
+
+
+class Echo(BaseHTTPRequestHandler):
+    """A host, or a proxy before it, that gives back the login it was sent."""
+
+    def do_POST(self) -> None:  # the name that http.server calls
+        self.rfile.read(int(self.headers["Content-Length"]))
+        login = self.headers["Authorization"]
+        body = (
+            '<s:Envelope xmlns:s="http://www.w3.org/2003/05/soap-envelope"><s:Header/><s:Body><s:Fault><s:Code>'
+            "<s:Value>s:Receiver</s:Value></s:Code><s:Reason><s:Text xml:lang='en'>not allowed with "
+            f"{login}</s:Text></s:Reason></s:Fault></s:Body></s:Envelope>"
+        ).encode()
+        self.send_response(500)
+        self.send_header("Content-Type", "application/soap+xml;charset=UTF-8")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, format: str, *args: object) -> None:  # the name that http.server uses
+        """Nobody reads it."""
+
+
+@pytest.mark.parametrize("user", ["canary", "canary1", "LAB\\canary"])
+def test_a_host_that_gives_back_the_login(site: Site, user: str) -> None:
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Echo)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        site.inventory(
+            ansible_user=user, ansible_port=server.server_port,
+            ansible_winrm_transport="basic", ansible_winrm_message_encryption="never",
+        )  # fmt: skip
+        assert site.run("doctor", "web01", "--record", "kept")[0] == 4
+        assert any(b"not allowed with" in path.read_bytes() for path in (site.program.folder / "kept").iterdir())
+        site.run("--check", "-vvv")
+    finally:
+        server.shutdown()
+        server.server_close()
 
 
 def test_extra_variables(site: Site) -> None:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 import stat
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import quote, unquote
 
 import pytest
 from tests.cli.cli_program import Program
@@ -86,6 +88,14 @@ def test_a_folder_that_holds_something_is_left_alone(recorded: Path, program: Pr
         b"<x>Canary&lt;&amp;&gt;\"7'Kaese</x>",
         b"<x>Canary&lt;&amp;&gt;&quot;7&apos;Kaese</x>",
         base64.b64encode(PASSWORD.encode()),
+        *(b"Basic " + base64.b64encode(f"{user}:{PASSWORD}".encode()) for user in ("auditor", "LAB\\ana", "bo")),
+        base64.b64encode(f"auditor:{PASSWORD}".encode("utf-16-le")),
+        base64.urlsafe_b64encode(f"{PASSWORD}>>>???".encode()),
+        PASSWORD.encode().hex().encode(),
+        PASSWORD.encode("utf-16-le").hex().upper().encode(),
+        quote(PASSWORD).encode(),
+        quote(PASSWORD, safe="").lower().replace("canary", "Canary").replace("kaese", "Kaese").encode(),
+        json.dumps(PASSWORD).encode(),
         b"<p:StartPassword>another one</p:StartPassword>",
         b'<Password xsi:type="s">another one</Password>',
         b"<rsp:Arguments>/password:another one</rsp:Arguments>",
@@ -99,6 +109,13 @@ def test_every_spelling_of_a_secret_is_cut_out(message: bytes, tmp_path: Path) -
     assert b"Canary" not in kept
     assert b"C\0a\0n" not in kept
     assert b"another" not in kept
+    assert "kaese" not in unquote(kept.decode("latin-1")).lower()
+    for word in re.findall(rb"[A-Za-z0-9+/_=-]{8,}", kept):
+        for begin in range(4):
+            rest = word[begin:].rstrip(b"=")
+            decoded = base64.b64decode(rest[: len(rest) // 4 * 4], altchars=b"-_")
+            assert b"anar" not in decoded.replace(b"\0", b"")
+    assert b"43616e" not in kept.lower()
     assert b"****" in kept
     assert kept.startswith(b"before ")
 

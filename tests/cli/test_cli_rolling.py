@@ -104,7 +104,7 @@ def test_a_canary_that_fails_ends_it(hosts: Site) -> None:
     assert sum(hosts.started(name) for name in NAMES) == 1
 
 
-@pytest.mark.parametrize("executor", ["threads", "processes:2"])
+@pytest.mark.parametrize("executor", ["threads", "dask:2"])
 def test_only_what_failed_is_done_again(hosts: Site, executor: str) -> None:
     refuse_starts(hosts, "web02", "web07")
     program = hosts.program
@@ -120,7 +120,7 @@ def test_only_what_failed_is_done_again(hosts: Site, executor: str) -> None:
     assert program("--yes", "--rerun", "failed", of_run(program, "run")).code == 1, "nothing failed in that run"
 
 
-@pytest.mark.parametrize("executor", ["threads", "processes:2"])
+@pytest.mark.parametrize("executor", ["threads", "dask:2"])
 def test_a_fleet_with_dead_slow_denied_and_drifting_members(tmp_path: Path, executor: str) -> None:
     """Four at once: those who keep silent cost a place and their deadline, and everybody has a true result."""
     with (

@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from distributed import Security
 from sqlalchemy import select
 from tests.cli.cli_program import Program
 
@@ -101,10 +102,20 @@ class Dask:
     @property
     def executor(self) -> str:
         """What --executor takes."""
-        return "dask://" + self.scheduler.partition("://")[2]
+        return "dask+tls://" + self.scheduler.partition("://")[2]
+
+    @property
+    def login(self) -> dict[str, str]:
+        """What the control node's environment must say to be let in."""
+        prefix = "DASK_DISTRIBUTED__COMM__TLS__"
+        names = {"CA_FILE": "cert.pem", "CLIENT__CERT": "cert.pem", "CLIENT__KEY": "key.pem"}
+        return {prefix + name: str(self.folder / file) for name, file in names.items()}
 
     def begin(self) -> None:
-        """Start the scheduler."""
+        """Make certificates, and start the scheduler."""
+        made = Security.temporary()  # type: ignore[no-untyped-call]  # of distributed
+        (self.folder / "cert.pem").write_text(made.tls_client_cert)
+        (self.folder / "key.pem").write_text(made.tls_client_key)
         file = self.folder / "scheduler.json"
         words = [
             "--host",
@@ -116,20 +127,27 @@ class Dask:
             "127.0.0.1:0",
             "--scheduler-file",
             str(file),
+            "--protocol",
+            "tls",
         ]
-        self._start("scheduler", ["distributed.cli.dask_scheduler", *words])
+        self._start("scheduler", ["distributed.cli.dask_scheduler", *words, *self._tls])
         until(lambda: file.exists() and file.stat().st_size > 0)
         self.scheduler = json.loads(file.read_text())["address"]
 
     def worker(self, *, sites: Sequence[str] = ()) -> subprocess.Popen[bytes]:
         """Start a worker, and wait until it has registered."""
         resources = ["--resources", " ".join(f"site:{name}=1" for name in sites)] if sites else []
-        words = [self.scheduler, "--no-nanny", "--nthreads", "1", "--host", "127.0.0.1", "--no-dashboard"]
+        words = [self.scheduler, *self._tls, "--no-nanny", "--nthreads", "1", "--host", "127.0.0.1", "--no-dashboard"]
         number = len(self.workers)
         process = self._start(f"worker{number}", ["distributed.cli.dask_worker", *words, *resources])
         self.workers.append(process)
         until(lambda: b"Registered to:" in self.log(f"worker{number}"))
         return process
+
+    @property
+    def _tls(self) -> list[str]:
+        cert, key = str(self.folder / "cert.pem"), str(self.folder / "key.pem")
+        return ["--tls-ca-file", cert, "--tls-cert", cert, "--tls-key", key]
 
     def log(self, name: str) -> bytes:
         """What a process wrote."""

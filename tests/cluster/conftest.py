@@ -10,13 +10,14 @@ from tests.cluster.cluster_site import Dask, Site, site
 
 
 @pytest.fixture
-def dask(tmp_path: Path) -> Iterator[Dask]:
-    """A scheduler without workers."""
+def dask(tmp_path: Path, hosts: Site) -> Iterator[Dask]:
+    """A scheduler without workers, whose certificates the program is told."""
     folder = tmp_path / "dask"
     folder.mkdir()
     cluster = Dask(folder)
     try:
         cluster.begin()
+        hosts.program.environment |= cluster.login
         yield cluster
     finally:
         cluster.end()

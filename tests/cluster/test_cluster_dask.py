@@ -1,14 +1,21 @@
-"""What only a cluster can get wrong: sites, versions, lines in clear, stores that do not bind, secrets on their way."""
+"""What only a cluster can get wrong: sites, versions, certificates, stores that do not bind, secrets on their way."""
 
 from __future__ import annotations
 
 import base64
+import signal
 import socket
+import subprocess
+import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
+from contextlib import suppress
+from ipaddress import IPv4Address
 from pathlib import Path
 
 import pytest
+from distributed import Security
+from tests.bench.processes import tree_of
 from tests.cluster.cluster_site import IMAGE, PASSWORD, Dask, Site, owner, until
 from tests.store.postgresql_server import ABSENT, programs, served
 
@@ -65,22 +72,94 @@ def test_a_scheduler_that_is_not_there_or_has_no_workers(hosts: Site, dask: Dask
     assert (none.code, "has no workers" in none.err) == (1, True)
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-    absent = hosts.program("--check", "--executor", f"dask://127.0.0.1:{port}")
+    absent = hosts.program("--check", "--executor", f"dask+tls://127.0.0.1:{port}")
     assert (absent.code, "no scheduler answers" in absent.err) == (1, True)
     assert not contacted(hosts)
 
 
-def test_a_line_in_clear_to_another_machine_is_refused(hosts: Site) -> None:
-    ended = hosts.program("--check", "--executor", "dask://scheduler.example.org:8786")
-    assert ended.code == 1
-    assert "not encrypted" in ended.err
-    assert "dask+tls://" in ended.err
-
-
-def test_tls_without_certificates_is_told(hosts: Site) -> None:
+def test_certificates_that_are_not_named_or_not_there_are_told(hosts: Site, tmp_path: Path) -> None:
     ended = hosts.program("--check", "--executor", "dask+tls://127.0.0.1:8786")
     assert ended.code == 1
-    assert "distributed.comm.tls" in ended.err
+    assert "DASK_DISTRIBUTED__COMM__TLS__CA_FILE" in ended.err
+    names = Dask(tmp_path).login
+    ended = hosts.program("--check", "--executor", "dask+tls://127.0.0.1:8786", env=names)
+    assert ended.code == 1
+    assert f"{tmp_path / 'cert.pem'} cannot be read" in ended.err
+
+
+def test_who_has_no_certificate_of_the_cluster_is_not_let_in(hosts: Site, dask: Dask, tmp_path: Path) -> None:
+    dask.worker()
+    other = Dask(tmp_path / "other")
+    other.folder.mkdir()
+    made = Security.temporary()  # type: ignore[no-untyped-call]  # of distributed
+    (other.folder / "cert.pem").write_text(made.tls_client_cert)
+    (other.folder / "key.pem").write_text(made.tls_client_key)
+    ended = hosts.program("--check", "--executor", dask.executor, env=other.login)
+    assert ended.code == 1
+    assert "no scheduler answers" in ended.err
+    assert not contacted(hosts)
+
+
+def test_another_process_of_this_machine_cannot_talk_to_an_embedded_cluster(hosts: Site, tmp_path: Path) -> None:
+    """Nothing that it listens at lets anybody in without the certificates of this run, nor shows a page."""
+    hosts.slow("mail01", 60.0)
+    process = hosts.program.started("--yes", "--executor", "dask:2", "--forks", "1")
+    try:
+        until(lambda: hosts.started("mail01") == 1)
+        ports = listening(tree_of(process.pid))
+        assert len(ports) >= 3, "a scheduler and two workers"
+        assert {host for host, _ in ports} == {"127.0.0.1"}, "nothing listens beyond this machine"
+        for _, port in sorted(ports):
+            told = subprocess.run(
+                [sys.executable, "-c", STRANGER, str(port)], capture_output=True, text=True, timeout=100, cwd=tmp_path
+            )
+            assert told.stdout.split() == ["refused", "refused", "nothing"], told.stdout + told.stderr
+    finally:
+        process.send_signal(signal.SIGINT)
+        process.send_signal(signal.SIGINT)
+        process.communicate(timeout=100)
+
+
+STRANGER = """
+import asyncio, sys, urllib.request
+from distributed import Security
+from distributed.core import rpc
+port = sys.argv[1]
+async def asked(address, **login):
+    line = rpc(address, timeout=3, **login)
+    try:
+        await asyncio.wait_for(line.identity(), 5)
+    except Exception:
+        return "refused"
+    finally:
+        await line.close_rpc()
+    return "let in"
+print(asyncio.run(asked("tcp://127.0.0.1:" + port)))
+login = Security.temporary().get_connection_args("client")
+print(asyncio.run(asked("tls://127.0.0.1:" + port, connection_args=login)))
+try:
+    found = any(urllib.request.urlopen(f"http://127.0.0.1:{port}/{page}", timeout=5).read()
+                for page in ("", "info/main/workers.html", "health", "metrics", "json/identity.json"))
+except Exception:
+    found = False
+print("pages" if found else "nothing")
+"""
+
+
+def listening(pids: Collection[int]) -> set[tuple[str, int]]:
+    """Where processes listen, as (address, port)."""
+    owned = set()
+    for pid in pids:
+        for each in Path(f"/proc/{pid}/fd").glob("*"):
+            with suppress(OSError):
+                owned.add(each.readlink().name)
+    found = set()
+    for line in Path("/proc/net/tcp").read_text().splitlines()[1:]:
+        fields = line.split()
+        if fields[3] == "0A" and f"socket:[{fields[9]}]" in owned:
+            address, _, port = fields[1].partition(":")
+            found.add((str(IPv4Address(int.from_bytes(bytes.fromhex(address), "little"))), int(port, 16)))
+    return found
 
 
 def test_a_worker_of_another_version_is_one_error(hosts: Site, dask: Dask, tmp_path: Path) -> None:
@@ -113,7 +192,7 @@ def test_what_a_playbook_needs_and_a_worker_lacks_is_one_error(hosts: Site, dask
     dask.worker()
     ended = hosts.program("--check", "--executor", dask.executor)
     assert ended.code == 1, ended.out
-    assert "the worker tcp://127.0.0.1" in ended.err
+    assert "the worker tls://127.0.0.1" in ended.err
     assert "x.txt cannot be read" in ended.err
     assert not contacted(hosts)
 
@@ -122,10 +201,10 @@ class Tap:
     """Stands between the scheduler and everybody else, and keeps every byte."""
 
     def __init__(self, address: str) -> None:
-        host, _, port = address.removeprefix("tcp://").rpartition(":")
+        host, _, port = address.removeprefix("tls://").rpartition(":")
         self._to = (host, int(port))
         self._server = socket.create_server(("127.0.0.1", 0))
-        self.address = f"tcp://127.0.0.1:{self._server.getsockname()[1]}"
+        self.address = f"tls://127.0.0.1:{self._server.getsockname()[1]}"
         self.heard = bytearray()
         threading.Thread(target=self._serve, daemon=True).start()
 
@@ -169,12 +248,12 @@ def test_a_password_is_nowhere_on_its_way(hosts: Site, dask: Dask, tapped: Tap) 
     hosts.program.write(
         "playbooks/registry.yml", (hosts.program.folder / "playbooks/registry.yml").read_text() + secret
     )
-    executor = "dask://" + tapped.address.removeprefix("tcp://")
+    executor = "dask+" + tapped.address
     broken = hosts.program("--check", "-e", "ansible_winrm_path=/nowhere", "--executor", executor, env=environment)
     done = hosts.program("--yes", "--executor", executor, env=environment)
     assert done.code == 0, done.out + done.err
     assert all(hosts.is_running(name) for name in hosts.hosts)
-    assert b"collect" in bytes(tapped.heard), "the tap hears what is called"
+    assert len(tapped.heard) > 10_000, "the tap hears what is called"
     for word in (PASSWORD, key, "Vars-5521-Secret"):
         spellings = [word.encode(), word.encode("utf-16-le"), base64.b64encode(word.encode())[:-4]]
         told = (broken.out + broken.err + done.out + done.err).encode()

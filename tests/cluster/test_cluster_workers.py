@@ -1,4 +1,4 @@
-"""Workers in other processes, of this program's own and of a real scheduler: what they do is what threads would do, once."""
+"""Workers in other processes, of an embedded cluster and of one that was there: what they do is what threads would do, once."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ def statuses(ended: Ended) -> dict[str, str]:
     return {host: result["status"] for host, result in ended.document()["hosts"].items()}
 
 
-@pytest.fixture(params=["processes:2", "dask"])
+@pytest.fixture(params=["dask:2", "cluster"])
 def executor(request: pytest.FixtureRequest) -> str:
-    """Two processes of this program, and two workers of a scheduler."""
-    if request.param != "dask":
+    """Two workers of an embedded cluster, and two of a scheduler that was there."""
+    if request.param != "cluster":
         return str(request.param)
     cluster: Dask = request.getfixturevalue("dask")
     cluster.worker()
@@ -97,7 +97,8 @@ def test_a_worker_that_dies_in_the_middle_of_a_change(hosts: Site, executor: str
 
 
 def test_two_runs_at_one_host_change_it_once(hosts: Site, executor: str) -> None:
-    hosts.slow("mail01", 15.0)
+    hosts.inventory({"mail01": "ansible_winrm_operation_timeout_sec: 60, ansible_winrm_read_timeout_sec: 90"})
+    hosts.slow("mail01", 45.0)
     words = ("--yes", "--format", "json", "-l", "mail01", "--executor", executor)
     first = hosts.program.started(*words)
     until(lambda: hosts.started("mail01") == 1)
@@ -155,7 +156,8 @@ def test_what_other_hosts_hold_is_not_sent(hosts: Site, executor: str) -> None:
 
 
 def test_words_that_name_no_executor_are_1(hosts: Site) -> None:
-    for words in ("process", "processes:0", "dask://", "dask://host", "threads:2"):
+    gone = ("processes:2", "dask://127.0.0.1:8786", "dask+insecure://127.0.0.1:8786")
+    for words in (*gone, "process", "dask:0", "dask+tls://host", "threads:2"):
         ended = hosts.program("--check", "--executor", words)
         assert ended.code == 1, words
         assert "executor" in ended.err

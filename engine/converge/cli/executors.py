@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 
 MOST_PROCESSES = 256
 SHOP = "converge.cli.working:open_shop"
-_LOCAL = re.compile(r"(processes|dask)(?::([0-9]{1,4}))?")
-_CLUSTER = re.compile(r"dask(\+tls|\+insecure)?://([^/@\s]+:[0-9]{1,5})/?")
+_LOCAL = re.compile(r"dask(?::([0-9]{1,4}))?")
+_CLUSTER = re.compile(r"dask\+tls://([^/@\s]+:[0-9]{1,5})/?")
 
 
 def require_known(words: str) -> None:
@@ -29,9 +29,9 @@ def require_known(words: str) -> None:
     if (found := _LOCAL.fullmatch(words)) is None:
         raise UsageError(
             f"{words!r} names no executor",
-            try_="threads, processes, dask (:N for so many processes), dask://HOST:PORT or dask+tls://HOST:PORT",
+            try_="threads, dask (dask:N for so many processes of this machine) or dask+tls://HOST:PORT",
         )
-    _number(found[2])
+    _number(found[1])
 
 
 def executor_for(options: RunOptions) -> Executor:
@@ -45,11 +45,6 @@ def executor_for(options: RunOptions) -> Executor:
 
 def _links(words: str) -> Links:
     local, cluster = _LOCAL.fullmatch(words), _CLUSTER.fullmatch(words)
-    if local is not None and local[1] == "processes":
-        from converge.cli.working import open_shop
-        from converge.fleet.processes import Processes
-
-        return Processes(_number(local[2]), open_shop=open_shop)
     try:
         from converge.fleet.cluster import Cluster
     except ImportError as error:
@@ -57,9 +52,8 @@ def _links(words: str) -> Links:
             f"--executor {words} needs dask.distributed, which is not installed", try_=how_to_install("cluster")
         ) from error
     if cluster is None:
-        return Cluster("", shop=SHOP, number=_number(local[2] if local else None))
-    scheme = "tls" if cluster[1] == "+tls" else "tcp"
-    return Cluster(f"{scheme}://{cluster[2]}", shop=SHOP, in_clear=cluster[1] == "+insecure")
+        return Cluster("", shop=SHOP, number=_number(local[1] if local else None))
+    return Cluster(f"tls://{cluster[1]}", shop=SHOP)
 
 
 def _number(word: str | None) -> int:

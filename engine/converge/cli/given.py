@@ -28,7 +28,7 @@ FORKS = click.option(
 )  # fmt: skip
 EXECUTOR = click.option(
     "--executor", metavar="WHERE", default="threads", show_default=True, envvar="CONVERGE_EXECUTOR", callback=executor,
-    help="Who visits the hosts: threads, processes[:N], dask[:N], dask://HOST:PORT, dask+tls://HOST:PORT.",
+    help="Who visits the hosts: threads, dask[:N], dask+tls://HOST:PORT.",
 )  # fmt: skip
 VERBOSE = click.option(
     "-v", "--verbose", count=True, envvar="CONVERGE_VERBOSE", help="Tell more: round trips, seconds, actions."

@@ -89,7 +89,7 @@ def require_reachable(selection: Selection, memory: Memory) -> None:
     if simulated:
         raise UsageError(
             f"{simulated[0]} is simulated by this machine, and workers elsewhere cannot reach it",
-            try_="--executor threads, processes or dask",
+            try_="--executor threads or dask",
         )
     if not memory.is_shared:
         raise UsageError(

@@ -119,7 +119,7 @@ def executor(_context: click.Context, _parameter: click.Parameter, word: str) ->
 )  # fmt: skip
 @click.option(
     "--executor", metavar="WHERE", default="threads", show_default=True, envvar="CONVERGE_EXECUTOR", callback=executor,
-    help="Who visits the hosts: threads, processes[:N], dask[:N], dask://HOST:PORT, dask+tls://HOST:PORT.",
+    help="Who visits the hosts: threads, dask[:N], dask+tls://HOST:PORT.",
 )  # fmt: skip
 @click.option(
     "--login-forks", type=click.IntRange(0, 1000), default=0, envvar="CONVERGE_LOGIN_FORKS", metavar="NUMBER",

@@ -1,7 +1,7 @@
 """Workers of a dask cluster: one that is there, or one of processes of this machine that ends with the run.
 
 dask finds the workers, their sites (a worker resource `site:NAME`), and the way to them; who gets which host is decided
-here, because a message is sealed for the one worker that needs it and because dask would repeat what must not be repeated.
+here, because dask would repeat what must not be repeated. Every line is TLS with certificates at both ends, by dask's own means.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import logging
 import os
 import secrets
 import signal
+import tempfile
 import threading
 from collections.abc import Callable, Collection, Iterator, Mapping
 from concurrent.futures import Future, wait
@@ -19,15 +20,14 @@ from contextlib import contextmanager, suppress
 from typing import Any
 from urllib.parse import urlsplit
 
-from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
+import dask.config
 from distributed import Client, LocalCluster, Security
 
 from converge import __version__
-from converge.errors import RemoteProtocolError, UsageError
+from converge.errors import UsageError
 from converge.fleet import cluster_worker
-from converge.fleet.channel import Channel
 from converge.fleet.links import Arrived, Inbox, Link, Lost
-from converge.fleet.messages import Message, pack, unpack
+from converge.fleet.messages import Message, Parcel, pack, unpack
 
 SITE = "site:"
 CONNECT_SECONDS = 15.0
@@ -42,37 +42,36 @@ END_SECONDS = 1.0
 class Cluster:
     """Opens lines to the workers of a scheduler. `shop` names the function that opens their shops, as module:name.
 
-    `address` is tcp://HOST:PORT or tls://HOST:PORT, or empty for a cluster of `number` processes of this machine.
-    `in_clear` says aloud that a line without TLS may leave this machine.
+    `address` is tls://HOST:PORT, or empty for a cluster of `number` processes of this machine, with certificates of its own.
     """
 
-    def __init__(self, address: str, *, shop: str, number: int = 0, in_clear: bool = False) -> None:
+    def __init__(self, address: str, *, shop: str, number: int = 0) -> None:
         self._address = address
         self._shop = shop
         self._number = number
-        self._in_clear = in_clear
         self._cluster: LocalCluster | None = None
         self._client: Client | None = None
+        self._scratch: tempfile.TemporaryDirectory[str] | None = None  # dask's own is one that everybody may write to
         self._links: list[_DaskLink] = []
 
     def open(self, inbox: Inbox, *, sites: Collection[str]) -> list[Link]:
         """A line to every worker. Raises UsageError: no scheduler, no worker of a site, another version, a line in clear."""
-        if self._address and not self._is_trusted(self._address):
-            raise _in_clear(f"the scheduler {self._address}")
+        if self._address:
+            _require_certificates()
         client = self._client = self._connected()
         workers: Mapping[str, Mapping[str, Any]] = client.scheduler_info(n_workers=-1)["workers"]
         if not workers:
             raise UsageError(f"the scheduler {self._address} has no workers", try_="start one: dask worker ADDRESS")
         for address in workers:
-            if not self._is_trusted(address):
-                raise _in_clear(f"the worker {address}")
+            if not address.startswith("tls://"):
+                raise _in_clear(address)
         served = {address: _sites_of(worker) for address, worker in workers.items()}
         _require_sites(sites, served)
-        lines = {address: (secrets.token_hex(16), X25519PrivateKey.generate()) for address in workers}
-        greetings = self._greetings(client, lines)
+        sessions = {address: secrets.token_hex(16) for address in workers}
+        self._greet(client, sessions)
         self._links = [
-            _DaskLink(client, address, inbox=inbox, sites=served[address], line=line, greeting=greetings[address])
-            for address, line in lines.items()
+            _DaskLink(client, address, inbox=inbox, sites=served[address], session=session)
+            for address, session in sessions.items()
         ]
         return list(self._links)
 
@@ -88,6 +87,8 @@ class Cluster:
                 self._client.close(timeout=DISMISS_SECONDS)  # type: ignore[no-untyped-call]  # of distributed
         if self._cluster is not None:
             self._end(self._cluster)
+        if self._scratch is not None:
+            self._scratch.cleanup()
 
     def _end(self, cluster: LocalCluster) -> None:
         """End the processes: by themselves if they are idle, or else by force, as threads end with their process."""
@@ -101,42 +102,40 @@ class Cluster:
                     with suppress(ProcessLookupError):
                         os.kill(nanny.pid, signal.SIGKILL)
 
-    def _is_trusted(self, address: str) -> bool:
-        return self._in_clear or address.startswith("tls://") or is_loopback(address)
-
     def _connected(self) -> Client:
         try:
             if not self._address:
-                with _without_interrupts():
+                self._scratch = tempfile.TemporaryDirectory(prefix="converge-workers-", ignore_cleanup_errors=True)
+                with _without_interrupts(), _without_pages():
                     self._cluster = LocalCluster(  # type: ignore[no-untyped-call]  # of distributed
                         n_workers=self._number, threads_per_worker=1, processes=True, host="127.0.0.1",
-                        dashboard_address=None, memory_limit=0, silence_logs=logging.CRITICAL,
+                        security=Security.temporary(),  # type: ignore[no-untyped-call]  # of distributed
+                        dashboard_address="127.0.0.1:0", memory_limit=0, silence_logs=logging.CRITICAL,
+                        scheduler_kwargs={"dashboard": False}, local_directory=self._scratch.name,
                     )  # fmt: skip
                 return Client(self._cluster, set_as_default=False)  # type: ignore[no-untyped-call]  # of distributed
             return Client(  # type: ignore[no-untyped-call]  # of distributed
-                self._address, security=_security(self._address), timeout=CONNECT_SECONDS, set_as_default=False
-            )
+                self._address, timeout=CONNECT_SECONDS, set_as_default=False,
+                security=Security(require_encryption=True),  # type: ignore[no-untyped-call]  # of distributed
+            )  # fmt: skip
         except (OSError, TypeError, ValueError, RuntimeError) as error:
             raise UsageError(
                 f"no scheduler answers at {self._address or '127.0.0.1'}: {type(error).__name__}: {error}"[:300],
-                try_="dask scheduler; for TLS set distributed.comm.tls in dask's configuration",
+                try_="dask scheduler, with certificates of the authority that dask's configuration names here",
             ) from error
 
-    def _greetings(
-        self, client: Client, lines: Mapping[str, tuple[str, X25519PrivateKey]]
-    ) -> Mapping[str, Mapping[str, Any]]:
+    def _greet(self, client: Client, sessions: Mapping[str, str]) -> None:
+        """Open a session at every worker. Raises UsageError for one that does not answer or is of another version."""
+
         async def all_of_them() -> list[Any]:
             return await asyncio.gather(
                 *(
-                    _called(
-                        client, address, cluster_worker.hello, session, key.public_key().public_bytes_raw(), self._shop
-                    )
-                    for address, (session, key) in lines.items()
+                    _called(client, address, cluster_worker.hello, session, self._shop)
+                    for address, session in sessions.items()
                 )
             )
 
-        greetings = dict(zip(lines, _on_loop(client, all_of_them(), seconds=60.0), strict=True))
-        for address, greeting in greetings.items():
+        for address, greeting in zip(sessions, _on_loop(client, all_of_them(), seconds=60.0), strict=True):
             if isinstance(greeting, Exception) and "ModuleNotFoundError" in repr(greeting):
                 raise _other_version(address, "none, or one that knows no workers")
             if isinstance(greeting, Exception):
@@ -145,22 +144,19 @@ class Cluster:
                 )
             if greeting["version"] != __version__:
                 raise _other_version(address, greeting["version"])
-        return greetings
 
 
 class _DaskLink:
     """The line to one worker."""
 
-    def __init__(
-        self, client: Client, address: str, *, inbox: Inbox, sites: Collection[str],
-        line: tuple[str, X25519PrivateKey], greeting: Mapping[str, Any],
-    ) -> None:  # fmt: skip
+    def __init__(self, client: Client, address: str, *, inbox: Inbox, sites: Collection[str], session: str) -> None:
         self._client = client
         self._inbox = inbox
         self._sites = sites
-        self._session, own = line
-        self._channel = Channel(own, greeting["key"], session=self._session, asks=True)
-        self._outbox: list[bytes] = []
+        self._session = session
+        self._sent = 0
+        self._received = 0
+        self._outbox: list[Parcel] = []
         self._lock = threading.Lock()
         self._closed = False
         self.left_busy = False
@@ -176,10 +172,11 @@ class _DaskLink:
         return not site or site in self._sites
 
     def send(self, message: Message) -> None:
-        """Hand it on, sealed for this worker."""
+        """Hand it on, numbered: what arrives twice counts once."""
         packed = pack(message)
         with self._lock:
-            self._outbox.append(self._channel.seal(packed))
+            self._sent += 1
+            self._outbox.append(Parcel(self._sent, packed))
         self._loop.call_soon_threadsafe(self._something.set)
 
     def close(self, *, at_once: bool) -> None:
@@ -198,22 +195,19 @@ class _DaskLink:
             await self._something.wait()
             self._something.clear()
             with self._lock:
-                sealed, self._outbox = self._outbox, []
-            if sealed and not await self._tried(cluster_worker.deliver, self._session, sealed):
+                parcels, self._outbox = self._outbox, []
+            if parcels and not await self._tried(cluster_worker.deliver, self._session, parcels):
                 return
 
     async def _collect(self) -> None:
         while True:
-            sealed = await self._tried(cluster_worker.collect, self._session, self._channel.received, POLL)
-            if sealed is None:
+            parcels = await self._tried(cluster_worker.collect, self._session, self._received, POLL)
+            if parcels is None:
                 return
-            try:
-                for each in sealed:
-                    if (message := self._channel.open(each)) is not None:
-                        self._inbox.put(Arrived(self, unpack(message)))
-            except RemoteProtocolError as error:
-                self._lost(error.what)
-                return
+            for parcel in parcels:
+                if parcel.number > self._received:
+                    self._received = parcel.number
+                    self._inbox.put(Arrived(self, unpack(parcel.content)))
 
     async def _tried(self, function: Callable[..., Any], *given: object) -> Any:
         """What the worker answers; None where it is lost, which is then told. Numbers keep a second try from counting twice."""
@@ -235,9 +229,33 @@ class _DaskLink:
             self._inbox.put(Arrived(self, Lost(why)))
 
 
-def _security(address: str) -> Any:
-    """As dask is configured (distributed.comm.tls), and with no line in clear where TLS is meant."""
-    return Security(require_encryption=True) if address.startswith("tls://") else None  # type: ignore[no-untyped-call]  # of distributed
+CERTIFICATES = {
+    "distributed.comm.tls.ca-file": "DASK_DISTRIBUTED__COMM__TLS__CA_FILE",
+    "distributed.comm.tls.client.cert": "DASK_DISTRIBUTED__COMM__TLS__CLIENT__CERT",
+    "distributed.comm.tls.client.key": "DASK_DISTRIBUTED__COMM__TLS__CLIENT__KEY",
+}
+"""What dask must be told to log in to a cluster, by its own names for it in files and in the environment."""
+
+
+def _require_certificates() -> None:
+    """Raises UsageError where dask was not told who the cluster is, and who we are."""
+    for name, variable in CERTIFICATES.items():
+        file = dask.config.get(name, default=None)
+        if not file:
+            raise UsageError(
+                f"dask+tls needs {name}, which is not set",
+                why="A cluster lets in who has a certificate of its authority, and must have one itself.",
+                try_=f"{variable}=FILE, and likewise {', '.join(set(CERTIFICATES.values()) - {variable})}",
+            )
+        if "-----BEGIN" not in file and not os.access(file, os.R_OK):
+            raise UsageError(f"{name}: {file} cannot be read", try_=f"{variable}=FILE, a file in PEM that is there")
+
+
+@contextmanager
+def _without_pages() -> Iterator[None]:
+    """dask serves pages beside its lines, to whoever asks: there is nothing on those of what is started here."""
+    with dask.config.set({"distributed.scheduler.http.routes": [], "distributed.worker.http.routes": []}):
+        yield
 
 
 def _loop_of(client: Client) -> asyncio.AbstractEventLoop:
@@ -299,11 +317,11 @@ def is_loopback(address: str) -> bool:
         return False
 
 
-def _in_clear(what: str) -> UsageError:
+def _in_clear(worker: str) -> UsageError:
     return UsageError(
-        f"{what} is not on this machine, and its line is not encrypted",
-        why="Who can reach a scheduler can have its workers run anything.",
-        try_="dask+tls://HOST:PORT with certificates in dask's configuration; dask+insecure:// says aloud that it may be",
+        f"the line of the worker {worker} is not encrypted",
+        why="Who can reach a worker without certificates can have it run anything.",
+        try_="dask worker tls://HOST:PORT --tls-ca-file FILE --tls-cert FILE --tls-key FILE",
     )
 
 

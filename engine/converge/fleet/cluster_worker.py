@@ -1,7 +1,7 @@
 """Inside a worker of dask: what the control node calls there, by dask's own `Client.run`.
 
 These are no tasks: dask moves tasks from worker to worker and repeats them, and a change is not to be repeated. They never
-raise, and what they are given is sealed: dask logs the arguments of what fails.
+raise, and what they are given shows nothing of its content: dask logs the arguments of what fails.
 """
 
 from __future__ import annotations
@@ -15,12 +15,8 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
-from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
-
 from converge import __version__
-from converge.errors import RemoteProtocolError
-from converge.fleet.channel import Channel, number_of
-from converge.fleet.messages import Message, OpenShop, pack, unpack
+from converge.fleet.messages import Message, OpenShop, Parcel, pack, unpack
 from converge.fleet.worker import Shift
 
 SILENCE = 30.0  # seconds without a word from the control node after which nothing further is begun
@@ -32,9 +28,10 @@ MOST_AT_ONCE = 500  # messages of one answer
 class _Session:
     """One run's line to this worker. What was told is kept until the control node says that it has arrived."""
 
-    channel: Channel
     loop: asyncio.AbstractEventLoop
-    told: list[bytes] = field(default_factory=list)
+    told: list[Parcel] = field(default_factory=list)
+    sent: int = 0
+    taken: int = 0
     something: asyncio.Event = field(default_factory=asyncio.Event)
     leaving: asyncio.Event = field(default_factory=asyncio.Event)
     heard: float = field(default_factory=time.monotonic)
@@ -45,7 +42,8 @@ class _Session:
         """Of any thread: keep a message for the control node."""
         packed = pack(message)
         with self.lock:
-            self.told.append(self.channel.seal(packed))
+            self.sent += 1
+            self.told.append(Parcel(self.sent, packed))
         self.loop.call_soon_threadsafe(self.something.set)
 
 
@@ -53,42 +51,38 @@ _sessions: dict[str, _Session] = {}
 _watchers: set[asyncio.Task[None]] = set()
 
 
-async def hello(session: str, key: bytes, shop: str) -> dict[str, Any]:
-    """Open a line: what runs here, and this end's public key. `shop` names the function that opens it, as module:name."""
+async def hello(session: str, shop: str) -> dict[str, Any]:
+    """Open a line; what runs here. `shop` names the function that opens it, as module:name."""
     logging.getLogger("distributed.worker").addFilter(_quiet)
-    own = X25519PrivateKey.generate()
-    channel = Channel(own, key, session=session, asks=False)
-    opened = _sessions[session] = _Session(channel, asyncio.get_running_loop())
+    opened = _sessions[session] = _Session(asyncio.get_running_loop())
     opened.shift = Shift(_named(shop), opened.tell)
     watcher = asyncio.create_task(_watch(session, opened))
     _watchers.add(watcher)
     watcher.add_done_callback(_watchers.discard)
-    return {"version": __version__, "key": own.public_key().public_bytes_raw()}
+    return {"version": __version__}
 
 
-async def deliver(session: str, sealed: list[bytes]) -> bool:
+async def deliver(session: str, parcels: list[Parcel]) -> bool:
     """Take messages; one that came before is not taken again. False where nobody knows of the run."""
     found = _sessions.get(session)
     if found is None or found.shift is None:
         return False
     found.heard = time.monotonic()
-    try:
-        for each in sealed:
-            if (message := found.channel.open(each)) is not None:
-                found.shift.take(unpack(message))
-    except RemoteProtocolError:
-        return False
+    for parcel in parcels:
+        if parcel.number > found.taken:
+            found.taken = parcel.number
+            found.shift.take(unpack(parcel.content))
     return True
 
 
-async def collect(session: str, arrived: int, seconds: float) -> list[bytes] | None:
+async def collect(session: str, arrived: int, seconds: float) -> list[Parcel] | None:
     """What there is to tell beyond the messages up to number `arrived`, waiting at most so long for something."""
     found = _sessions.get(session)
     if found is None:
         return None
     found.heard = time.monotonic()
     with found.lock:
-        found.told = [each for each in found.told if number_of(each) > arrived]
+        found.told = [parcel for parcel in found.told if parcel.number > arrived]
         if not found.told:
             found.something.clear()
     if not found.told:

@@ -14,11 +14,6 @@ from converge.model.secret import Secret
 
 
 @dataclass(frozen=True, slots=True)
-class Hello:
-    """The first word of a worker that was started for the run."""
-
-
-@dataclass(frozen=True, slots=True)
 class Begin:
     """A stage of a run begins: `order` is all that its hosts have in common."""
 
@@ -66,7 +61,15 @@ class Ended:
     result: HostResult
 
 
-Message = Hello | Begin | Go | Stop | Begun | LoggedIn | Ended
+Message = Begin | Go | Stop | Begun | LoggedIn | Ended
+
+
+@dataclass(frozen=True, slots=True)
+class Parcel:
+    """A packed message with its number, from 1 in each direction. It shows no content: dask logs the arguments of what fails."""
+
+    number: int
+    content: bytes = field(repr=False)
 
 
 class Shop(Protocol):
@@ -92,14 +95,14 @@ class _Packer(pickle.Pickler):
 
 
 def pack(message: object) -> bytes:
-    """A message as bytes, secrets in clear: for a pipe between two processes of one account, or to be sealed."""
+    """A message as bytes, secrets in clear: for a line over TLS between two members of one cluster."""
     written = io.BytesIO()
     _Packer(written, protocol=pickle.HIGHEST_PROTOCOL).dump(message)
     return written.getvalue()
 
 
 def unpack(packed: bytes) -> Message:
-    """The message. Only for bytes of a process that may run code here anyway: a child, or a member of the cluster."""
+    """The message. Only for bytes of a process that may run code here anyway: a member of the cluster."""
     message = pickle.loads(packed)  # noqa: S301  # see above
     assert isinstance(message, Message)
     return message

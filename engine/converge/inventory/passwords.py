@@ -71,7 +71,7 @@ def _from_command(command: str) -> Secret:
     if not argv:
         raise _unavailable("converge_password_command is empty")
     try:
-        output = run_program(argv, seconds=COMMAND_SECONDS, max_output=MAX_PASSWORD_BYTES)
+        output = run_program(argv, seconds=COMMAND_SECONDS, max_output=MAX_PASSWORD_BYTES, quotes_errors=False)
     except ProgramFailed as error:
         raise _unavailable(
             f"the password command {argv[0]} gave no password",

@@ -31,10 +31,10 @@ class _Limits:
     output: int
 
 
-def run_program(argv: Sequence[str], *, seconds: float, max_output: int) -> bytes:
+def run_program(argv: Sequence[str], *, seconds: float, max_output: int, quotes_errors: bool = True) -> bytes:
     """What the program wrote to its standard output. Raises ProgramFailed.
 
-    Its output is never part of an error: it may be a password. The last line of its standard error is.
+    Its output is never part of an error; the last line of its standard error is, unless not even that may be quoted.
     """
     try:
         process = subprocess.Popen(  # noqa: S603 - the user's own program, named in the user's own inventory
@@ -56,7 +56,7 @@ def run_program(argv: Sequence[str], *, seconds: float, max_output: int) -> byte
             raise
     if process.returncode != 0:
         said = errors.decode("utf-8", "replace").strip().splitlines()
-        raise ProgramFailed(f"ended with exit code {process.returncode}" + (f": {said[-1][:300]}" if said else ""))
+        raise ProgramFailed(f"ended with exit code {process.returncode}" + (f": {said[-1][:300]}" if said and quotes_errors else ""))
     return output
 
 

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import base64
 import os
 import re
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Final
-from xml.sax.saxutils import escape
 
 from converge.errors import UsageError
+from converge.model.redaction import HIDDEN, Redaction
 from converge.model.secret import Secret
 
 MOST: Final = 10_000  # pairs; nobody reads more
-HIDDEN: Final = b"****"
-_ENTITIES: Final = {'"': "&quot;", "'": "&apos;"}
 _PASSWORD_ELEMENT: Final = re.compile(
     rb"(<(?:[\w.-]+:)?[\w.-]*(?:password|passwd|passphrase|secret)[\w.-]*(?:\s[^<>]*)?(?<!/)>)[^<]*", re.IGNORECASE
 )
@@ -38,11 +35,7 @@ class ExchangeFolder:
         except OSError as error:
             raise UsageError(f"the folder {folder} cannot be made: {error.strerror or error}") from error
         self._folder = folder
-        self._spellings = sorted(
-            {spelling for secret in secrets if secret for spelling in _spellings(secret.reveal())},
-            key=len,
-            reverse=True,
-        )
+        self._redaction = Redaction(secrets)
         self.count = 0
 
     def exchanged(self, request: bytes, answer: bytes | None, *, status: int = 0) -> None:
@@ -64,19 +57,6 @@ class ExchangeFolder:
 
     def without_secrets(self, message: bytes) -> bytes:
         """A message with every secret replaced by asterisks."""
-        for spelling in self._spellings:
-            message = message.replace(spelling, HIDDEN)
-        message = _PASSWORD_ELEMENT.sub(rb"\1" + HIDDEN, message)
-        return _PASSWORD_ARGUMENT.sub(rb"\1" + HIDDEN, message)
-
-
-def _spellings(text: str) -> Iterable[bytes]:
-    """How a secret may stand in a message: as it is, escaped for XML, in UTF-16, and either of them in base64."""
-    plain = text.encode("utf-8", "surrogatepass")
-    wide = text.encode("utf-16-le", "surrogatepass")
-    yield plain
-    yield wide
-    yield escape(text).encode("utf-8", "surrogatepass")
-    yield escape(text, _ENTITIES).encode("utf-8", "surrogatepass")
-    yield base64.b64encode(plain)
-    yield base64.b64encode(wide)
+        message = self._redaction.of_bytes(message)
+        message = _PASSWORD_ELEMENT.sub(rb"\1" + HIDDEN.encode(), message)
+        return _PASSWORD_ARGUMENT.sub(rb"\1" + HIDDEN.encode(), message)

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from datetime import timedelta
+from functools import cached_property
 from typing import Final, Protocol, TypeVar
 
 from converge.errors import RemoteProtocolError
+from converge.model.redaction import Redaction
 from converge.winrm.carrier import Carrier, Reply
 from converge.winrm.connection import Connection
 from converge.wsman import messages
@@ -79,7 +82,7 @@ class Exchange:
             # Hosts relate an MSFT_WmiError, and what they could not read, to nothing.
             if answer.header.relates_to:
                 self._check_related(answer.header.relates_to, header.message_id)
-            raise Faulted(answer.body)
+            raise Faulted(self._redacted(answer.body))
         self._check_related(answer.header.relates_to, header.message_id)
         if not isinstance(answer.body, expected):
             raise RemoteProtocolError(f"an answer of another kind, {type(answer.body).__name__}")
@@ -101,10 +104,22 @@ class Exchange:
         reply = self._send(messages.build_identify(), seconds=self.connection.read_timeout)
         body = messages.parse_answer(reply, limit=self.connection.max_answer).body
         if isinstance(body, Fault):
-            raise Faulted(body)
+            raise Faulted(self._redacted(body))
         if not isinstance(body, Identity):
             raise RemoteProtocolError(f"an answer of another kind, {type(body).__name__}")
         return body
+
+    @cached_property
+    def _redaction(self) -> Redaction:
+        return Redaction((self.connection.password,))
+
+    def _redacted(self, fault: Fault) -> Fault:
+        """A fault's texts are shown: what they give back of the password, as a proxy that echoes a login, is cut out."""
+        hide = self._redaction.of_text
+        provider = replace(fault.provider, message=hide(fault.provider.message)) if fault.provider else None
+        return replace(
+            fault, reason=hide(fault.reason), message=hide(fault.message), detail=hide(fault.detail), provider=provider
+        )
 
     def _send(self, envelope: bytes, *, seconds: float) -> bytes:
         reply: Reply | None = None
