@@ -17,7 +17,6 @@ from converge.model.query import AnyQuery, CimInstances, Events, File, Operating
 from converge.model.registry import RegistryData, RegistryType
 from converge.windows.components import SUBCOMPONENTS
 from converge.windows.conditions import parse_condition
-from converge.windows.fields import parse_duration
 from converge.windows.registry import parse_path
 
 NOW = datetime(2003, 6, 1, 12, 0, tzinfo=UTC)
@@ -244,16 +243,3 @@ def test_a_condition_survives_being_written_down() -> None:
     assert condition.describe() == (
         r"(service smtpsvc ended with exit code 2 or not (file %windir%\a is newer than 1998-11-25))"
     )
-
-
-@pytest.mark.parametrize(
-    ("raw", "seconds"), [("7 days", 604800), ("12h", 43200), (90, 90), ("1.5 minutes", 90), ("2 weeks", 1209600)]
-)
-def test_durations(raw: object, seconds: float) -> None:
-    assert parse_duration(raw) == seconds
-
-
-@pytest.mark.parametrize("raw", ["", "7 fortnights", -1, "-1h", True, None, 1e18, float("nan"), "1" * 400])
-def test_what_is_no_duration(raw: object) -> None:
-    with pytest.raises(ValueError, match="no duration"):
-        parse_duration(raw)

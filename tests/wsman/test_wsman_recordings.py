@@ -60,7 +60,7 @@ def test_every_recorded_answer_is_understood(title: str, data: bytes) -> None:
     assert messages.parse_answer(data).header.message_id or "send_1" in title
 
 
-@pytest.mark.parametrize("exchange", exchanges(), ids=lambda exchange: exchange.title)
+@pytest.mark.parametrize("exchange", [pytest.param(pair, id=pair.title) for pair in exchanges()])
 def test_an_answer_is_written_byte_for_byte_as_the_host_wrote_it(exchange: Exchange) -> None:
     if not exchange.answer or exchange.title.startswith(NOT_WRITTEN):
         pytest.skip("no answer that this end would write")
@@ -107,7 +107,7 @@ def _with_times(item: Instance) -> Instance:
     return replace(item, properties=Properties(properties))
 
 
-@pytest.mark.parametrize("exchange", exchanges(), ids=lambda exchange: exchange.title)
+@pytest.mark.parametrize("exchange", [pytest.param(pair, id=pair.title) for pair in exchanges()])
 def test_a_request_equals_the_recorded_one_of_the_same_operation(exchange: Exchange) -> None:
     if exchange.title.startswith(NOT_ASKED):
         pytest.skip("a request with options that this end never sends")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from converge.cli.run import FORMATS, Paths, Tags, Whole, executor, reason
+from converge.cli.run import FORMATS, Duration, Paths, Tags, Whole, executor, reason
 
 INVENTORY = click.option(
     "-i", "--inventory", multiple=True, type=Paths(), envvar="CONVERGE_INVENTORY",
@@ -45,8 +45,8 @@ ALLOW_REBOOT = click.option(
     "--allow-reboot", is_flag=True, envvar="CONVERGE_ALLOW_REBOOT", help="Allow restarts of computers."
 )
 LEASE_TIMEOUT = click.option(
-    "--lease-timeout", type=click.FloatRange(0, 86400), default=0.0, metavar="SECONDS", envvar="CONVERGE_LEASE_TIMEOUT",
-    help="How long to wait for another run that holds a host. Default: not at all.",
+    "--lease-timeout", type=Duration(), default=0.0, envvar="CONVERGE_LEASE_TIMEOUT",
+    help="How long to wait for another run that holds a host, such as 10m. Default: not at all.",
 )  # fmt: skip
 OUTSIDE_WINDOW = click.option(
     "--outside-window", metavar="REASON", default="", callback=reason, envvar="CONVERGE_OUTSIDE_WINDOW",

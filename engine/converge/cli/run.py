@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+from datetime import timedelta
 from typing import Any
 
 import click
 
 from converge.cli.options import RunOptions, Sources
 from converge.cli.words import COMMANDS
+from converge.model.durations import in_words, read_duration
 from converge.model.rollout import Rollout, Share, parse_batches
 
 FORMATS = ("text", "json", "jsonl", "junit", "prometheus")
@@ -33,6 +35,22 @@ class Whole(click.types.StringParamType):
 
     name = "text"
     envvar_list_splitter = "\0"
+
+
+class Duration(click.ParamType):
+    """A length of time of a day at most, held in seconds."""
+
+    name = "duration"
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """Fails with the words of what reads it."""
+        try:
+            duration = read_duration(value)
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
+        if duration > timedelta(days=1):
+            self.fail(f"{in_words(duration)} is more than a day", param, ctx)
+        return duration.total_seconds()
 
 
 def playbooks_named(_context: click.Context, _parameter: click.Parameter, words: tuple[str, ...]) -> tuple[str, ...]:
@@ -135,8 +153,8 @@ def executor(_context: click.Context, _parameter: click.Parameter, word: str) ->
 )  # fmt: skip
 @click.option("--canary", metavar="PATTERN", default="", envvar="CONVERGE_CANARY", help="Hosts changed first.")
 @click.option(
-    "--soak", type=click.FloatRange(0, 86400), default=None, metavar="SECONDS", envvar="CONVERGE_SOAK",
-    help="How long after the canaries they are looked at again, before the others.",
+    "--soak", type=Duration(), default=None, envvar="CONVERGE_SOAK",
+    help="How long after the canaries they are looked at again, before the others: 90s, 10m, 1h30m.",
 )  # fmt: skip
 @click.option(
     "--rerun", nargs=2, metavar="STATUS RUN", default=None,
@@ -167,8 +185,8 @@ def executor(_context: click.Context, _parameter: click.Parameter, word: str) ->
     help="What became of a command whose line was cut; with HOST:HANDLER=done of a handler owed by a play that is gone.",
 )  # fmt: skip
 @click.option(
-    "--lease-timeout", type=click.FloatRange(0, 86400), default=0.0, metavar="SECONDS", envvar="CONVERGE_LEASE_TIMEOUT",
-    help="How long to wait for another run that holds a host. Default: not at all.",
+    "--lease-timeout", type=Duration(), default=0.0, envvar="CONVERGE_LEASE_TIMEOUT",
+    help="How long to wait for another run that holds a host, such as 10m. Default: not at all.",
 )  # fmt: skip
 @click.option(
     "--outside-window", metavar="REASON", default="", callback=reason, envvar="CONVERGE_OUTSIDE_WINDOW",

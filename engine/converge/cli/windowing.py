@@ -78,7 +78,7 @@ class WindowKeeper:
             return Problem("outside-window", "outside its change window", why, '--outside-window "REASON", or wait')
         needed = timedelta(seconds=self.seconds.get(host, 0.0))
         if moment + needed > end:
-            from converge.schedule.durations import in_words
+            from converge.model.durations import in_words
 
             why = f"Changing this host is expected to take {in_words(needed)}; its window ends in {in_words(end - moment)}."
             return Problem(

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Final
 
+from converge.model import durations
+
 JsonSchema = dict[str, object]
 
 TRANSPORTS: Final = ("negotiate", "ntlm", "kerberos", "credssp", "certificate", "basic")
@@ -20,7 +22,7 @@ _FALSE = frozenset({"0", "false", "f", "no", "n", "off"})
 _ADDRESS = re.compile(r"[^\s/@?#\\\x00-\x20\x7f]+")
 _DRIVE = re.compile(r"[A-Za-z]:")
 _NOT_IN_NAMES = re.compile(r'[<>"|?*:%]')
-_KEPT_FOR = re.compile(r"(?P<number>[0-9]{1,4})\s*(?P<unit>[hdw])")
+SHORTEST_RETENTION: Final = timedelta(hours=1)
 LONGEST_FOLDER: Final = 150  # characters: below it there must be room for the name of a run and those of files
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
@@ -75,11 +77,18 @@ def port(value: object) -> int:
 
 
 def seconds(value: object) -> int:
-    """A time of at least a second."""
-    number = _whole(value)
-    if not 0 < number <= 86400:
-        raise Wrong("seconds, 1 to 86400")
-    return number
+    """A time of at least a second, in whole seconds."""
+    found = _duration(value).total_seconds()
+    if not 0 < found <= 86400 or found % 1:
+        raise Wrong("seconds, 1 to 86400, or a duration such as 90s or 2m")
+    return int(found)
+
+
+def _duration(value: object) -> timedelta:
+    try:
+        return durations.read_duration(value)
+    except ValueError:
+        raise Wrong("a duration: seconds, or one like 90s, 10m, 1h30m, 2d or 1w") from None
 
 
 def forks(value: object) -> int:
@@ -135,11 +144,11 @@ def host_folder(value: object) -> str:
 
 
 def retention(value: object) -> timedelta:
-    """How long something is kept: hours, days or weeks."""
-    found = _KEPT_FOR.fullmatch(value.strip().lower()) if isinstance(value, str) else None
-    if found is None or not int(found["number"]):
-        raise Wrong("a number of hours, days or weeks, such as 12h, 30d or 8w")
-    return timedelta(hours=int(found["number"]) * {"h": 1, "d": 24, "w": 168}[found["unit"]])
+    """How long something is kept. A bare number is seconds, as everywhere, and hardly meant."""
+    found = _duration(value)
+    if found < SHORTEST_RETENTION:
+        raise Wrong("at least an hour, with its unit, such as 12h, 30d or 8w")
+    return found
 
 
 def url_path(value: object) -> str:
@@ -171,10 +180,12 @@ def anything(value: object) -> object:
 _TEXT: JsonSchema = {"type": ["string", "integer"]}
 _WHOLE: JsonSchema = {"type": ["integer", "string"]}
 _BOOLEAN: JsonSchema = {"type": ["boolean", "string"]}
+_TEMPLATE: JsonSchema = {"type": "string", "pattern": r"\{\{"}
+_DURATION: JsonSchema = {"anyOf": [*durations.SPELLINGS, _TEMPLATE], "examples": ["90s", "10m", "30d"]}
 
 
 def _one_of(*words: str) -> JsonSchema:
-    return {"anyOf": [{"enum": list(words)}, {"type": "string", "pattern": r"\{\{"}]}
+    return {"anyOf": [{"enum": list(words)}, _TEMPLATE]}
 
 
 KNOWN: Final[dict[str, Known]] = {
@@ -216,9 +227,9 @@ KNOWN: Final[dict[str, Known]] = {
             choice("auto", "always", "never"),
             _one_of("auto", "always", "never"),
         ),
-        Known("ansible_winrm_operation_timeout_sec", "Seconds the host may work on a request; 20", seconds, _WHOLE),
-        Known("ansible_winrm_read_timeout_sec", "Seconds to wait for an answer; 30", seconds, _WHOLE),
-        Known("ansible_winrm_connection_timeout", "Sets both timeouts: read is 10 longer", seconds, _WHOLE),
+        Known("ansible_winrm_operation_timeout_sec", "Seconds the host may work on a request; 20", seconds, _DURATION),
+        Known("ansible_winrm_read_timeout_sec", "Seconds to wait for an answer; 30", seconds, _DURATION),
+        Known("ansible_winrm_connection_timeout", "Sets both timeouts: read is 10 longer", seconds, _DURATION),
         Known("ansible_winrm_cert_pem", "File of the client certificate", filled, {"type": "string"}),
         Known("ansible_winrm_cert_key_pem", "File of the client certificate's key", filled, {"type": "string"}),
         Known("ansible_winrm_kerberos_delegation", "Whether the ticket may be passed on", boolean, _BOOLEAN),
@@ -243,7 +254,7 @@ KNOWN: Final[dict[str, Known]] = {
             "converge_backup_retention",
             "How long they are kept, such as 30d; for good if left out",
             retention,
-            {"type": "string", "pattern": r"^\s*[0-9]+\s*[hdw]\s*$|\{\{", "examples": ["30d"]},
+            _DURATION,
         ),
         Known("converge_change_windows", "When the host may be changed", anything, {}),
     )

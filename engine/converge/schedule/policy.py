@@ -16,7 +16,7 @@ from ruamel.yaml.error import MarkedYAMLError, YAMLError
 from ruamel.yaml.nodes import MappingNode, Node, SequenceNode
 
 from converge.errors import InputErrors, InputProblem, UsageError
-from converge.schedule.durations import in_words, read_duration
+from converge.model.durations import in_words, read_duration
 from converge.schedule.local_time import zone_named
 from converge.schedule.windows import ChangeWindows, read_windows
 
@@ -25,17 +25,17 @@ ANCHOR = datetime(2024, 1, 1, tzinfo=UTC)  # what intervals count from, so that 
 SHORTEST_CADENCE = timedelta(seconds=10)
 
 
-def _duration(value: object) -> timedelta:
-    if isinstance(value, timedelta):
-        return value
-    return timedelta() if value in (0, "0", "0s") else read_duration(value)
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def _windows(value: object) -> ChangeWindows:
     return value if isinstance(value, ChangeWindows) else read_windows(value)
 
 
-Duration = Annotated[timedelta, BeforeValidator(_duration)]
+Duration = Annotated[timedelta, BeforeValidator(read_duration)]
+Cadence = Annotated[str, BeforeValidator(lambda value: str(value) if _is_number(value) else value)]
+"""A duration, or five fields of cron. Kept as it is written, for people to read."""
 Windows = Annotated[InstanceOf[ChangeWindows], BeforeValidator(_windows)]
 
 
@@ -56,7 +56,7 @@ class GroupPolicy(_Part):
     hosts: str = ""  # a pattern of the inventory; the group's name if empty
     playbooks: tuple[str, ...] = ()
     mode: Literal["monitor", "enforce"] = "monitor"
-    cadence: str = "30m"  # a duration, or five fields of cron
+    cadence: Cadence = "30m"
     timezone: str = "UTC"
     splay: Duration = timedelta(minutes=1)
     grace: Duration = timedelta(hours=1)
@@ -70,10 +70,14 @@ class GroupPolicy(_Part):
         self.trigger()
         return self
 
+    @property
+    def _in_cron(self) -> bool:
+        return len(self.cadence.split()) == 5
+
     def trigger(self) -> BaseTrigger:
         """When rounds are due. Raises ValueError with words."""
         zone = zone_named(self.timezone)
-        if len(self.cadence.split()) == 5:
+        if self._in_cron:
             return CronTrigger.from_crontab(self.cadence, timezone=zone)
         every = read_duration(self.cadence)
         if every < SHORTEST_CADENCE:
@@ -88,8 +92,7 @@ class GroupPolicy(_Part):
     def due_after(self, moment: datetime) -> datetime | None:
         """The first round that is due after a moment."""
         trigger, zone = self.trigger(), zone_named(self.timezone)
-        fields = self.cadence.split()
-        at_fixed_hours = len(fields) == 5 and "*" not in fields[1]
+        at_fixed_hours = self._in_cron and "*" not in self.cadence.split()[1]
         due: datetime | None = trigger.get_next_fire_time(None, moment.astimezone(UTC) + timedelta(seconds=1))
         while due is not None and at_fixed_hours and due.astimezone(UTC).astimezone(zone).fold:
             # As cron does: an hour that is named is meant once, also when autumn has it twice.

@@ -2,36 +2,22 @@
 
 from __future__ import annotations
 
-import math
 import re
 from typing import Annotated
 
 from pydantic import AfterValidator, BeforeValidator, StringConstraints, WithJsonSchema
 
+from converge.model import durations
 from converge.windows import paths, registry, versions
 
-_UNITS = {"s": 1, "sec": 1, "second": 1, "m": 60, "min": 60, "minute": 60, "h": 3600, "hour": 3600}
-_UNITS |= {"d": 86400, "day": 86400, "w": 604800, "week": 604800}
-_DURATION = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*([a-z]*)", re.IGNORECASE)
-_LONGEST = 100 * 366 * 86400.0
 _VARIABLE = re.compile(r"%[^%]+%")
 _LEADING_VARIABLE = re.compile(r"^%[^%]+%")
 _CONTROL = re.compile(r"[\x00-\x1f]")
 _SPELLINGS = {"\t": r"\t", "\n": r"\n", "\r": r"\r", "\f": r"\f", "\b": r"\b", "\a": r"\a", "\v": r"\v", "\0": r"\0"}
 
 
-def parse_duration(raw: object) -> float:
-    """Seconds, from a number or a text such as `7 days`, `12h`, `90 seconds`. Raises ValueError with words for people."""
-    seconds = math.nan
-    if isinstance(raw, (int, float)) and not isinstance(raw, bool):
-        seconds = float(raw)
-    elif isinstance(raw, str) and (found := _DURATION.fullmatch(raw.strip())):
-        unit = found.group(2).lower()
-        factor = _UNITS.get(unit or "s") or _UNITS.get(unit.removesuffix("s"))
-        seconds = float(found.group(1)) * factor if factor else math.nan
-    if not 0 <= seconds <= _LONGEST:
-        raise ValueError(f"{raw!r} is no duration: seconds, or a text such as '7 days', '12h', '90 seconds'")
-    return seconds
+def _seconds(raw: object) -> float:
+    return durations.read_duration(raw).total_seconds()
 
 
 def _key(text: str) -> str:
@@ -65,12 +51,8 @@ ServiceName = Annotated[
 ]
 """A service's short name: at most 256 characters, no slash or backslash (CreateService)."""
 
-Duration = Annotated[
-    float,
-    BeforeValidator(parse_duration),
-    WithJsonSchema({"anyOf": [{"type": "number", "minimum": 0}, {"type": "string", "pattern": _DURATION.pattern}]}),
-]
-"""A span of time: seconds, or a text such as `7 days`, `12h`, `90 seconds`. Held in seconds."""
+Duration = Annotated[float, BeforeValidator(_seconds), WithJsonSchema({"anyOf": list(durations.SPELLINGS)})]
+"""A span of time: seconds, or a text such as `7 days`, `12h`, `1h30m`. Held in seconds."""
 
 Version = Annotated[str, AfterValidator(_version)]
 """A version number such as 5.0.2195.6713."""
