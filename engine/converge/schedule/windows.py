@@ -11,7 +11,7 @@ from zoneinfo import ZoneInfo
 
 from dateutil.rrule import rrule, rrulestr
 
-from converge.model.durations import in_words, read_duration
+from converge.model.durations import read_duration
 from converge.schedule.local_time import first_moment, zone_named
 
 ALWAYS = "always"
@@ -196,7 +196,7 @@ def _read_window(item: object) -> Window:
     if "rrule" in item:
         duration = read_duration(item["duration"])
         if not timedelta(minutes=1) <= duration <= LONGEST:
-            raise ValueError(f"duration: {in_words(duration)} is not between a minute and {LONGEST.days} days")
+            raise ValueError(f"duration: at least a minute, at most {LONGEST.days} days")
         rule, excluded = _read_rule(item["rrule"])
         return RuleWindow(rule, duration, zone, excluded)
     start, end = _read_clock(item["from"], "from"), _read_clock(item["to"], "to")
