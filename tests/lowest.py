@@ -29,7 +29,7 @@ def lowest(project: dict[str, object]) -> list[str]:
     extras = project["optional-dependencies"]
     assert isinstance(extras, dict)
     found = [project["dependencies"], *(needs for name, needs in extras.items() if name not in COMPILED)]
-    return sorted({pinned(need) for needs in found for need in needs})  # type: ignore[attr-defined]  # lists of requirements
+    return sorted({pinned(need) for needs in found for need in needs})
 
 
 def pinned(requirement: str) -> str:

@@ -37,7 +37,7 @@ class Whole(click.types.StringParamType):
     envvar_list_splitter = "\0"
 
 
-class Duration(click.ParamType):
+class Duration(click.ParamType):  # type: ignore[type-arg]  # takes one only from click 8.4 on
     """A length of time of a day at most, held in seconds."""
 
     name = "duration"
