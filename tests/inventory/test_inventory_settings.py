@@ -128,12 +128,29 @@ def test_every_wrong_setting_of_a_host_is_told_at_once(read: Loader) -> None:
 
 
 @pytest.mark.parametrize(
-    ("connection", "hint"), [("ssh", ""), ("psrp", ""), ("local", ""), ("winrn", "did you mean winrm?")]
+    "connection", ["ssh", "psrp", "local", "ansible.builtin.ssh", "community.docker.docker", "our.own.kind"]
 )
-def test_hosts_of_other_connections_are_skipped_with_a_reason(read: Loader, connection: str, hint: str) -> None:
+def test_hosts_of_other_connections_are_skipped_with_a_reason(read: Loader, connection: str) -> None:
     settings = settings_with(read, {"ansible_connection": connection, "ansible_password": "{{ missing }}"})
     assert f"ansible_connection is {connection}" in settings.skip
-    assert hint in settings.skip
+
+
+@pytest.mark.parametrize(
+    ("connection", "meant"),
+    [
+        ("winrn", "winrm"),
+        ("wimrm", "winrm"),
+        ("ansible.builtin.wimrm", "winrm"),
+        ("labs", "lab"),
+        ("shs", "ssh"),
+        ("nothing", ""),
+    ],
+)
+def test_a_connection_that_nobody_knows_is_an_error(read: Loader, connection: str, meant: str) -> None:
+    with pytest.raises(InputErrors) as caught:
+        settings_with(read, {"ansible_connection": connection})
+    (problem,) = caught.value.problems
+    assert problem.hint == (f"did you mean {meant}?" if meant else "")
 
 
 def test_a_lab_host_names_its_image(read: Loader) -> None:

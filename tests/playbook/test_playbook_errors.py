@@ -17,7 +17,7 @@ IN_PLAY: list[tuple[str, int, int, str]] = [
     ("pre_tasks: []\nresources: []", 3, 3, "known from Ansible"),
     ("roles: []\nresources: []", 3, 3, "known from Ansible"),
     ("gather_facts: no\nresources: []", 3, 3, "known from Ansible: leave it out"),
-    ("serial: 1\nresources: []", 3, 3, "use --forks or --limit"),
+    ("serial: 1\nresources: []", 3, 3, "use `batch` of the play, or --batch"),
     ("become: yes\nresources: []", 3, 3, "ansible_user"),
     ("order: sorted\nresources: []", 3, 10, "known from Ansible: the order of hosts"),
     ("service: {name: x}\nresources: []", 3, 3, "put service under resources"),

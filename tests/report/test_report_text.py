@@ -151,9 +151,10 @@ class TestGroups:
         text = told(*(refused(number) for number in range(1, 9)))
         assert "mail[01-08] (8 hosts)" in text
         assert text.count("Try: correct it") == 1
-        assert what.replace("{address}:{port}", "HOST").replace("{name}", "HOST") in text
-        alone = told(refused(1))
-        assert what.format(address="10.0.0.1", port=50001, name="mail01") in alone
+        as_of_one = what.format(address="10.0.0.1", port=50001, name="mail01")
+        assert f"  mail01 (the others alike): {as_of_one} [login-refused]" in text
+        assert "HOST" not in text
+        assert f"  mail01: {as_of_one} [login-refused]" in told(refused(1))
 
     def test_problems_that_differ_by_more_are_told_apart(self) -> None:
         results = [

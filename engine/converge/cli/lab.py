@@ -11,12 +11,15 @@ _FORMAT = click.option(
 )
 
 
-@click.group(short_help="Simulated Windows hosts.")
-def command() -> None:
+@click.group(short_help="Simulated Windows hosts.", invoke_without_command=True)
+@click.pass_context
+def command(context: click.Context) -> None:
     """Serve simulated Windows hosts over WinRM on loopback, and look after them.
 
     Their worlds are kept below .converge/lab/ of the current folder.
     """
+    if context.invoked_subcommand is None:
+        click.echo(context.get_help())
 
 
 @command.command()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,9 +15,11 @@ from converge.cli.options import Sources
 from converge.cli.playbooks import chosen_playbooks, known_kinds, load_plays
 from converge.cli.refusals import problems_of, tell
 from converge.cli.selection import DEFAULT_INVENTORY, AnyName, select
-from converge.errors import ConvergeError
+from converge.errors import ConvergeError, InputErrors, InputProblem
+from converge.inventory import load
 from converge.model.play import Play
 from converge.playbook import lint as lint_playbooks
+from converge.playbook import warnings_of
 from converge.report.document import SCHEMA, problem_as_json
 from converge.report.sink import Sink, sink_for
 
@@ -43,6 +45,7 @@ def lint(sources: Sources, *, json_wanted: bool) -> ExitCode:
     try:
         read = _playbooks_alone(sources) if alone else _everything(sources)
     except ConvergeError as error:
+        warnings += _despite_errors(sources, alone=alone)
         if json_wanted:
             _document([problem_as_json(problem) for problem in problems_of(error)], warnings)
         else:
@@ -59,6 +62,24 @@ def lint(sources: Sources, *, json_wanted: bool) -> ExitCode:
     hosts = "" if alone else f", {read.hosts} hosts"
     sink.line(f"{len(read.plays)} plays, {entries} entries{hosts}: no errors")
     return ExitCode.IN_ORDER
+
+
+def _despite_errors(sources: Sources, *, alone: bool) -> list[str]:
+    """The warnings about what could be read all the same."""
+    inventories = sources.inventories or (() if alone else (DEFAULT_INVENTORY,))
+    steps: tuple[Callable[[], Iterable[InputProblem]], ...] = (
+        lambda: load(inventories).warnings,
+        lambda: warnings_of(chosen_playbooks(sources.playbooks), kinds=known_kinds()),
+    )
+    found: list[InputProblem] = []
+    for step in steps:
+        try:
+            found += step()
+        except InputErrors as error:
+            found += error.warnings
+        except ConvergeError:
+            continue
+    return list(map(str, found))
 
 
 def _everything(sources: Sources) -> _Read:

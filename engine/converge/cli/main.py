@@ -24,6 +24,8 @@ class Program(click.Group):
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """The first word decides: a command is the command, anything else belongs to `run`."""
         if not args or (args[0] not in COMMANDS and args[0] not in _OWN_OPTIONS):
+            if args and not args[0].startswith("-"):
+                _is_playbook(args[0])
             args = ["run", *args]
         return super().parse_args(ctx, args)
 
@@ -46,6 +48,20 @@ class Program(click.Group):
         del ctx
         with formatter.section("Commands"):
             formatter.write_dl([(name, line) for name, (_, line) in COMMANDS.items()])
+
+
+def _is_playbook(word: str) -> None:
+    """Raises UsageError for a first word that is neither a command nor a file."""
+    if os.path.exists(word):
+        return
+    from converge.cli.playbooks import near
+    from converge.errors import UsageError
+    from converge.playbook.problems import nearest
+
+    looks_like_a_file = Path(word).suffix or Path(word).parent != Path()
+    command = "" if looks_like_a_file else nearest(word, (*COMMANDS, "check"))
+    meant = f"did you mean `converge {'--check' if command == 'check' else command}`?"
+    raise UsageError(f"no such command or playbook: {word}", try_=meant if command else near(Path(word)))
 
 
 @click.group(

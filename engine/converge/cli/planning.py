@@ -38,7 +38,7 @@ from converge.report.sink import sink_for
 from converge.report.text import TextOptions
 from converge.store.keys import derived_key, key_name
 from converge.store.names import new_run_id
-from converge.store.plan_files import ReadPlan, read_plan, write_plan
+from converge.store.plan_files import ReadPlan, check_place, read_plan, write_plan
 from converge.store.store import FILE_NAME, Store
 
 
@@ -60,6 +60,7 @@ def save_plan(options: RunOptions, file: Path) -> ExitCode:
     run_id = new_run_id()
     with opened(None) as out:
         try:
+            check_place(file)
             selection = select(options.sources)
             store = Store.open(where(options.store))
             memory = Memory(store)

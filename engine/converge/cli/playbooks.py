@@ -23,7 +23,7 @@ def chosen_playbooks(named: Sequence[str]) -> tuple[Path, ...]:
         paths = tuple(dict.fromkeys(Path(name) for name in named))
         for path in paths:
             if not path.is_file():
-                raise UsageError(f"there is no playbook {path}", try_=_near(path))
+                raise UsageError(f"there is no playbook {path}", try_=near(path))
         return paths
     found = sorted((*DEFAULT_FOLDER.glob("*.yml"), *DEFAULT_FOLDER.glob("*.yaml")))
     if not found:
@@ -54,7 +54,8 @@ def known_kinds() -> Mapping[str, type[Resource]]:
     return KINDS
 
 
-def _near(path: Path) -> str:
+def near(path: Path) -> str:
+    """The playbook that was probably meant, or those that there are: a hint."""
     from converge.playbook.problems import nearest
 
     folder = path if path.is_dir() else path.parent

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from converge.cli.extra_vars import read_extra_vars
-from converge.cli.options import Sources
+from converge.cli.options import STATE_FOLDER, Sources
 from converge.cli.playbooks import chosen_playbooks, load_plays
 from converge.cli.windowing import windows_of
 from converge.errors import InputErrors, InputProblem, UsageError
@@ -169,6 +169,34 @@ def _targets(by_host: Mapping[str, tuple[Play, ...]], inventory: Inventory) -> d
         settings = _collected(lambda host=host: inventory.settings(host), problems)  # type: ignore[misc]  # mypy does not infer a lambda with a default
         if settings is not None:
             targets[host] = Target(host, plays, settings)
+    problems += _unknown_images(targets, inventory)
     if problems:
         raise InputErrors(tuple(dict.fromkeys(problems)))
     return targets
+
+
+def _unknown_images(targets: Mapping[str, Target], inventory: Inventory) -> list[InputProblem]:
+    """Simulated hosts of images that there are not, or of none."""
+    simulated = {
+        host: target.settings.lab_image for host, target in targets.items() if target.settings.connection == "lab"
+    }
+    if not simulated:
+        return []
+    from converge.cli.lab_hosts import world_path
+    from converge.lab.image import image_names
+    from converge.playbook.problems import did_you_mean
+
+    def is_kept(host: str) -> bool:
+        return world_path(STATE_FOLDER / "lab", host).exists()
+
+    known = image_names()
+    return [
+        InputProblem(
+            *inventory.place(host, "converge_lab_image"),
+            f"there is no image {image[:100]}" if image else f"{host} is a simulated host without an image",
+            "one of those that `converge lab list` shows",
+            did_you_mean(image or "", known) or f"set converge_lab_image of {host}",
+        )
+        for host, image in simulated.items()
+        if image not in known and (image or not is_kept(host))
+    ]

@@ -75,8 +75,10 @@ class InputErrors(ConvergeError):
 
     code = "input"
 
-    def __init__(self, problems: Iterable[InputProblem]) -> None:
+    def __init__(self, problems: Iterable[InputProblem], *, warnings: Iterable[InputProblem] = ()) -> None:
         self.problems = tuple(problems)
+        self.warnings = tuple(warnings)
+        """What is odd besides, for who lints."""
         super().__init__("\n".join(str(problem) for problem in self.problems))
 
     def __str__(self) -> str:

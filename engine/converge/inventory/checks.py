@@ -32,7 +32,7 @@ def check_variables(variables: Iterable[tuple[str, Variable]], findings: Finding
         try:
             known.read(value)
         except Wrong as error:
-            findings.error(variable.place, f"{name} is wrong", expected=str(error))
+            findings.error(variable.place, f"{name} is wrong", expected=str(error), hint=error.hint)
 
 
 def _unknown(name: str, place: Place, *, findings: Findings) -> None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final, Literal, cast
 from converge.errors import InputErrors
 from converge.inventory.known import KNOWN, LAB_CONNECTION, WINRM_CONNECTIONS, Wrong
 from converge.inventory.passwords import Origin, PasswordSource, PasswordStore
-from converge.inventory.values import Findings, Place, did_you_mean
+from converge.inventory.values import Findings, Place
 from converge.model.kept import Keeping
 from converge.model.secret import Locked, Secret
 
@@ -165,7 +165,7 @@ class _Reader:
         try:
             return KNOWN[name].read(value)
         except Wrong as error:
-            self.error(name, f"{name} of host {self.host} is wrong", expected=str(error))
+            self.error(name, f"{name} of host {self.host} is wrong", expected=str(error), hint=error.hint)
             return None
 
     def given(self, name: str) -> bool:
@@ -197,13 +197,8 @@ def _skipped(host: str, connection: str) -> HostSettings:
         user="",
         transports=(),
         message_encryption="auto",
-        skip=f"ansible_connection is {connection}: converge speaks WinRM only"
-        + _meant(did_you_mean(connection, ("winrm", LAB_CONNECTION), cutoff=0.6)),
+        skip=f"ansible_connection is {connection}: converge speaks WinRM only",
     )
-
-
-def _meant(hint: str) -> str:
-    return f" ({hint})" if hint else ""
 
 
 def _scheme_and_port(reader: _Reader) -> tuple[Scheme, int]:

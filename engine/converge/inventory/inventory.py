@@ -180,6 +180,10 @@ class Inventory:
                 return layer[name].place
         return Place("")
 
+    def place(self, host: str, name: str) -> Place:
+        """Where a host got a variable from."""
+        return self._place(host, name)
+
     def settings(self, host: str) -> HostSettings:
         """How to reach a host. Raises InputErrors when its variables make no sense, KeyError for an unknown host."""
         return settings_of(

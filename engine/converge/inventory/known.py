@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Final
 
+from converge.inventory.values import did_you_mean
 from converge.model import durations
 
 JsonSchema = dict[str, object]
@@ -16,6 +17,16 @@ TRANSPORTS: Final = ("negotiate", "ntlm", "kerberos", "credssp", "certificate", 
 _OTHER_NAMES_OF_TRANSPORTS: Final = {"plaintext": "basic"}
 WINRM_CONNECTIONS: Final = frozenset({"winrm", "ansible.builtin.winrm"})
 LAB_CONNECTION: Final = "lab"
+# Those of ansible-core 2.16 and of the collections of its community package, by their last word: hosts of theirs are left alone.
+OTHER_CONNECTIONS: Final = frozenset(
+    (
+        "ssh", "paramiko", "paramiko_ssh", "local", "smart", "psrp", "network_cli", "netconf", "httpapi", "grpc", "libssh",
+        "persistent",
+        "docker", "docker_api", "nsenter", "podman", "buildah", "kubectl", "oc", "lxc", "lxd", "incus", "proxmox_pct_remote",
+        "jail", "iocage", "zone", "chroot", "funcd", "saltstack", "qubes", "wsl", "libvirt_lxc", "libvirt_qemu", "vmware_tools",
+        "aws_ssm", "napalm", "mitogen_ssh", "mitogen_local",
+    )
+)  # fmt: skip
 
 _TRUE = frozenset({"1", "true", "t", "yes", "y", "on"})
 _FALSE = frozenset({"0", "false", "f", "no", "n", "off"})
@@ -29,6 +40,10 @@ _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
 class Wrong(ValueError):
     """A value is not what the variable takes; the text says what it takes. It never holds the value."""
+
+    def __init__(self, expected: str, *, hint: str = "") -> None:
+        super().__init__(expected)
+        self.hint = hint
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,6 +144,21 @@ def choice(*words: str) -> Callable[[object], str]:
     return read
 
 
+def connection(value: object) -> str:
+    """`winrm`, `lab`, or a connection plug-in of Ansible's, which may be named with its collection."""
+    word = filled(value).strip()
+    collection, _, short = word.rpartition(".")
+    ours = word in WINRM_CONNECTIONS or word == LAB_CONNECTION
+    elsewhere = collection.count(".") == 1 and collection != "ansible.builtin"
+    if not (ours or elsewhere or (short in OTHER_CONNECTIONS and collection in ("", "ansible.builtin"))):
+        known = {"winrm", LAB_CONNECTION, *OTHER_CONNECTIONS}
+        raise Wrong(
+            "winrm or lab, or a connection of Ansible's (such hosts are skipped)",
+            hint=did_you_mean(short, ("winrm", LAB_CONNECTION), cutoff=0.6) or did_you_mean(short, known, cutoff=0.6),
+        )
+    return word
+
+
 def host_folder(value: object) -> str:
     """A folder on the host that is set aside, with a drive or without one: then it is on the drive of each file."""
     found = text(value).strip().replace("/", "\\").rstrip("\\")
@@ -203,7 +233,7 @@ KNOWN: Final[dict[str, Known]] = {
         Known(
             "ansible_connection",
             "winrm, or lab for a simulated host; hosts of other connections are skipped",
-            filled,
+            connection,
             {"type": "string", "examples": ["winrm", "lab"]},
         ),
         Known("ansible_winrm_scheme", "http or https", choice("http", "https"), _one_of("http", "https")),

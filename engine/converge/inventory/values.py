@@ -80,7 +80,7 @@ class Findings:
         problems = list(self._errors)
         if self._uncounted:
             problems.append(InputProblem(problems[-1].file, 0, 0, f"and {self._uncounted} more problems"))
-        raise InputErrors(problems)
+        raise InputErrors(problems, warnings=self._warnings)
 
 
 def nearest(word: str, known: Iterable[str], *, cutoff: float = 0.75) -> str:

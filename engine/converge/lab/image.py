@@ -133,6 +133,11 @@ def list_images(folder: Path = FOLDER) -> list[ImageSummary]:
     return found
 
 
+def image_names(folder: Path = FOLDER) -> frozenset[str]:
+    """The names of the images."""
+    return frozenset(path.stem for path in folder.glob("*.yml"))
+
+
 def load_image(name: str, *, host_name: str = "", folder: Path = FOLDER) -> World:
     """A new world from an image, under a host name if one is given. Raises InputErrors with file, line and column."""
     chain = _lineage(name, folder)

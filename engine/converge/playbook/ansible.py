@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+_FEATURE = "use component on Windows 2000 to 2003; for features of later Windows use command with `unless`"
 PLAY_KEYWORDS = {
     "tasks": "use resources",
     "pre_tasks": "use resources: they run in list order",
@@ -23,10 +24,10 @@ PLAY_KEYWORDS = {
     "environment": "leave it out: nothing of converge runs on the host",
     "collections": "leave it out: the kinds are part of converge",
     "module_defaults": "use YAML anchors, &NAME and *NAME",
-    "serial": "use --forks or --limit",
+    "serial": "use `batch` of the play, or --batch",
     "strategy": "leave it out: every host goes on by itself",
-    "any_errors_fatal": "leave it out: a host's failure does not disturb the others",
-    "max_fail_percentage": "leave it out: a host's failure does not disturb the others",
+    "any_errors_fatal": "use `max_failures: 0` of the play, or --max-failures 0",
+    "max_fail_percentage": "use `max_failures` of the play, such as 2%, or --max-failures",
     "force_handlers": "leave it out: a handler that could not run is owed and paid by the next run",
     "fact_path": "leave it out: facts are looked up when an expression names them",
 }
@@ -57,7 +58,7 @@ ENTRY_KEYWORDS = {
     "delegate_facts": "leave it out: a resource is of the host itself",
     "local_action": "leave it out: a resource is of the host itself",
     "run_once": "use hosts or --limit to name one host",
-    "throttle": "use --forks",
+    "throttle": "use --forks, or `batch` of the play",
     "no_log": "use sensitive",
     "check_mode": "leave it out: --check is for the whole run",
     "diff": "leave it out: --diff is for the whole run",
@@ -87,8 +88,8 @@ MODULES = {
     "win_powershell": "use the kind for what the script does; PowerShell is never used",
     "win_package": "use command with `creates` or `unless`",
     "win_reboot": "use the handler restart_computer (runs only with --allow-reboot)",
-    "win_feature": "use component (Windows components of Windows 2000 to 2003)",
-    "win_optional_feature": "use component (Windows components of Windows 2000 to 2003)",
+    "win_feature": _FEATURE,
+    "win_optional_feature": _FEATURE,
     "win_environment": r"use registry_value under HKLM\SYSTEM\CurrentControlSet\Control\Session Manager\Environment",
     "win_wait_for": "leave it out: every kind waits as long as it takes to settle",
     "win_ping": "use converge doctor HOST",

@@ -28,6 +28,15 @@ def lint(
     for root in roots:
         read_plays(root, kinds=kinds, known_variables=known_variables, problems=problems)
     problems.raise_if_any()
+    return _of_roots(roots, kinds)
+
+
+def warnings_of(paths: Iterable[str | Path], *, kinds: Mapping[str, type[Resource]]) -> tuple[InputProblem, ...]:
+    """The warnings about whatever of these files can be read, whether they load or not."""
+    return _of_roots(read_roots(paths, Problems()), kinds)
+
+
+def _of_roots(roots: Iterable[Node], kinds: Mapping[str, type[Resource]]) -> tuple[InputProblem, ...]:
     return tuple(
         sorted(
             (warning for root in roots for play in _tables(root) for warning in _of_play(play, kinds)),

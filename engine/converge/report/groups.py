@@ -12,7 +12,7 @@ from converge.report.document import host_as_json
 from converge.report.folding import natural
 
 MOST_GROUPS = 2000  # beyond that, a host of its own kind is told at once instead of being kept
-ANY_HOST = "HOST"  # stands in a problem of many hosts where each has its own name, address or port
+_ANY = "\0"  # stands for what each host of a group has for itself: its name, address or port
 _ADDRESS = re.compile(r"(?<=://)[^\s/]+|(?<![\w.])[0-9]{1,3}(?:\.[0-9]{1,3}){3}(?::[0-9]{1,5})?(?![\w])")
 
 
@@ -22,6 +22,8 @@ class Group:
 
     example: HostResult
     hosts: list[str] = field(default_factory=list)
+    alike: bool = True
+    """Whether the problem is told of all in the same words: else those of the example name it, its address or port."""
 
 
 class Groups:
@@ -42,7 +44,7 @@ class Groups:
                 return group
             self._groups[digest] = group
         elif result.error != group.example.error:
-            group.example = _of_any_host(group.example)
+            group.alike = False
         group.hosts.append(result.host)
         return None
 
@@ -52,12 +54,12 @@ class Groups:
 
 
 def _of_any_host(result: HostResult) -> HostResult:
-    """The result, its problem told without the host's name, address and port."""
+    """The result, its problem without the host's name, address and port."""
     if (problem := result.error) is None:
         return result
     own = re.compile(rf"(?<![\w.-]){re.escape(result.host)}(?![\w-])")
     what, why, try_ = (
-        own.sub(ANY_HOST, _ADDRESS.sub(ANY_HOST, text)) for text in (problem.what, problem.why, problem.try_)
+        own.sub(_ANY, _ADDRESS.sub(_ANY, text)) for text in (problem.what, problem.why, problem.try_)
     )
     return replace(result, error=Problem(problem.code, what, why, try_))
 

@@ -85,7 +85,8 @@ class TextReport:
         if len(names) > LONGEST_SUBJECT:
             names = f"{len(group.hosts)} hosts"
         if example.error is not None:
-            self._problem(example.error, subject=names, indent=2, style=STYLES[example.status])
+            subject = names if group.alike else f"{example.host} (the others alike)"
+            self._problem(example.error, subject=subject, indent=2, style=STYLES[example.status])
         play = ""
         for change in told:
             if change.play != play:

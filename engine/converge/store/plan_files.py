@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import hmac
 import json
@@ -34,6 +35,25 @@ class ReadPlan:
     doubt: str = ""
 
 
+def check_place(path: Path) -> None:
+    """Whether a plan can be written there, asked before any host is. Raises UsageError."""
+    try:
+        if path.is_dir():
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+        descriptor, name = tempfile.mkstemp(prefix=f".{path.name}-", dir=path.parent)
+        os.close(descriptor)
+        os.unlink(name)
+    except OSError as error:
+        raise _unwritable(path, error) from error
+
+
+def _unwritable(path: Path, error: OSError) -> UsageError:
+    return UsageError(
+        f"the plan cannot be written to {path}: {error.strerror or error}",
+        try_="a file in a folder that is there and that this account may write",
+    )
+
+
 def write_plan(plan: SavedPlan, path: Path, *, key: bytes) -> None:
     """Write it for its owner alone; a file that is there is replaced by all of it. Raises UsageError where that fails."""
     document: dict[str, Json] = {_HEAD: FORMAT, **_PLAN.dump_python(plan, mode="json")}
@@ -52,7 +72,7 @@ def write_plan(plan: SavedPlan, path: Path, *, key: bytes) -> None:
             raise
         durable.sync_folder(path.parent)
     except OSError as error:
-        raise UsageError(f"the plan cannot be written to {path}: {error.strerror or error}") from error
+        raise _unwritable(path, error) from error
 
 
 def read_plan(path: Path, *, key: bytes | None) -> ReadPlan:

@@ -97,7 +97,7 @@ def fleet_of(latest: Iterable[HostLatest]) -> Fleet:
             text = (status, _without_name(each.result.error, each.host), each.result.resources)
             if text not in keys:
                 keys[text] = hashlib.sha256("\0".join(text).encode("utf-8", "surrogatepass")).hexdigest()[:16]
-                texts[keys[text]] = text
+                texts[keys[text]] = (status, each.result.error, each.result.resources)  # in the words of one of them
             key = keys[text]
         tried = each.result.tried if each.result is not None else each.seen or ""
         hosts.append(Host(each.host, status, each.run, each.playbooks, each.seen, tried, key))
@@ -106,8 +106,8 @@ def fleet_of(latest: Iterable[HostLatest]) -> Fleet:
 
 
 def _without_name(error: str, host: str) -> str:
-    """An error in JSON with the name of its host as HOST: what differs by the name alone is the same."""
-    return error.replace(json.dumps(host)[1:-1], "HOST") if len(host) > 2 else error
+    """An error in JSON without the name of its host: what differs by the name alone is the same. Compared, never shown."""
+    return error.replace(json.dumps(host)[1:-1], "") if len(host) > 2 else error
 
 
 def by_need(host: Host) -> int:
