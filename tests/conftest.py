@@ -1,4 +1,4 @@
-"""A skipped test proves nothing: it fails, unless its reason is listed in allowed_skips.txt."""
+"""A skipped test proves nothing: it fails, unless its reason is listed in allowed_skips.txt. Slow tests begin first."""
 
 from __future__ import annotations
 
@@ -25,6 +25,11 @@ _ALLOWED = [
     for line in (Path(__file__).parent / "allowed_skips.txt").read_text(encoding="utf-8").splitlines()
     if line.strip() and not line.startswith("#")
 ]
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What takes longest begins first, lest all wait for it in the end."""
+    items.sort(key=lambda item: item.get_closest_marker("slow") is None)
 
 
 @pytest.hookimpl(wrapper=True)

@@ -11,7 +11,8 @@ from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
 RUFF = ("ruff", "check", "engine", "tests")
-PYTEST = ("pytest", "-n", "4", "--dist", "worksteal")  # twice the two cores: tests of programs mostly wait
+# Twice the two cores, for tests of programs mostly wait. Groups are tests that share what is expensive to make; they begin first.
+PYTEST = ("pytest", "-n", "4", "--dist", "loadgroup")
 QUICK_ROOMS = (
     "architecture", "inventory", "lab", "plan", "playbook", "report", "resources", "rights", "windows", "wsman",
 )  # fmt: skip

@@ -18,8 +18,6 @@ from converge.model.change import HostResult
 from converge.model.machine import Machine
 from converge.model.query import AnyQuery
 
-pytestmark = pytest.mark.timeout(60)
-
 LIBRARY = r"D:\Vendor\needed.dll"
 BRIEF = 10.0  # seconds: `settle` is 5, and looks are some seconds apart
 

@@ -15,8 +15,6 @@ from converge.model.answer import Answers
 from converge.model.machine import Machine
 from converge.windows import kept
 
-pytestmark = pytest.mark.timeout(60)
-
 APP, NEW = r"D:\Vendor\app.dll", r"D:\Media\new.dll"
 REPLACED: dict[str, Any] = {"file": {"path": APP, "copy_from": NEW}}
 ABSENT: dict[str, Any] = {"file": {"path": APP, "ensure": "absent"}}

@@ -29,8 +29,6 @@ from converge.model.machine import Machine
 from converge.model.play import Play
 from converge.store.journal import StoredJournal
 
-pytestmark = pytest.mark.timeout(400)
-
 ENTRIES: list[dict[str, Any]] = [
     value("Text", "new", notify="restart busy"),
     value("a", "1", key=VENDOR + r"\A\B"),
@@ -221,6 +219,7 @@ def undone_again_after(site: Site, at: int, ends: Ends, patched: pytest.MonkeyPa
 WAYS = [finished_after, taken_back_after, undone_again_after]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("part", range(2))
 @pytest.mark.parametrize("way", WAYS, ids=lambda way: way.__name__)
 def test_at_every_place(way: Callable[..., bool], part: int, ends: Ends, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,15 +6,12 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
-import pytest
 from tests.apply.apply_site import HOST, Site, statuses, told
 from tests.apply.test_apply_undo import RESTART, value
 
 from converge.lab import service_manager
 from converge.model.journal import OpenHandler
 from converge.model.play import Play
-
-pytestmark = pytest.mark.timeout(60)
 
 FAILS = {"service": {"name": "Dying", "running": True}}
 NEW = value("Text", "new", notify="restart busy")

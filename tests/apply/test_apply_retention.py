@@ -9,8 +9,6 @@ import pytest
 from tests.apply.apply_site import Site, actions, statuses, told
 from tests.apply.test_apply_kept import ABSENT, APP, FULL, REPLACED, asked, names
 
-pytestmark = pytest.mark.timeout(60)
-
 OK = [{"file": {"path": r"D:\Media\new.dll", "size": 120}}]
 MONTH = timedelta(days=30)
 

@@ -17,8 +17,6 @@ from converge.model.facts import ServiceState
 from converge.model.machine import Machine
 from converge.windows.registry import parse_path
 
-pytestmark = pytest.mark.timeout(60)
-
 
 def planned_actions(result: HostResult) -> list[dict[str, Any]]:
     return [dict(action) for change in leaves(result) for action in change.actions]

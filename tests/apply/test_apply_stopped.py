@@ -14,8 +14,6 @@ from converge.model.change import HostResult
 from converge.model.journal import History
 from converge.model.play import Play
 
-pytestmark = pytest.mark.timeout(120)
-
 LOOPED = {
     "name": "texts",
     "registry_value": {"key": VENDOR, "name": "{{ item }}", "type": "string", "data": "new"},

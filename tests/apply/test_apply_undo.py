@@ -14,8 +14,6 @@ from converge.model.facts import ServiceState
 from converge.model.machine import Machine
 from converge.windows.registry import parse_path
 
-pytestmark = pytest.mark.timeout(60)
-
 VENDOR = r"HKLM\SOFTWARE\Vendor"
 APP = r"D:\Vendor\app.dll"
 

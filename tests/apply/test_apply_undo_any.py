@@ -6,14 +6,11 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tests.apply.apply_site import Site, told
 from tests.apply.conftest import MEMORY_DISK
 from tests.apply.test_apply_undo import VENDOR
-
-pytestmark = pytest.mark.timeout(120)
 
 KEYS = (VENDOR, VENDOR + r"\Empty", VENDOR + r"\New\Deep", r"HKLM\SOFTWARE\WOW6432Node\Vendor")
 NAMES = ("Text", "Path", "List", "Number", "Large", "Octets", "new", "")

@@ -4,15 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-import pytest
 from ruamel.yaml import YAML
 from tests.apply.apply_site import Site, statuses, told
 
 from converge.model.play import Play
 from converge.model.resource import KINDS
 from converge.playbook import load
-
-pytestmark = pytest.mark.timeout(60)
 
 VENDOR = r"HKLM\SOFTWARE\Vendor"
 BY_HAND = r"D:\Vendor\by-hand.txt"

@@ -14,7 +14,6 @@ if TYPE_CHECKING:
 else:
     from articles_lab import changed, skip_reason, the
 
-pytestmark = pytest.mark.timeout(60)
 
 ARTICLE = "Q277770"
 KEY = r"HKLM\SYSTEM\CurrentControlSet\Services\InetInfo\Parameters"

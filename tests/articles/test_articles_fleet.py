@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 else:
     from articles_lab import LabHost
 
-pytestmark = pytest.mark.timeout(120)
 
 INVENTORY = load_inventory([str(Path(__file__).parents[2] / "inventory" / "lab.yml")])
 ONE_OF_EACH = {str(INVENTORY.variables(host)["converge_lab_image"]): host for host in reversed(INVENTORY.hosts)}

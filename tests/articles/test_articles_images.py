@@ -11,8 +11,6 @@ from converge.lab.world import World
 from converge.model.facts import ServiceState, StartMode
 from converge.windows.registry import parse_path
 
-pytestmark = pytest.mark.timeout(60)
-
 IMAGES = sorted(path.stem for path in FOLDER.glob("*.yml"))
 NINE_FILES = (
     "Jpudll.dll", "Mboxapi.dll", "Seo.dll", "Seos.dll", "Smtpadm.dll", "Smtpkey.dll", "Smtpread.txt", "Smtpsnap.dll",

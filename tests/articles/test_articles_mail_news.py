@@ -15,7 +15,6 @@ if TYPE_CHECKING:
 else:
     from articles_lab import changed, skip_reason, the
 
-pytestmark = pytest.mark.timeout(60)
 
 BOTH = ("Q245208", "Q197303")
 PLAY = "mail and news of IIS 4.0 are installed with the corrected Setup"

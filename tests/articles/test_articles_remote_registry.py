@@ -15,7 +15,6 @@ if TYPE_CHECKING:
 else:
     from articles_lab import changed, skip_reason
 
-pytestmark = pytest.mark.timeout(60)
 
 ARTICLE = "Q324332"
 PLAY = "Remote Registry runs for Exchange 5.5"

@@ -16,7 +16,6 @@ if TYPE_CHECKING:
 else:
     from articles_lab import changed, leaves, skip_reason, the
 
-pytestmark = pytest.mark.timeout(60)
 
 ARTICLE = "Q245208"
 SERVICE = r"HKLM\SYSTEM\CurrentControlSet\Services\SMTPSVC"

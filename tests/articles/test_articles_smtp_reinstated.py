@@ -14,7 +14,6 @@ if TYPE_CHECKING:
 else:
     from articles_lab import changed, leaves, skip_reason, the
 
-pytestmark = pytest.mark.timeout(60)
 
 ARTICLE = "Q312395"
 CLUSTERED = "SMTP of an Exchange 2000 cluster node is reinstated"

@@ -6,11 +6,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-import pytest
 from tests.bench.processes import ROOT, Used
 from tests.bench.rows import HEAD, Row, beside_ansible
-
-pytestmark = pytest.mark.timeout(180)
 
 
 def test_every_row_is_measured(tmp_path: Path) -> None:

@@ -29,8 +29,6 @@ from converge.windows.registry import parse_path
 from converge.winrm.carrier import Carrier
 from converge.winrm.machine import WinRMMachine
 
-pytestmark = pytest.mark.timeout(300)
-
 PASSWORD = "CanaryPassword-4711"
 WRONG = "CanaryWrong-4712"
 VALUE = "CanaryValue-4713"

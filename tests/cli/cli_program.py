@@ -8,13 +8,13 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 REPOSITORY = Path(__file__).parents[2]
-BOUND = 60  # seconds for any one run of the program
+BOUND = 300  # seconds for any one run of the program, on a machine that does much else
 
 INVENTORY = """\
 all:
@@ -68,10 +68,10 @@ class Program:
         )  # fmt: skip
         return Ended(done.returncode, done.stdout, done.stderr)
 
-    def started(self, *words: str) -> subprocess.Popen[str]:
+    def started(self, *words: str, stdout: IO[str] | int = subprocess.PIPE) -> subprocess.Popen[str]:
         return subprocess.Popen(
             self.argv(words), cwd=self.folder, env=self.env(), text=True,
-            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+            stdin=subprocess.DEVNULL, stdout=stdout, stderr=subprocess.PIPE,
         )  # fmt: skip
 
     def write(self, name: str, text: str) -> Path:
@@ -79,6 +79,14 @@ class Program:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text, encoding="utf-8")
         return path
+
+
+def until(holds: Callable[[], bool], *, seconds: float = BOUND) -> None:
+    """Wait until something holds. Fails where it does not in time."""
+    deadline = time.monotonic() + seconds
+    while not holds():
+        assert time.monotonic() < deadline, "it did not come about in time"
+        time.sleep(0.02)
 
 
 def interrupt(process: subprocess.Popen[str], *, times: int = 1, number: int = signal.SIGINT) -> Ended:

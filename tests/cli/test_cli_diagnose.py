@@ -8,8 +8,6 @@ import jsonschema
 import pytest
 from tests.cli.cli_program import Program
 
-pytestmark = pytest.mark.timeout(120)
-
 
 @pytest.fixture
 def few(shipped: Program) -> Program:

@@ -17,8 +17,6 @@ from converge.lab.image import load_image
 from converge.lab.world import Account
 from converge.model.names import fold
 
-pytestmark = pytest.mark.timeout(120)
-
 USER, PASSWORD = "auditor", "Canary horse 1!"
 Doctor = Callable[..., Ended]
 

@@ -12,8 +12,6 @@ from tests.cli.cli_program import INVENTORY, PLAYBOOK, Ended, Program
 
 from converge.report.result_schema import Result
 
-pytestmark = pytest.mark.timeout(300)
-
 
 @pytest.fixture
 def planned(fleet: Program) -> Program:

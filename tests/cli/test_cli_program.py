@@ -6,7 +6,6 @@ import json
 import os
 import re
 import subprocess
-import time
 
 import pytest
 from tests.cli.cli_program import BOUND, PLAYBOOK, Program
@@ -15,14 +14,9 @@ from converge import __version__
 from converge.cli.words import COMMANDS
 
 
-def test_the_version_is_told_at_once(program: Program) -> None:
-    took = []
-    for _ in range(3):
-        started = time.monotonic()
-        ended = program("--version")
-        took.append(time.monotonic() - started)
-        assert (ended.code, ended.out) == (0, f"converge {__version__}\n")
-    assert min(took) < 0.5
+def test_the_version_is_told(program: Program) -> None:
+    ended = program("--version")
+    assert (ended.code, ended.out) == (0, f"converge {__version__}\n")
 
 
 def test_nothing_heavy_is_loaded_for_the_version(program: Program) -> None:

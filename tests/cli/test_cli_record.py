@@ -24,8 +24,6 @@ from converge.store.exchanges import ExchangeFolder
 from converge.wsman import messages
 from converge.wsman.operations import Got, Identify, Identity
 
-pytestmark = pytest.mark.timeout(120)
-
 PASSWORD = "Canary<&>\"7'Kaese"
 
 

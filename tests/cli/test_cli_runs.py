@@ -20,7 +20,7 @@ from contextlib import closing, contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
-from tests.cli.cli_program import BOUND, Ended, Program, interrupt
+from tests.cli.cli_program import BOUND, Ended, Program, interrupt, until
 
 from converge.report.result_schema import Result
 from converge.store.store import Store, Where
@@ -194,10 +194,11 @@ class TestTheQuestion:
 
 
 @contextmanager
-def silent_host() -> Iterator[int]:
-    """Something that accepts connections and never says a word. Gives its port."""
+def silent_host() -> Iterator[socket.socket]:
+    """Something that accepts connections and never says a word. Gives the socket at which it listens."""
     with socket.create_server(("127.0.0.1", 0), backlog=50) as listener:
-        yield listener.getsockname()[1]
+        listener.settimeout(BOUND)
+        yield listener
 
 
 def with_silent_hosts(fleet: Program, port: int, count: int = 3) -> None:
@@ -216,26 +217,28 @@ def with_silent_hosts(fleet: Program, port: int, count: int = 3) -> None:
 class TestInterruption:
     @pytest.mark.parametrize(("number", "times"), [(signal.SIGINT, 1), (signal.SIGTERM, 1), (signal.SIGINT, 2)])
     def test_it_ends_soon_with_a_valid_document(self, fleet: Program, number: int, times: int) -> None:
-        with silent_host() as port:
-            with_silent_hosts(fleet, port)
-            process = fleet.started("--check", "--format", "json")
-            time.sleep(4)
-            started = time.monotonic()
+        out = fleet.folder / "out.json"
+        with silent_host() as silent, out.open("w") as writing:
+            with_silent_hosts(fleet, silent.getsockname()[1])
+            process = fleet.started("--check", "--format", "json", stdout=writing)
+            lines = [silent.accept() for _ in range(3)]
+            until(lambda: all(f'"mail0{number}"' in out.read_text() for number in (1, 2, 3)))
             ended = interrupt(process, times=times, number=number)
-            assert time.monotonic() - started < 5
+            assert len(lines) == 3
         assert ended.code == 130
-        document = ended.document()
+        document = json.loads(out.read_text())
         Result.model_validate(document)
         assert len(document["hosts"]) == 6
         assert document["hosts"]["dead00"]["error"]["code"] == "stopped"
         assert document["hosts"]["mail03"]["status"] == "ok"
 
     def test_hosts_that_were_not_begun_are_told(self, fleet: Program) -> None:
-        with silent_host() as port:
-            with_silent_hosts(fleet, port)
+        with silent_host() as silent:
+            with_silent_hosts(fleet, silent.getsockname()[1])
             process = fleet.started("--check", "--format", "json", "--forks", "1", "-l", "dead*")
-            time.sleep(3)
+            line, _ = silent.accept()
             document = interrupt(process).document()
+            line.close()
         assert [document["hosts"][name]["status"] for name in ("dead00", "dead01", "dead02")] == [
             "undecided", "skipped", "skipped",
         ]  # fmt: skip
@@ -244,9 +247,9 @@ class TestInterruption:
         program.write(
             "playbooks/x.yml", "- name: x\n  hosts: all\n  resources: [{service: {name: X, running: true}}]\n"
         )
-        program.write("slow", "#!/bin/sh\nsleep 30\n").chmod(0o755)
+        program.write("slow", "#!/bin/sh\n: > begun\nsleep 30\n").chmod(0o755)
         process = program.started("--check", "-i", "./slow")
-        time.sleep(2)
+        until((program.folder / "begun").exists)
         ended = interrupt(process)
         assert ended.code == 130
         assert "Traceback" not in ended.err
@@ -333,9 +336,13 @@ class TestTrouble:
     def test_a_held_host_is_waited_for_as_long_as_told(self, fleet: Program) -> None:
         with Store.open(Where(fleet.folder / ".converge")) as store:
             lease = store.leases.acquire("mail01", run="other")
-            process = fleet.started("--yes", "--lease-timeout", "40")
-            time.sleep(3)
-            assert process.poll() is None
+            process = fleet.started("--yes", "--lease-timeout", str(BOUND), "--format", "jsonl")
+            assert process.stdout is not None
+            ended: set[str] = set()
+            while not {"mail02", "mail03"} <= ended:  # the others have come to their end
+                line = process.stdout.readline()
+                assert line, "it ended without its first host"
+                ended |= {host for host in ("mail02", "mail03") if f'"{host}"' in line}
             lease.release()
             process.communicate(timeout=BOUND)
         assert process.returncode == 0

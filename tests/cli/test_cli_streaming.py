@@ -23,8 +23,6 @@ from converge.lab.image import load_image
 from converge.lab.world import Account
 from converge.model.names import fold
 
-pytestmark = pytest.mark.timeout(120)
-
 PASSWORD = "Streaming-1"
 PLAYBOOK = """\
 - name: Remote Registry runs

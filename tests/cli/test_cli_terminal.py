@@ -16,8 +16,6 @@ from converge.lab.world import Account
 from converge.model.names import fold
 from converge.windows.registry import parse_path
 
-pytestmark = pytest.mark.timeout(120)
-
 # XML carries no ESC (U+001B), but its eight-bit twins: CSI, OSC, ST, NEL; and what turns or hides text.
 EVIL = "\x9b31mred\x9d0;title\x9c\x85\u202egnp.exe\u2066\u200b\u2028next\u0085\x7fend"
 PASSWORD = "Terminal-1"

@@ -27,7 +27,6 @@ from converge.errors import UsageError
 from converge.fleet.cluster import is_loopback
 from converge.store.store import Store, Where
 
-pytestmark = pytest.mark.timeout(240)
 OLD = """
 import importlib.metadata
 import converge

@@ -35,8 +35,6 @@ from tests.conformance.reading import facts, names_of, wanted
 from converge.model.change import Change, HostResult, Status
 from converge.model.resource import KINDS
 
-pytestmark = pytest.mark.timeout(60)
-
 MACHINES: tuple[MachineName, ...] = ("memory", "basic", "ntlm")
 READING = ("reg query ", "reg.exe query ", "certutil -hashfile ", "certutil.exe -hashfile ")
 SHELL_KEEPING = ("Create", "Receive", "Signal", "Delete")

@@ -18,8 +18,6 @@ from converge.model.change import HostResult
 from converge.model.journal import ActionIntended, History, Journal, JournalEvent, RegistrySnapshot
 from converge.model.machine import Machine
 
-pytestmark = pytest.mark.timeout(60)
-
 CASES = [case for case in all_cases() if case.changes and case.ends_well]
 IDS = [f"{case.file}: {case.title}" for case in CASES]
 FIRSTS = list({case.file: case for case in reversed(CASES)}.values())[::-1]

@@ -18,8 +18,6 @@ from converge.model.kept import is_manifest
 from converge.model.machine import Machine
 from converge.model.query import AnyQuery
 
-pytestmark = pytest.mark.timeout(60)
-
 CASES = [case for case in all_cases() if case.changes]
 IDS = [f"{case.file}: {case.title}" for case in CASES]
 FIRSTS = list({case.file: case for case in reversed(CASES)}.values())[::-1]

@@ -11,8 +11,6 @@ from tests.conformance.reading import facts, settled
 
 from converge.lab import service_manager
 
-pytestmark = pytest.mark.timeout(60)
-
 CASES = [case for case in all_cases() if case.changes and case.ends_well]
 FIRSTS = list({case.file: case for case in reversed(CASES)}.values())[::-1]
 RUNS = [("memory", case) for case in CASES] + [("basic", case) for case in FIRSTS]

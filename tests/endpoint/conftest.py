@@ -126,7 +126,7 @@ class Asker:
     connection: http.client.HTTPConnection = field(init=False)
 
     def __post_init__(self) -> None:
-        self.connection = http.client.HTTPConnection("127.0.0.1", self.endpoint.port, timeout=20)
+        self.connection = http.client.HTTPConnection("127.0.0.1", self.endpoint.port, timeout=120)
 
     @property
     def world(self) -> World:
@@ -256,7 +256,7 @@ def modern(serve: Callable[..., Asker]) -> Asker:
 @pytest.fixture
 def raw_socket(asker: Asker) -> Iterator[socket.socket]:
     """A bare connection to the endpoint of `asker`."""
-    with socket.create_connection(("127.0.0.1", asker.endpoint.port), timeout=10) as connection:
+    with socket.create_connection(("127.0.0.1", asker.endpoint.port), timeout=120) as connection:
         yield connection
 
 

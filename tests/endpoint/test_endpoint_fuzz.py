@@ -97,7 +97,7 @@ def test_any_arguments(asker: Asker, arguments: dict[str, int | str], method: st
     ],
 )
 def test_what_is_no_http(asker: Asker, sent: bytes) -> None:
-    with socket.create_connection(("127.0.0.1", asker.endpoint.port), timeout=5) as connection:
+    with socket.create_connection(("127.0.0.1", asker.endpoint.port), timeout=120) as connection:
         connection.sendall(sent)
         connection.shutdown(socket.SHUT_WR)
         answer = b""
@@ -113,14 +113,14 @@ def test_what_is_no_http(asker: Asker, sent: bytes) -> None:
 
 def test_clients_that_hang_up_in_the_middle(asker: Asker) -> None:
     for _ in range(50):
-        with socket.create_connection(("127.0.0.1", asker.endpoint.port), timeout=5) as connection:
+        with socket.create_connection(("127.0.0.1", asker.endpoint.port), timeout=120) as connection:
             connection.sendall(b"POST /wsman HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\nhalf")
     alive(asker)
 
 
 def test_many_connections_at_once(serve: Callable[..., Asker]) -> None:
     asker = serve()
-    connections = [http.client.HTTPConnection("127.0.0.1", asker.endpoint.port, timeout=20) for _ in range(60)]
+    connections = [http.client.HTTPConnection("127.0.0.1", asker.endpoint.port, timeout=120) for _ in range(60)]
     headers = {"Content-Type": "application/soap+xml;charset=UTF-8", "Authorization": asker.basic()}
     for connection in connections:
         connection.request("POST", "/wsman", messages.build_request(SANE, header=asker.header()), headers)

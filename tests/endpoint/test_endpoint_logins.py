@@ -127,7 +127,7 @@ class Sealer:
     """A connection that was logged in on by hand."""
 
     def __init__(self, asker: Asker) -> None:
-        self.connection = http.client.HTTPConnection("127.0.0.1", asker.endpoint.port, timeout=10)
+        self.connection = http.client.HTTPConnection("127.0.0.1", asker.endpoint.port, timeout=120)
         self.context = spnego.client(asker.user, asker.password, hostname="lab1", service="http", protocol="ntlm")
         first, challenge = self.send(b"", self.context.step())
         assert first == 401
@@ -166,7 +166,7 @@ def test_a_login_lasts_as_long_as_its_connection(serve: Callable[..., Asker]) ->
         assert seal.is_sealed(response.headers["Content-Type"])
         plain = seal.unseal(body, unwrap=sealer.context.unwrap_winrm, limit=100_000)
         assert isinstance(messages.parse_answer(plain).body, Page)
-    fresh = http.client.HTTPConnection("127.0.0.1", asker.endpoint.port, timeout=10)
+    fresh = http.client.HTTPConnection("127.0.0.1", asker.endpoint.port, timeout=120)
     fresh.request("POST", "/wsman", seal.seal(question(asker), wrap=sealer.wrap), {"Content-Type": seal.content_type()})
     assert fresh.getresponse().status == 401
 
@@ -208,7 +208,7 @@ def test_a_plain_message_after_a_login_that_could_seal(serve: Callable[..., Aske
 def test_a_header_that_is_no_login(asker: Asker, authorization: str) -> None:
     if len(authorization) > 8000:
         authorization = authorization[:8000]
-    connection = http.client.HTTPConnection("127.0.0.1", asker.endpoint.port, timeout=10)
+    connection = http.client.HTTPConnection("127.0.0.1", asker.endpoint.port, timeout=120)
     connection.request("POST", "/wsman", b"", {"Authorization": authorization})
     response = connection.getresponse()
     assert (response.status, response.read()) == (401, b"")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
@@ -170,17 +169,14 @@ def test_a_shell_is_of_the_account_that_opened_it(asker: Asker, faulted: FaultOf
 
 
 def test_output_that_is_late(asker: Asker, faulted: FaultOf) -> None:
-    asker.host.mishaps.add(Mishap(MishapKind.SLOW_COMMAND, amount=1.0))
+    asker.host.mishaps.add(Mishap(MishapKind.SLOW_COMMAND, amount=3.0))
     shell = open_shell(asker)
     command = start(asker, shell, "echo late")
-    begun = time.monotonic()
     fault = faulted(asker.ask(Receive(shell, command), timeout=0.1))
     assert (fault.code, fault.value, fault.subcode) == (2150858793, "s:Receiver", "w:TimedOut")
-    assert 0.4 < time.monotonic() - begun < 0.95
-    received = asker.ask(Receive(shell, command), timeout=5)
+    received = asker.ask(Receive(shell, command), timeout=60)
     assert isinstance(received, Received)
     assert received.streams[0].data == b"late\r\n"
-    assert time.monotonic() - begun >= 0.9
 
 
 def test_a_command_that_is_ended(asker: Asker) -> None:

@@ -6,11 +6,8 @@ import json
 import sqlite3
 from contextlib import closing
 
-import pytest
 from tests.cli.cli_program import Ended
 from tests.evening.conftest import INVENTORY, PLAYBOOK, Evening
-
-pytestmark = pytest.mark.timeout(600)
 
 
 def statuses(ended: Ended) -> dict[str, str]:

@@ -12,7 +12,6 @@ import pytest
 from tests.evening.conftest import PLAYBOOK, Evening
 from tests.store.postgresql_server import ABSENT, programs, served
 
-pytestmark = pytest.mark.timeout(600)
 BOUND = 120.0  # seconds
 ONE = ("--limit", "mail01", "--yes")
 

@@ -15,7 +15,7 @@ from converge.fleet.logins import GuardedObserver, LoginGuard
 from converge.model.answer import Absent, Answers
 from converge.model.query import AnyQuery, OperatingSystem, Service
 
-BOUND = 20
+BOUND = 120
 
 
 def refuse() -> str:
@@ -103,11 +103,12 @@ def test_once_let_in_all_go_on_at_once() -> None:
 
 
 def test_a_silent_first_host_does_not_hold_back_a_thousand() -> None:
-    guard, silence = LoginGuard(slow=0.2), threading.Event()
+    guard, silence, asked = LoginGuard(slow=0.2), threading.Event(), threading.Event()
     done = []
 
     def silent() -> None:
-        silence.wait(BOUND)
+        asked.set()
+        silence.wait()
         raise HostUnreachable("silent")
 
     def first() -> None:
@@ -119,17 +120,17 @@ def test_a_silent_first_host_does_not_hold_back_a_thousand() -> None:
     started = time.monotonic()
     for thread in silents:
         thread.start()
-    time.sleep(0.05)
+    assert asked.wait(BOUND)
     for thread in others:
         thread.start()
     for thread in others:
         thread.join(timeout=BOUND)
-    took = time.monotonic() - started
+    let_in, took = len(done), time.monotonic() - started
     silence.set()
     for thread in silents:
         thread.join(timeout=BOUND)
-    assert len(done) == 1000
-    assert 0.2 <= took < BOUND / 2
+    assert let_in == 1000
+    assert took >= 0.2
 
 
 def test_what_is_asked_of_the_first_host_does_not_hold_back_the_others() -> None:
@@ -142,7 +143,7 @@ def test_what_is_asked_of_the_first_host_does_not_hold_back_the_others() -> None
         def ask(self, queries: Collection[AnyQuery]) -> Answers:
             self.asked.append(tuple(queries))
             if len(self.asked) > 1:
-                busy.wait(BOUND)
+                busy.wait()
             return Answers({})
 
     slow = Slow()
@@ -150,9 +151,7 @@ def test_what_is_asked_of_the_first_host_does_not_hold_back_the_others() -> None
         target=lambda: GuardedObserver(slow, account="deploy", guard=guard).ask([Service("W3SVC")])
     )
     first.start()
-    started = time.monotonic()
     assert guard.attempt("deploy", lambda: guard.attempt("deploy", lambda: "in")) == "in"
-    assert time.monotonic() - started < BOUND / 2
     busy.set()
     first.join(timeout=BOUND)
     assert slow.asked == [(OperatingSystem(),), (Service("W3SVC"),)]

@@ -20,7 +20,7 @@ from converge.fleet.stop import StopToken
 from converge.fleet.worker import Shift
 from converge.model.change import HostResult, Problem, Status
 
-BOUND = 20.0
+BOUND = 120.0
 HOSTS = [f"web{number:02}" for number in range(30)]
 Visit = Callable[[str, StopToken], HostResult]
 
@@ -254,18 +254,17 @@ def test_a_bug_in_a_worker_is_that_hosts_result() -> None:
 
 
 @pytest.mark.parametrize("times", [1, 2])
-def test_the_end_comes_within_seconds_though_hosts_hang(times: int) -> None:
-    stop = StopToken()
+def test_the_end_comes_though_hosts_hang(times: int) -> None:
+    stop, hang = StopToken(), threading.Event()
 
     def visit(host: str, _stop: StopToken) -> HostResult:
         for _ in range(times):
             stop.ask()
-        time.sleep(BOUND / 4)
+        hang.wait()
         return HostResult(host, Status.OK)
 
-    began = time.monotonic()
     results = run(NearLinks(visit), Job(changes_hosts=True), Fleet(forks=1, stop=stop))
-    assert time.monotonic() - began < 3.0
+    hang.set()
     assert [result.status for result in results] == [Status.UNKNOWN, *[Status.SKIPPED] * 29]
 
 

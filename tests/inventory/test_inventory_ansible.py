@@ -327,7 +327,6 @@ def test_a_pattern_chooses_the_hosts_that_ansible_chooses(pattern: str, tmp_path
 
 
 @needs_ansible
-@pytest.mark.timeout(300)
 def test_the_kept_answers_are_those_of_ansible(tmp_path: Path) -> None:
     answers: dict[str, object] = {}
     for number, (name, (files, sources, playbooks)) in enumerate(CASES.items()):

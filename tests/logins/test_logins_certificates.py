@@ -17,8 +17,6 @@ from converge.errors import ConvergeError, HostUnreachable, LoginRefused
 from converge.lab.endpoint.host import Policy
 from converge.winrm.connection import Login, Sealing
 
-pytestmark = pytest.mark.timeout(60)
-
 OPEN = Policy(basic=True)
 UPN = "deploy@lab.test"
 MAPPED = Policy(negotiate=False, certificates={UPN: USER})

@@ -20,7 +20,6 @@ from converge.lab.endpoint.mishaps import Mishap, MishapKind
 from converge.winrm.connection import Login, Sealing
 
 pytestmark = [
-    pytest.mark.timeout(60),
     pytest.mark.skipif(
         importlib.util.find_spec("gssapi") is None or importlib.util.find_spec("krb5") is None,
         reason="the libraries of this login are not in this interpreter: an interpreter of its own runs these tests",

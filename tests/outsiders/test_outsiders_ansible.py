@@ -21,8 +21,6 @@ if TYPE_CHECKING:
 
 from tests.outsiders.conftest import OPEN, PASSWORD, SEALED_ONLY, USER, run
 
-pytestmark = pytest.mark.timeout(400)
-
 NTLM = {"ansible_winrm_transport": "ntlm", "ansible_winrm_message_encryption": "always"}
 NTLM_PLAIN = {"ansible_winrm_transport": "ntlm", "ansible_winrm_message_encryption": "never"}
 BASIC = {"ansible_winrm_transport": "basic", "ansible_winrm_message_encryption": "never"}

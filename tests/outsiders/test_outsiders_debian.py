@@ -16,8 +16,6 @@ if TYPE_CHECKING:
 
 from tests.outsiders.conftest import OPEN, PASSWORD, SEALED_ONLY, USER, run
 
-pytestmark = pytest.mark.timeout(400)
-
 CIMV2 = "http://schemas.microsoft.com/wbem/wsman/1/wmi/root/cimv2"
 STDREGPROV = "http://schemas.microsoft.com/wbem/wsman/1/wmi/root/default/StdRegProv"
 WQL = "http://schemas.microsoft.com/wbem/wsman/1/WQL"

@@ -9,7 +9,6 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 
-import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from tests.conformance.case import Case
@@ -58,8 +57,6 @@ from converge.model.query import (
 from converge.model.registry import RegistryData, RegistryPath, RegistryType
 from converge.plan.effects import may_change
 from converge.windows.registry import parse_path
-
-pytestmark = pytest.mark.timeout(120)
 
 SERVICES = ("Plain", "busy", "Held", "Barred", "IISADMIN", "SMTPSVC", "W3SVC", "MSFTPSVC")
 KEYS = tuple(

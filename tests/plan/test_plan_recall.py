@@ -195,7 +195,6 @@ def looked_at(plays: tuple[Play, ...], image: str, *, name: str, variables: Mapp
     )  # fmt: skip
 
 
-@pytest.mark.timeout(120)
 def test_the_shipped_playbooks_come_to_the_same_for_each_image_alone_and_among_all_others() -> None:
     files = sorted((ROOT / "playbooks").glob("*.yml"))
     shared = plays_of(files)

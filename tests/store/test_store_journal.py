@@ -197,7 +197,7 @@ class TestHistory:
         started = time.process_time()
         for _ in range(20):
             assert store.history("mail01") == History()
-        assert time.process_time() - started < 1.0
+        assert time.process_time() - started < 3.0
 
 
 class TestReadingBack:

@@ -6,8 +6,6 @@ import subprocess
 import sys
 from pathlib import Path
 
-import pytest
-
 from converge.store.store import Store, Where
 
 ACTIONS = 3
@@ -62,7 +60,6 @@ for when in ("before", "after"):
 """
 
 
-@pytest.mark.timeout(180)
 def test_what_is_certain_is_certain(where: Where, tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-c", SCRIPT, str(tmp_path), where.url, "14"],

@@ -110,7 +110,6 @@ class TestKilled:
         process.kill()
         process.communicate(timeout=BOUND)
 
-    @pytest.mark.timeout(240)
     def test_the_next_run_goes_on_from_there(self, fleet: Program) -> None:
         fleet("--check")
         for rows in (1, 4, 6):

@@ -198,7 +198,6 @@ class TestSchema:
             Store.open(replace(where, read_only=read_only))
         assert told.value.code == "store-newer"
 
-    @pytest.mark.timeout(120)
     def test_first_use_by_many_processes_at_once(self, where: Where) -> None:
         code = (
             "with Store.open(Where(Path(sys.argv[1]), url=sys.argv[2])) as store:\n"

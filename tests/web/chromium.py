@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 _FLAGS = ("--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars", "--disable-dev-shm-usage")
-BOUND = 60  # seconds for opening one page
+BOUND = 240  # seconds for opening one page
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,7 @@ from typing import Any
 
 from aiohttp import ClientSession, ClientWebSocketResponse
 
-BOUND = 30.0  # seconds for anything a page is waited for
+BOUND = 120.0  # seconds for anything a page is waited for
 _FLAGS = (
     "--headless=new", "--no-sandbox", "--disable-gpu", "--hide-scrollbars", "--disable-dev-shm-usage", "--no-first-run",
     "--remote-debugging-port=0", "--ignore-certificate-errors",
@@ -41,7 +41,7 @@ def browser(program: str, profile: Path) -> Iterator[int]:
     finally:
         process.terminate()
         try:
-            process.wait(timeout=15)
+            process.wait(timeout=60)
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait(timeout=15)
@@ -92,6 +92,13 @@ class Tab:
             if value:
                 return value
             assert time.monotonic() < deadline, f"never: {program}\n{await self.evaluate('document.body.innerText')}"
+            await asyncio.sleep(0.05)
+
+    async def complained(self, words: str, *, times: int) -> None:
+        """Wait until the page has complained so often with these words."""
+        deadline = time.monotonic() + BOUND
+        while sum(words in each for each in self.complaints) < times:
+            assert time.monotonic() < deadline, self.complaints
             await asyncio.sleep(0.05)
 
     async def open(self, address: str) -> None:

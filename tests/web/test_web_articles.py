@@ -7,7 +7,6 @@ import re
 import shutil
 from pathlib import Path
 
-import pytest
 from tests.cli.cli_program import Program
 from tests.web.serving import serving
 
@@ -16,7 +15,6 @@ HOSTS = "axp01,hub01,mail01,mail05,news01,node2b,old01,sbs01,www01,www08"
 MOST = 150  # pages
 
 
-@pytest.mark.timeout(300)
 def test_every_link_of_every_page_leads_to_a_page(tmp_path: Path) -> None:
     program = Program(tmp_path)
     for name in ("playbooks", "inventory"):

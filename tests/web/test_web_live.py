@@ -106,7 +106,7 @@ def test_the_policy_is_one_that_the_browser_enforces(hostile: Served, steered: i
         )
         program = "const made = document.createElement('script'); made.textContent = 'document.title = 2'; document.body.append(made)"
         await page.evaluate(program)
-        await asyncio.sleep(0.3)
+        await page.complained("Content Security Policy", times=3)
         assert "converge" in await page.evaluate("document.title")
         assert any("Content Security Policy" in each for each in page.complaints)
         page.complaints.clear()

@@ -98,7 +98,6 @@ def iis4(windows: Agent, bench: Bench, service_program: Path, cache: Path) -> It
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(300)
 @pytest.mark.parametrize("basic", [True, False], ids=["basic", "ntlm"])
 def test_smtp_follows_inetinfo(new_host: HostMaker, tmp_path: Path, windows: Agent, iis4: Bench, basic: bool) -> None:
     converge = Converge(tmp_path, new_host(basic=basic))
@@ -155,7 +154,6 @@ def exchange(windows: Agent, bench: Bench, service_program: Path) -> Iterator[Be
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(300)
 def test_exchange_dispatch_entries(converge: Converge, windows: Agent, exchange: Bench) -> None:
     playbook = PLAYBOOKS / "exchange-dispatch-entries.yml"
     with pytest.raises(Win32Error):

@@ -38,8 +38,6 @@ from converge.model.journal import RegistrySnapshot
 from converge.model.registry import Hive, RegistryData, RegistryPath, RegistryType
 from converge.windows import reg_file
 
-pytestmark = pytest.mark.timeout(400)
-
 QUIET_SECONDS = 3.0  # what was sent just before the sender was killed begins only then
 OURS = (".converge-", "converge-20")
 BYTES = bytes(range(256)) * 5
@@ -76,14 +74,14 @@ class World:
         made = self.prefix.folder / "drive_c" / "exported.reg"
         made.unlink(missing_ok=True)
         words = ["wine", "reg", "export", rf"HKLM\{key}", r"C:\exported.reg", "/y", "/reg:64"]
-        subprocess.run(words, env=self.prefix.environment, capture_output=True, timeout=60, check=True)
+        subprocess.run(words, env=self.prefix.environment, capture_output=True, timeout=300, check=True)
         return made.read_bytes().decode("utf-16")
 
     def import_file(self, path: Path) -> None:
         """Have Wine's regedit take a .reg file in."""
         (self.prefix.folder / "drive_c" / "import.reg").write_bytes(path.read_bytes())
         words = ["wine", "regedit", "/S", r"C:\import.reg"]
-        subprocess.run(words, env=self.prefix.environment, capture_output=True, timeout=60, check=True)
+        subprocess.run(words, env=self.prefix.environment, capture_output=True, timeout=300, check=True)
 
     def folder(self, path: str) -> Path:
         """A folder of the drive C: on this machine's disk."""
@@ -349,7 +347,7 @@ def test_an_apply_that_is_killed_can_be_taken_back(
 
 def until_quiet(windows: Agent) -> None:
     """Until the host has ended the commands that it was still carrying out."""
-    ends, quiet_since = time.monotonic() + 60, time.monotonic()
+    ends, quiet_since = time.monotonic() + 300, time.monotonic()
     while time.monotonic() - quiet_since < QUIET_SECONDS:
         assert time.monotonic() < ends, "a command of the killed run does not end"
         time.sleep(0.1)
@@ -360,11 +358,11 @@ def until_quiet(windows: Agent) -> None:
 def killed_after(converge: Converge, wanted: str, *, writes: int) -> None:
     """SIGKILL once the host has been sent so many requests that change it."""
     begun = len(converge.host.log)
-    ends = time.monotonic() + 60
+    ends = time.monotonic() + 300
     with converge.started(wanted, "--yes", "--format", "json") as process:
         while sum(not request.reads for request in converge.host.log[begun:]) < writes:
             assert process.poll() is None, "it ended before it was killed"
             assert time.monotonic() < ends, "it wrote too little"
             time.sleep(0.002)
         os.kill(process.pid, signal.SIGKILL)
-        process.communicate(timeout=30)
+        process.communicate(timeout=300)

@@ -27,8 +27,6 @@ from converge.model.secret import Secret
 from converge.winrm.connection import Connection, Login, Sealing
 from converge.winrm.machine import WinRMMachine
 
-pytestmark = pytest.mark.timeout(100)
-
 USER, PASSWORD = "cutter", "Correct horse 1!"
 SERVICE = "W3SVC"
 MOST_CUTS = 40  # not every byte, but bytes of every part of a message

@@ -26,8 +26,6 @@ from converge.model.secret import Secret
 from converge.winrm.connection import Connection, Login, Sealing
 from converge.winrm.observer import WinRMObserver
 
-pytestmark = pytest.mark.timeout(60)
-
 USER, PASSWORD = "Administrator", "Correct horse 1!"
 
 

@@ -15,8 +15,6 @@ from converge.model.secret import Secret
 from converge.winrm.connection import Connection, Login, Sealing
 from converge.winrm.observer import WinRMObserver
 
-pytestmark = pytest.mark.timeout(60)
-
 LIMIT = 2_000_000
 PIECE = b"<a>" + b"x" * 65_000 + b"</a>"
 HEADS = {

@@ -47,7 +47,7 @@ def answers() -> list[tuple[str, bytes]]:
     return alone + [(exchange.title, exchange.answer) for exchange in exchanges() if exchange.answer]
 
 
-pytestmark = [needs_recordings, pytest.mark.timeout(60)]
+pytestmark = needs_recordings
 
 # Not WMI instances but documents of their own, whose declarations this end never writes; and an echoed environment.
 NOT_WRITTEN = ("test_wsman_update_envelope", "test_winrs_environment-0")

@@ -9,7 +9,6 @@ from hypothesis import strategies as st
 from converge.errors import RemoteProtocolError
 from converge.wsman import seal
 
-pytestmark = pytest.mark.timeout(60)
 SIGNATURE = b"\x01\x00\x00\x00" + b"S" * 12
 
 

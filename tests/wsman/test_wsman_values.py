@@ -16,8 +16,6 @@ from converge.wsman.messages import Request
 from converge.wsman.namespaces import split_wmi_uri, wmi_uri, wql_uri
 from converge.wsman.operations import Enumerate, Get, Got, Identify, Invoke, Output, Page, Pull, Put, Release
 
-pytestmark = pytest.mark.timeout(60)
-
 SERVICE = wmi_uri("root/cimv2", "Win32_Service")
 HEADER = RequestHeader(to="http://host:5985/wsman", message_id=new_message_id())
 carried = st.text(
