@@ -9,6 +9,7 @@ import time
 import urllib.error
 import urllib.request
 from typing import IO
+from urllib.request import Request
 
 from tests.cli.cli_program import Program, interrupt
 
@@ -27,7 +28,7 @@ def line_with(stream: IO[str] | None, words: str) -> str:
     raise AssertionError(f"it ended without saying: {words}")
 
 
-def get(address: str) -> tuple[int, str]:
+def get(address: str | Request) -> tuple[int, str]:
     try:
         with urllib.request.urlopen(address, timeout=10) as answer:
             return answer.status, answer.read().decode()
@@ -61,7 +62,9 @@ def test_the_daemon_tells_metrics_and_health_and_ends_when_it_is_told_to(fleet: 
             time.sleep(0.1)
         assert 'converge_enforce_repaired_hosts_total{group="all",status="changed"} 2.0' in told
         code, health = get(f"{address}/healthz")
-        assert (code, json.loads(health)["healthy"]) == (200, True)
+        assert (code, json.loads(health)) == (200, {"healthy": True})
+        for path in ("/metrics", "/healthz"):
+            assert get(Request(f"{address}{path}", headers={"Host": "rebound.example"}))[0] == 421
         assert get(f"{address}/else")[0] == 404
         ended = interrupt(process, number=signal.SIGTERM)
     finally:

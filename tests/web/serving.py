@@ -8,7 +8,7 @@ import subprocess
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from http.client import HTTPConnection, HTTPResponse, HTTPSConnection
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -20,6 +20,7 @@ from converge.store.store import Store, Where
 
 BOUND = 120.0  # seconds
 ENDS_WITHIN = 45.0  # seconds: less than a minute, for which aiohttp would wait for those who are connected
+TOKEN = "a-token-that-tests-know-7c1f0b"
 PAGES = ("/", "/drift", "/changes", "/hosts", "/runs", "/enforcement")
 HOSTILE = (
     "<script>document.title='broken'</script>.example",
@@ -60,6 +61,8 @@ class Served:
     process: subprocess.Popen[str]
     address: str
     errors: list[str] = field(default_factory=list)
+    bearer: str = ""
+    """The token that is sent where a request says nothing else."""
 
     @property
     def port(self) -> int:
@@ -77,6 +80,8 @@ class Served:
         )
         try:
             given = {name.replace("_", "-"): value for name, value in headers.items()}
+            if self.bearer:
+                given.setdefault("Authorization", f"Bearer {self.bearer}")
             connection.putrequest(method, path, skip_host="Host" in given, skip_accept_encoding=True)
             if body is not None:
                 given |= {"Content-Type": "application/x-www-form-urlencoded", "Content-Length": str(len(body))}
@@ -109,7 +114,12 @@ def answered(response: HTTPResponse) -> Answer:
 
 @contextmanager
 def serving(program: Program, *words: str) -> Iterator[Served]:
-    """A server in a folder, on a port that was free. At its end it must end in order."""
+    """A server in a folder, on a port that was free. At its end it must end in order.
+
+    Where the program is given no token it is given one here, which requests then hold by themselves.
+    """
+    own = "CONVERGE_SERVE_TOKEN" in program.environment or "--token-file" in words
+    program = program if own else replace(program, environment=program.environment | {"CONVERGE_SERVE_TOKEN": TOKEN})
     listen = () if "--listen" in words else ("--listen", "127.0.0.1:0")
     process = program.started("serve", *listen, *words)
     assert process.stdout is not None
@@ -120,7 +130,7 @@ def serving(program: Program, *words: str) -> Iterator[Served]:
     try:
         line = process.stdout.readline()
         assert line, f"it did not come up: {errors}"
-        yield Served(process, line.split()[0], errors)
+        yield Served(process, line.split()[0], errors, "" if own else TOKEN)
     finally:
         if process.poll() is None:
             process.terminate()

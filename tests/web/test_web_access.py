@@ -8,7 +8,7 @@ import ssl
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from urllib.parse import quote
+from urllib.parse import parse_qs, quote, urlsplit
 
 import pytest
 from cryptography import x509
@@ -16,10 +16,11 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 from tests.cli.cli_program import Program
-from tests.web.serving import PAGES, Served, fill, serving
+from tests.web.serving import BOUND, PAGES, Served, fill, serving
 
+from converge.model.listening import ServedNames
 from converge.model.secret import Secret
-from converge.web.access import COOKIE, FREE_TRIES, LONGEST_WAIT, MOST_ADDRESSES, SESSION, Access, Names
+from converge.web.access import COOKIE, FREE_TRIES, LONGEST_WAIT, MOST_ADDRESSES, SESSION, Access
 
 TOKEN = "a-token-of-some-length-4711"
 WRONG = "another-token-of-some-length"
@@ -115,10 +116,14 @@ class TestToken:
         session = served.ask("/login", method="POST", body=f"token={TOKEN}").headers["set-cookie"].split(";")[0]
         statuses = [served.ask("/login", method="POST", body=f"token={WRONG}").status for _ in range(FREE_TRIES + 1)]
         assert statuses == [401] * FREE_TRIES + [429]
-        refused = served.ask("/hosts", Authorization=f"Bearer {TOKEN}")
+        refused = served.ask("/hosts", Authorization=f"Bearer {WRONG}")
         assert refused.status == 429
         assert int(refused.headers["retry-after"]) >= 1
         assert served.ask("/hosts", Cookie=session).status == 200
+        for _ in range(2):  # the right token is never locked out by wrong ones
+            assert served.ask("/hosts", Authorization=f"Bearer {TOKEN}").status == 200
+            assert served.ask("/login", method="POST", body=f"token={TOKEN}").status == 303
+            assert served.ask("/hosts", Authorization=f"Bearer {WRONG}").status in (401, 429)
         assert WRONG not in "".join(served.errors)
 
     def test_a_form_of_another_site_or_none_is_refused(self, served: Served) -> None:
@@ -128,6 +133,50 @@ class TestToken:
         assert served.ask("/login", method="POST", body="token=" + "x" * 100_000).status == 413
         assert served.ask("/login", method="POST", body="").status == 401
         assert served.ask("/login", method="PUT", body="").status == 405
+
+
+class TestMadeToken:
+    """Without a token of the user's own one is made, and the address that is printed holds it."""
+
+    @pytest.fixture
+    def entry(self, tmp_path: Path) -> Iterator[tuple[Served, str, str]]:
+        fill(tmp_path / ".converge", ["web01"], runs=1)
+        process = Program(tmp_path).started("serve", "--listen", "127.0.0.1:0")
+        assert process.stdout is not None
+        try:
+            printed = process.stdout.readline().split()[0]
+            yield Served(process, printed), printed, parse_qs(urlsplit(printed).query)["token"][0]
+        finally:
+            process.terminate()
+            out, err = process.communicate(timeout=BOUND)
+            assert process.returncode == 0, out + err
+
+    def test_nobody_looks_without_it(self, entry: tuple[Served, str, str]) -> None:
+        served, _, token = entry
+        assert len(token) >= 40
+        for path in (*PAGES, "/host?name=web01", "/?token=", f"/?token={token[:-1]}"):
+            answer = served.ask(path)
+            assert answer.status in (401, 429), path
+            assert "web01" not in answer.text
+        assert "web01" in served.ask(f"/hosts?token={token}").text, "however many wrong ones came before"
+        assert served.ask("/hosts", Authorization=f"Bearer {token}").status == 200
+
+    def test_a_browser_goes_on_without_it_in_the_address(self, entry: tuple[Served, str, str]) -> None:
+        served, _, token = entry
+        answer = served.ask(f"/hosts?q=web&token={token}", Accept="text/html")
+        assert (answer.status, answer.headers["location"]) == (303, "/hosts?q=web")
+        session = answer.headers["set-cookie"].split(";")[0]
+        assert "web01" in served.ask("/hosts", Cookie=session, Accept="text/html").text
+        assert token not in answer.headers["set-cookie"] + served.ask("/", Cookie=session).text
+
+    def test_it_is_another_each_time(self, entry: tuple[Served, str, str], tmp_path: Path) -> None:
+        process = Program(tmp_path).started("serve", "--listen", "127.0.0.1:0")
+        try:
+            assert process.stdout is not None
+            assert entry[2] not in process.stdout.readline()
+        finally:
+            process.terminate()
+            process.communicate(timeout=BOUND)
 
 
 class TestRules:
@@ -178,7 +227,7 @@ class TestRules:
         ],
     )  # fmt: skip
     def test_names(self, host: str, known: bool) -> None:
-        names = Names(frozenset({"fleet.example", "*.pages.example", "::1"}))
+        names = ServedNames(frozenset({"fleet.example", "*.pages.example", "::1"}))
         assert names.answers_to(host) is known
 
 

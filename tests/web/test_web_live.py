@@ -10,7 +10,7 @@ from urllib.parse import quote
 
 import pytest
 from tests.cli.cli_program import INVENTORY, PLAYBOOK, Program
-from tests.web.serving import HOSTILE, LARGE, PAGES, Served, fill, found, serving
+from tests.web.serving import HOSTILE, LARGE, PAGES, TOKEN, Served, fill, found, serving
 from tests.web.tabs import Tab, tab
 
 from converge.store.store import Store, Where
@@ -40,12 +40,14 @@ CONTRAST = """(() => {
 })()"""
 
 
-def steer(port: int, scenario: Callable[[Tab], Awaitable[None]]) -> None:
+def steer(port: int, scenario: Callable[[Tab], Awaitable[None]], *, knows_token: bool = True) -> None:
     """Go through a scenario in a tab; at its end the page has complained of nothing."""
 
     async def run() -> None:
         async with tab(port) as page:
             await page.width(1280)
+            if knows_token:
+                await page.send("Network.setExtraHTTPHeaders", headers={"Authorization": f"Bearer {TOKEN}"})
             await scenario(page)
             assert page.complaints == []
 
@@ -341,7 +343,27 @@ def test_one_logs_in_with_a_token_and_stays_so(tmp_path: Path, steered: int) -> 
         page.complaints.clear()  # the browser notes the refused try
 
     with serving(Program(tmp_path, {"CONVERGE_SERVE_TOKEN": token})) as server:
-        steer(steered, lambda page: scenario(page, server))
+        steer(steered, lambda page: scenario(page, server), knows_token=False)
+
+
+def test_the_printed_address_opens_the_page_and_keeps_its_token_out_of_sight(tmp_path: Path, steered: int) -> None:
+    fill(tmp_path / ".converge", ["web01"], runs=1)
+    process = Program(tmp_path).started("serve", "--listen", "127.0.0.1:0")
+    assert process.stdout is not None
+    printed = process.stdout.readline().split()[0]
+
+    async def scenario(page: Tab) -> None:
+        await page.send("Page.navigate", url=printed)
+        await page.until("location.search === '' && document.body.innerText.includes('Newest runs')")
+        await page.open(printed.partition("?")[0] + "hosts")
+        assert "web01" in await page.evaluate("document.body.innerText")
+        assert await page.evaluate("document.cookie") == ""
+
+    try:
+        steer(steered, scenario, knows_token=False)
+    finally:
+        process.terminate()
+        process.communicate(timeout=30)
 
 
 def test_five_thousand_hosts_are_painted_in_less_than_a_second(tmp_path: Path, steered: int) -> None:

@@ -22,7 +22,7 @@ from tests.web.serving import BOUND, ENDS_WITHIN, HOSTILE, LARGE, PAGES, Served,
 from converge.model.recorded import Drift, Intention, Outlook
 from converge.store.store import Store, Where
 from converge.web.enforcement import standings
-from converge.web.server import MOST_CONNECTIONS
+from converge.web.server import MOST_OF_ONE_PEER
 
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
@@ -194,7 +194,7 @@ class TestRequests:
         assert head.headers["content-security-policy"] == POLICY
 
     @pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "PATCH", "OPTIONS", "TRACE", "PROPFIND"])
-    @pytest.mark.parametrize("path", ["/", "/login", "/static/app.js"])
+    @pytest.mark.parametrize("path", ["/", "/runs", "/static/app.js"])
     def test_it_is_only_to_be_read(self, served: Served, method: str, path: str) -> None:
         answer = served.ask(path, method=method, body="x=1")
         assert answer.status == 405
@@ -357,9 +357,12 @@ class TestStartAndEnd:
     def test_only_so_many_are_connected_at_once(self, tmp_path: Path) -> None:
         fill(tmp_path / ".converge", ["a"], runs=1)
         with serving(Program(tmp_path)) as server:
-            lines = [socket.create_connection(("127.0.0.1", server.port)) for _ in range(MOST_CONNECTIONS)]
+            lines = [socket.create_connection(("127.0.0.1", server.port)) for _ in range(MOST_OF_ONE_PEER)]
             with socket.create_connection(("127.0.0.1", server.port), timeout=BOUND) as one_more:
                 assert one_more.recv(1) == b""
+            with socket.create_connection(("127.0.0.1", server.port), BOUND, ("127.0.0.2", 0)) as another:
+                another.sendall(b"GET /static/app.css HTTP/1.0\r\nHost: localhost\r\n\r\n")
+                assert another.recv(12) == b"HTTP/1.0 200", "one peer keeps nobody else out"
             for line in lines:
                 line.close()
             deadline = time.monotonic() + BOUND

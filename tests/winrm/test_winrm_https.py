@@ -23,18 +23,19 @@ from converge.lab.world import Account, World
 from converge.model.names import fold
 from converge.model.query import OperatingSystem
 from converge.model.secret import Secret
+from converge.winrm import probes
 from converge.winrm.connection import Connection, Login, Sealing
 from converge.winrm.observer import WinRMObserver
 
 USER, PASSWORD = "Administrator", "Correct horse 1!"
 
 
-def certificate(folder: Path, *, address: str) -> Path:
-    """A certificate for an address, signed by itself, with its key."""
+def certificate(folder: Path, *, address: str, common_name: str = "lab") -> Path:
+    """A certificate signed by itself, with its key: for an address, or for none, with just a common name."""
     key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "lab")])
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, common_name)])
     now = datetime.now(UTC)
-    signed = (
+    builder = (
         x509.CertificateBuilder()
         .subject_name(name)
         .issuer_name(name)
@@ -42,11 +43,13 @@ def certificate(folder: Path, *, address: str) -> Path:
         .serial_number(x509.random_serial_number())
         .not_valid_before(now - timedelta(days=1))
         .not_valid_after(now + timedelta(days=1))
-        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address(address))]), critical=False)
         .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
-        .sign(key, hashes.SHA256())
     )
-    path = folder / f"{address}.pem"
+    if address:
+        names = x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address(address))])
+        builder = builder.add_extension(names, critical=False)
+    signed = builder.sign(key, hashes.SHA256())
+    path = folder / f"{address or common_name}.pem"
     private = key.private_bytes(
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
     )
@@ -106,6 +109,25 @@ def test_messages_can_be_sealed_within_tls(served: dict[str, str], folder: Path,
     host.mishaps.add(Mishap(MishapKind.UNSEALED, times=1))
     with pytest.raises(HostUnreachable, match="in the clear"):
         version(served["127.0.0.1"], sealing=Sealing.ALWAYS, ca_trust_path=trusted)
+
+
+@pytest.mark.parametrize("login", [Login.NEGOTIATE, Login.BASIC])
+def test_a_certificate_is_judged_by_its_alternative_names_alone(host: Host, folder: Path, login: Login) -> None:
+    """A common name is a text that whoever asks for a certificate may often choose."""
+    path = certificate(folder, address="", common_name="localhost")
+    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    tls.load_cert_chain(path)
+    with LabServer() as server:
+        (endpoint,) = server.start([host], tls=tls)
+        url = endpoint.url.replace("127.0.0.1", "localhost")
+        assert version(url, login=login, validate_certificate=False) == "6.3.9600"
+        with pytest.raises(HostUnreachable) as refused:
+            version(url, login=login, ca_trust_path=str(path))
+        assert refused.value.code == "certificate"
+        connection = Connection("lab1", url, username=USER, password=Secret(PASSWORD), ca_trust_path=str(path))
+        with pytest.raises(HostUnreachable) as probed:
+            probes.shake_hands(connection)
+        assert probed.value.code == "certificate"
 
 
 @pytest.mark.parametrize("address", ["127.0.0.1", "127.0.0.2"])

@@ -26,7 +26,8 @@ from converge.schedule.drift import Left
 from converge.schedule.enforcer import Enforcer, Round
 from converge.schedule.ledger import StoreLedger
 from converge.schedule.logins import RefusedLogins
-from converge.schedule.metrics import Telemetry, served
+from converge.schedule.metrics import Telemetry
+from converge.schedule.monitoring import served
 from converge.schedule.outlook import windows_without_rounds
 from converge.schedule.policy import Policy
 from converge.schedule.policy_file import PolicyFile

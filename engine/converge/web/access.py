@@ -1,4 +1,4 @@
-"""Who may look: the token and the sessions it opens, wrong tries slowed down, and the names this server answers to."""
+"""Who may look: the token and the sessions it opens, and wrong tries slowed down."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import hmac
 import secrets
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from converge.model.secret import Secret
@@ -20,22 +20,18 @@ MOST_ADDRESSES = 2000  # whose wrong tries are remembered
 
 
 class Access:
-    """Checks tokens and sessions. Without a token everybody who reaches the server may look."""
+    """Checks tokens and sessions. `in_address`: the token was made for this process alone, and may stand in an address."""
 
-    def __init__(self, token: Secret | None, *, clock: Callable[[], float] = time.time) -> None:
-        self._token = _digest(token.reveal()) if token is not None else None
+    def __init__(self, token: Secret, *, in_address: bool = False, clock: Callable[[], float] = time.time) -> None:
+        self._token = _digest(token.reveal())
+        self.in_address = in_address
         self._key = secrets.token_bytes(32)  # sessions end with this process
         self._clock = clock
         self.tries = Tries(clock)
 
-    @property
-    def is_open(self) -> bool:
-        """Whether no token is asked for."""
-        return self._token is None
-
     def is_token(self, given: str) -> bool:
         """Whether it is the token, in a time that does not tell how much of it is right."""
-        return self._token is not None and hmac.compare_digest(_digest(given), self._token)
+        return hmac.compare_digest(_digest(given), self._token)
 
     def session(self) -> str:
         """A new session as the value of its cookie."""
@@ -59,13 +55,13 @@ def _digest(token: str) -> bytes:
 
 @dataclass(slots=True)
 class Tries:
-    """Wrong tries by address: after a few, each makes the next wait twice as long."""
+    """Wrong tries by address: after a few, each makes the next wrong one wait twice as long. The right token never waits."""
 
     clock: Callable[[], float]
     _wrong: OrderedDict[str, tuple[int, float]] = field(default_factory=OrderedDict)
 
     def wait(self, address: str) -> float:
-        """Seconds until this address may try again."""
+        """Seconds until a wrong try of this address is listened to again."""
         _, until = self._wrong.get(address, (0, 0.0))
         return max(0.0, until - self.clock())
 
@@ -80,26 +76,3 @@ class Tries:
     def succeeded(self, address: str) -> None:
         """It knows the token."""
         self._wrong.pop(address, None)
-
-
-@dataclass(frozen=True, slots=True)
-class Names:
-    """The names under which this server may be asked: a page elsewhere that points its own name here is not served.
-
-    A name of a certificate may begin with `*.`, which stands for one label.
-    """
-
-    names: Collection[str]
-
-    def answers_to(self, host: str) -> bool:
-        """Whether the `Host` of a request is one of them, whatever its port."""
-        name = _without_port(host).lower().rstrip(".")
-        _, _, parent = name.partition(".")
-        return bool(name) and (name in self.names or (bool(parent) and f"*.{parent}" in self.names))
-
-
-def _without_port(host: str) -> str:
-    if host.startswith("["):
-        name, closed, _ = host[1:].partition("]")
-        return name if closed else ""
-    return host.partition(":")[0]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
+import secrets
 import ssl
 import stat
 from collections.abc import Collection
@@ -13,12 +14,12 @@ from pathlib import Path
 from cryptography import x509
 
 from converge.errors import UsageError
+from converge.model.listening import LOOPBACK_NAMES
 from converge.model.secret import Secret
 
 SHORTEST_TOKEN = 20  # characters
 LONGEST_TOKEN = 1000
 LARGEST_FILE = 1024 * 1024  # bytes of a token or certificate file
-_LOOPBACK_NAMES = ("localhost", "127.0.0.1", "::1")
 _MAKE_ONE = "make one: python3 -c 'import secrets; print(secrets.token_urlsafe(32))'"
 
 
@@ -28,7 +29,9 @@ class Place:
 
     host: str
     port: int
-    token: Secret | None = None
+    token: Secret
+    is_made: bool = False
+    """Whether the token is of this process alone: then the address that is told holds it."""
     tls: ssl.SSLContext | None = field(default=None, repr=False)
     names: frozenset[str] = frozenset()
 
@@ -36,13 +39,14 @@ class Place:
     def address(self) -> str:
         """The page as a person would open it; port 0 stands for the one that was chosen."""
         host = f"[{self.host}]" if ":" in self.host else self.host
-        return f"{'https' if self.tls else 'http'}://{host}:{self.port}/"
+        login = f"?token={self.token.reveal()}" if self.is_made else ""
+        return f"{'https' if self.tls else 'http'}://{host}:{self.port}/{login}"
 
 
 def place(
     listen: str, *, token: Secret | None, certificate: Path | None, key: Path | None, names: Collection[str] = ()
 ) -> Place:
-    """A checked place. Raises UsageError for one that would let anybody look."""
+    """A checked place; on loopback a token is made where none is given. Raises UsageError for one that would let anybody look."""
     host, port = _read_listen(listen)
     if token is not None:
         _check_token(token)
@@ -52,12 +56,13 @@ def place(
         _check_beyond_loopback(host, has_token=token is not None, has_tls=certificate is not None)
     known = {host.lower(), *(name.lower() for name in names)}
     if _is_loopback(host):
-        known.update(_LOOPBACK_NAMES)
+        known |= LOOPBACK_NAMES
     tls = None
     if certificate is not None and key is not None:
         tls = _context(certificate, key)
         known |= _names_of(certificate)
-    return Place(host, port, token, tls, frozenset(known))
+    made = Secret(secrets.token_urlsafe(32))
+    return Place(host, port, token or made, is_made=token is None, tls=tls, names=frozenset(known))
 
 
 def read_token(path: Path) -> Secret:

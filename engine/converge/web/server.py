@@ -6,21 +6,26 @@ import asyncio
 import logging
 import signal
 import socket
+import ssl
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, replace
 
 from aiohttp import web
 
 from converge.errors import UsageError
+from converge.model.listening import ServedNames
 from converge.store.store import Where
-from converge.web.access import Access, Names
+from converge.web.access import Access
 from converge.web.listening import Place
 from converge.web.reading import Reading
 from converge.web.site import Site
 
 MOST_CONNECTIONS = 200
+MOST_OF_ONE_PEER = 100  # everybody may be one peer, a proxy
 SPEAK_WITHIN = 15.0  # seconds for the first request of a connection
 KEPT_ALIVE = 30.0  # seconds a connection may be idle
+PAUSE = 0.1  # seconds after a connection could not be taken
 ENDING = 1.0  # seconds for answers under way when the end was asked for
 _SILENT = logging.getLogger("converge.web.silent")
 _SILENT.addHandler(logging.NullHandler())
@@ -51,7 +56,7 @@ async def _serve(reading: Reading, place: Place, bound: socket.socket, *, tellin
     loop.set_exception_handler(lambda _loop, context: telling.warn(_in_words(context)))
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, end.set)
-    site = Site(reading, Access(place.token), Names(place.names), warn=telling.warn)
+    site = Site(reading, Access(place.token, in_address=place.is_made), ServedNames(place.names), warn=telling.warn)
     application = site.application()
     silent: set[object] = set()
 
@@ -66,28 +71,53 @@ async def _serve(reading: Reading, place: Place, bound: socket.socket, *, tellin
     try:
         await runner.setup()
         assert runner.server is not None
-        gate = _Gate(runner.server, silent)
-        patience = SPEAK_WITHIN if place.tls else None
-        listener = await loop.create_server(
-            gate, sock=bound, ssl=place.tls, backlog=128, ssl_handshake_timeout=patience
-        )
+        gate = _Gate(runner.server, silent, place.tls)
+        listener = asyncio.create_task(gate.let_in(bound))
         telling.listening(place.address)
         await end.wait()
-        listener.close()
+        listener.cancel()
     finally:
         await runner.cleanup()
 
 
 class _Gate:
-    """Lets so many connections in, and hangs up on those that say nothing."""
+    """Lets so many connections in, of one peer fewer than that, and hangs up on those that say nothing."""
 
-    def __init__(self, server: web.Server, silent: set[object]) -> None:
+    def __init__(self, server: web.Server, silent: set[object], tls: ssl.SSLContext | None) -> None:
         self._server = server
         self._silent = silent
+        self._tls = tls
+        self._greeting: dict[asyncio.Task[None], str] = {}
 
-    def __call__(self) -> asyncio.BaseProtocol:
-        if len(self._server.connections) >= MOST_CONNECTIONS:
-            return _Full()
+    async def let_in(self, bound: socket.socket) -> None:
+        """Take connections until this is cancelled."""
+        loop = asyncio.get_running_loop()
+        bound.setblocking(False)
+        while True:
+            try:
+                line, address = await loop.sock_accept(bound)
+            except OSError:  # no more files may be open, or who asked is gone already
+                await asyncio.sleep(PAUSE)
+                continue
+            if not self._has_room(str(address[0])):
+                line.close()
+                continue
+            greeted = loop.create_task(self._greet(line))
+            self._greeting[greeted] = str(address[0])
+            greeted.add_done_callback(self._greeting.pop)
+
+    def _has_room(self, peer: str) -> bool:
+        peers = [*self._greeting.values(), *(_peer_of(handler) for handler in self._server.connections)]
+        return len(peers) < MOST_CONNECTIONS and peers.count(peer) < MOST_OF_ONE_PEER
+
+    async def _greet(self, line: socket.socket) -> None:
+        patience = SPEAK_WITHIN if self._tls else None
+        with suppress(OSError):  # of TLS too
+            await asyncio.get_running_loop().connect_accepted_socket(
+                self._handler, line, ssl=self._tls, ssl_handshake_timeout=patience
+            )
+
+    def _handler(self) -> asyncio.BaseProtocol:
         handler = self._server()
         self._silent.add(handler)
 
@@ -100,12 +130,9 @@ class _Gate:
         return handler
 
 
-class _Full(asyncio.Protocol):
-    """There are too many connections."""
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Hang up."""
-        transport.close()
+def _peer_of(handler: web.RequestHandler) -> str:
+    address = handler.transport.get_extra_info("peername") if handler.transport is not None else None
+    return str(address[0]) if address else ""
 
 
 def _bound(place: Place) -> socket.socket:

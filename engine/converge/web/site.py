@@ -19,8 +19,9 @@ from aiohttp import web
 
 from converge import __version__
 from converge.errors import ConvergeError, JournalUnavailable
+from converge.model.listening import ServedNames
 from converge.store.store import Store
-from converge.web.access import COOKIE, Access, Names
+from converge.web.access import COOKIE, Access
 from converge.web.fleet import Fleet, fleet_of
 from converge.web.look import Look, NotThere, Page
 from converge.web.pages import PAGES
@@ -55,7 +56,7 @@ _SECTIONS = {"/host": "/hosts", "/run": "/runs"}
 class Site:
     """Answers requests. `warn` hears of what went wrong here, in words that hold nothing of a request."""
 
-    def __init__(self, reading: Reading, access: Access, names: Names, *, warn: Callable[[str], None]) -> None:
+    def __init__(self, reading: Reading, access: Access, names: ServedNames, *, warn: Callable[[str], None]) -> None:
         self._reading = reading
         self._access = access
         self._names = names
@@ -90,21 +91,23 @@ class Site:
                 try_="use the address it printed when it started, or start it with --name",
             )  # fmt: skip
         path = request.path
-        methods = ("GET", "HEAD", "POST") if path == "/login" and not self._access.is_open else ("GET", "HEAD")
+        methods = ("GET", "HEAD", "POST") if path == "/login" else ("GET", "HEAD")
         if request.method not in methods:
             response = self._problem(request, 405, "This page is only to be read")
             response.headers["Allow"] = ", ".join(methods)
             return response
         if path in self._statics:
             return self._static(request)
-        if path == "/login" and not self._access.is_open:
+        if path == "/login":
             return await self._login(request)
         return await self._refused(request) or await self._page(request)
 
     async def _refused(self, request: web.Request) -> web.StreamResponse | None:
         """What one gets who may not look; None for everybody else."""
-        if self._access.is_open or self._access.is_session(request.cookies.get(COOKIE, "")):
+        if self._access.is_session(request.cookies.get(COOKIE, "")):
             return None
+        if self._access.in_address and "token" in request.query:
+            return await self._entered(request)
         scheme, _, token = request.headers.get("Authorization", "").partition(" ")
         if scheme.lower() == "bearer":
             refused = await self._tried(request, token.strip())
@@ -119,17 +122,32 @@ class Site:
         response.headers["WWW-Authenticate"] = 'Bearer realm="converge"'
         return response
 
+    async def _entered(self, request: web.Request) -> web.Response | None:
+        """As `_refused`, of the address that was told; a browser goes on to the same page without the token in it."""
+        refused = await self._tried(request, request.query["token"])
+        if refused is not None or "text/html" not in request.headers.get("Accept", ""):
+            return refused
+        rest = {key: value for key, value in request.query.items() if key != "token"}
+        response = web.Response(status=303, headers={"Location": address(_within(request.path), rest)})
+        self._remember(response)
+        return response
+
+    def _remember(self, response: web.Response) -> None:
+        response.set_cookie(
+            COOKIE, self._access.session(), path="/", secure=True, httponly=True, samesite="Strict"
+        )  # without an age: it ends with the browser
+
     async def _tried(self, request: web.Request, token: str) -> web.Response | None:
-        """What one gets who gave a wrong token, or tries too often; None for the right one."""
+        """What one gets who gave a wrong token, or tries too often; None for the right one, whatever others tried before."""
         who = request.remote or ""
+        if self._access.is_token(token):
+            self._access.tries.succeeded(who)
+            return None
         wait = self._access.tries.wait(who)
         if wait > 0:
             response = self._problem(request, 429, "Too many wrong tokens", why=f"Try again in {int(wait) + 1} s.")
             response.headers["Retry-After"] = str(int(wait) + 1)
             return response
-        if self._access.is_token(token):
-            self._access.tries.succeeded(who)
-            return None
         self._access.tries.failed(who)
         await asyncio.sleep(SLOWED)
         return self._problem(request, 401, "This is not the token")
@@ -150,9 +168,7 @@ class Site:
             response.headers.update({key: refused.headers[key] for key in ("Retry-After",) if key in refused.headers})
             return response
         response = web.Response(status=303, headers={"Location": onward})
-        response.set_cookie(
-            COOKIE, self._access.session(), path="/", secure=True, httponly=True, samesite="Strict"
-        )  # without an age: it ends with the browser
+        self._remember(response)
         return response
 
     async def _page(self, request: web.Request) -> web.Response:
@@ -229,7 +245,7 @@ class Site:
 
     def _caching(self, etag: str) -> dict[str, str]:
         # What needs a token must not stay on the disk of whoever looked.
-        return {"ETag": etag, "Cache-Control": "private, no-cache" if self._access.is_open else "no-store"}
+        return {"ETag": etag, "Cache-Control": "no-store"}
 
 
 class _Fleets:

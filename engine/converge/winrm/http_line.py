@@ -218,6 +218,7 @@ def _tls(authorities: str | None, *, validate: bool) -> ssl.SSLContext:
     """How TLS is spoken. Raises OSError for authorities that cannot be read. Nothing comes from the environment."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.hostname_checks_common_name = False  # RFC 9110 4.3.4: a certificate without alternative names is for nobody
     if not validate:
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE

@@ -107,6 +107,7 @@ def _port(connection: Connection) -> int:
 
 def _tls(connection: Connection) -> ssl.SSLContext:
     context = ssl.create_default_context(cafile=connection.ca_trust_path)
+    context.hostname_checks_common_name = False
     if not connection.validate_certificate:
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
