@@ -157,6 +157,7 @@ class Agent:
 
     def __init__(self, program: Path, environment: Mapping[str, str]) -> None:
         self._lock = threading.Lock()
+        self._reviving = threading.Lock()
         self._command = ["wine", str(program)]
         self._environment = dict(environment)
         self._process = self._started()
@@ -178,6 +179,12 @@ class Agent:
                 continue
             return self._process
         raise RuntimeError("no agent starts")
+
+    def revive(self) -> None:
+        """Start it again if it is gone, as Windows does with a service of its own. What it was doing then was answered as failed."""
+        with self._reviving:
+            if self._process.poll() is not None:
+                self._process = self._started()
 
     def close(self) -> None:
         """End it."""
@@ -205,7 +212,7 @@ class Agent:
             finally:
                 guard.cancel()
         if not answer:
-            raise RuntimeError("the agent is gone")
+            raise RuntimeError(f"the agent is gone, exit code {self._process.poll()}, asked for {line[:60]}")
         return answer
 
     def keys(self, hive: int, key: str, *, view: int = 64) -> list[str]:
