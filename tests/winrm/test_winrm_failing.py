@@ -235,10 +235,10 @@ def test_a_host_that_goes_away_for_good_is_unreachable_and_not_asked_for_ever() 
 
 
 @pytest.mark.parametrize("status", [404, 503])
-def test_a_host_that_is_starting_again_says_that_nothing_was_done(status: int) -> None:
+def test_a_host_that_is_starting_again_leaves_a_write_to_looking_again(status: int) -> None:
     with reached() as (host, machine, world):
         host.mishaps.add(Mishap(MishapKind.HTTP_ERROR, amount=status, times=1))
-        with pytest.raises(HostUnreachable):
+        with pytest.raises(Interrupted):
             machine.perform(StopService("W3SVC"))
         assert world.services[fold("W3SVC")].state == ServiceState.RUNNING
 

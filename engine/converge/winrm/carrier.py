@@ -63,19 +63,23 @@ class Carrier:
         self._let_in = False
         self._ends = time.monotonic() + connection.host_timeout
         self.logins = 0
+        self.answered = False
 
     def send(self, envelope: bytes, *, seconds: float) -> Reply:
         """The host's answer to one envelope, within `seconds` by the wall clock.
 
         Raises LoginRefused, DeadlineExceeded (before anything was sent) and HostUnreachable where there is no
         conversation; Cut where the line broke under this request; RemoteProtocolError for an answer that is none.
+        `answered` tells afterwards whether something came back to this very envelope: then it left, whatever was said.
         """
+        self.answered = False
         if self.remaining <= 0:
             self.drop()
             raise refusals.host_deadline(self._connection)
         transport = self._transport or self._open(seconds)
         try:
             answer = transport.post(envelope, seconds=self._bounded(seconds))
+            self.answered = True
             reply = self._read(transport, answer)
             self._let_in = True
             return reply
@@ -165,9 +169,9 @@ class Carrier:
                 raise self._unwelcome(transport, answer)
             # Once more where the login was good before; a second refusal is one.
             self._let_in = False
-            raise Cut("the host no longer knows the login", sent=False)
+            raise Cut("the host no longer knows the login", sent=True)
         if answer.status == 400 and transport.seals:
-            raise Cut("the host could not open the sealed message", sent=False)
+            raise Cut("the host could not open the sealed message", sent=True)
         refusals.check_status(self._connection, answer.status, sealed=transport.seals, empty=not answer.body)
         if not transport.seals:
             return Reply(answer.status, answer.body)

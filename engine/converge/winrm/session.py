@@ -267,15 +267,9 @@ class Session(Reader):
             shell.close()
 
     def _command_started(self, shell: Shell, line: str) -> str:
-        reused = shell.is_open
-        self._again(shell.open)
-        try:
-            return self._act(shell.command(line), CommandStarted).command_id
-        except Faulted:
-            if not reused:
-                raise
-        # WinRM 1.1 takes one command per shell.
-        shell.close()
+        # Never tried in a shell that may refuse it: it would have to be sent again.
+        if shell.is_open and shell.takes_one:
+            shell.close()
         self._again(shell.open)
         return self._act(shell.command(line), CommandStarted).command_id
 
@@ -313,6 +307,11 @@ class Session(Reader):
             raise Faulted(Fault("s:Sender", "", reason=error.what)) from error
         except RemoteProtocolError as error:
             raise Interrupted(f"no valid answer came when the host was asked for {name}", why=str(error)) from error
+        except HostUnreachable as error:
+            if not self._exchange.carrier.answered:
+                raise
+            # Whoever answers so may have passed the request on.
+            raise Interrupted(f"no answer of WinRM came when the host was asked for {name}", why=str(error)) from error
         except Faulted as faulted:
             if faulted.fault.code == faults.TIMED_OUT:
                 raise Interrupted(f"the host did not end {name} in time", why=faulted.fault.text) from faulted

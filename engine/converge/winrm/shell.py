@@ -62,6 +62,8 @@ class Shell:
     def __init__(self, exchange: Exchange) -> None:
         self._exchange = exchange
         self._target: Target | None = None
+        self.takes_one = False
+        """Whether it may take one command only: WinRM 1.1, which tells nothing of a shell but its id."""
 
     @property
     def is_open(self) -> bool:
@@ -75,6 +77,7 @@ class Shell:
             ask = self._exchange.patiently if patient else self._exchange.once
             created = ask(wanted, ShellCreated)
             self._target = Target(CMD_SHELL, selectors=(("ShellId", created.shell_id),))
+            self.takes_one = not created.details
 
     def command(self, line: str) -> Command:
         """The request that starts a command line in it."""
