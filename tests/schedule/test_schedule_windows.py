@@ -237,3 +237,16 @@ def test_a_rule_without_any_day_is_refused_at_once() -> None:
     with pytest.raises(ValueError, match="no such day"):
         read_windows({"rrule": "FREQ=DAILY;BYMONTH=2;BYMONTHDAY=31", "duration": "1h", "timezone": "UTC"})
     assert time.process_time() - began < 3
+
+
+@pytest.mark.parametrize(
+    ("name", "iana"),
+    [
+        ("W. Europe Standard Time", "Europe/Berlin"),
+        ("eastern standard time", "America/New_York"),
+        ("China Standard Time", "Asia/Shanghai"),
+    ],
+)
+def test_windows_name_of_a_zone_is_answered_with_the_right_one(name: str, iana: str) -> None:
+    with pytest.raises(ValueError, match=f"that is Windows' name of {iana}"):
+        read_windows({"days": "sat", "from": "22:00", "to": "23:00", "timezone": name})

@@ -7,7 +7,7 @@ import shlex
 from typing import TYPE_CHECKING, NamedTuple
 
 from converge.inventory.hostnames import BadRange, expand
-from converge.inventory.scalars import ini_value
+from converge.inventory.scalars import became, ini_value
 from converge.inventory.values import Findings, Place, Variable, did_you_mean
 from converge.inventory.yaml_source import PORT
 
@@ -101,7 +101,7 @@ class _Reader:
         self._members.set_group_variable(
             self._members.groups[self._group],
             name=name,
-            variable=Variable(ini_value(value.strip()), place),
+            variable=self._read(name, value.strip(), place),
             findings=self._findings,
         )
 
@@ -146,8 +146,14 @@ class _Reader:
                 self._findings.error(at, "is no variable of a host", expected="name=value", hint=hint)
                 break
             self._once(name, at)
-            variables[name] = Variable(ini_value(value), at)
+            variables[name] = self._read(name, value, at)
         return variables
+
+    def _read(self, name: str, text: str, place: Place) -> Variable:
+        value = ini_value(text)
+        if isinstance(value, int | float) and (changed := became(text, value)):
+            self._findings.changed(place, name, changed)
+        return Variable(value, place)
 
     def _once(self, name: str, place: Place) -> None:
         if name in self._set_here:

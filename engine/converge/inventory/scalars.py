@@ -39,6 +39,20 @@ def yaml_value(text: str) -> object:
         return text
 
 
+def became(text: str, value: object) -> str:
+    """What a plain scalar became that reads back otherwise than it was written; empty where it did not, or meant it."""
+    if isinstance(value, str) or value is None:
+        return ""
+    if isinstance(value, bool):
+        return "" if text.lower() in ("true", "false") else "true or false"
+    written = text.removeprefix("+")
+    if str(value) == written or written.lstrip("-")[:2] in ("0x", "0b"):
+        return ""
+    if ":" in text:
+        return "a number in base 60, as of minutes and seconds"
+    return "a number in base 8" if isinstance(value, int) and "_" not in text else "a number in another spelling"
+
+
 def _yaml_number(text: str) -> object:
     if _DECIMAL.fullmatch(text):
         return int(text.replace("_", ""))

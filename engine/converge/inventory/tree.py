@@ -16,10 +16,12 @@ Mark: TypeAlias = tuple[int, int]
 class Node:
     """A scalar, a list of nodes, or pairs: keys with their marks and nodes. Aliases share a node, so nobody changes one."""
 
-    __slots__ = ("column", "line", "value")
+    __slots__ = ("became", "column", "line", "value")
 
-    def __init__(self, value: object, line: int, column: int) -> None:
+    def __init__(self, value: object, line: int, column: int, became: str = "") -> None:
         self.value = value
+        self.became = became
+        """What reading made of a text that hardly meant it; empty where it stayed what it was."""
         self.line = line
         self.column = column
 

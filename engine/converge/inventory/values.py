@@ -45,6 +45,7 @@ class Findings:
         self._errors: dict[InputProblem, None] = {}
         self._warnings: dict[InputProblem, None] = {}
         self._uncounted = 0
+        self._changed: set[tuple[str, str]] = set()
 
     @property
     def errors(self) -> tuple[InputProblem, ...]:
@@ -72,6 +73,13 @@ class Findings:
         """Note something odd that Ansible lets pass, and so does converge."""
         if len(self._warnings) < MAX_FINDINGS:
             self._warnings[InputProblem(*place, message, expected, hint)] = None
+
+    def changed(self, place: Place, name: str, became: str) -> None:
+        """Note once for each variable that its value is not read as it is written."""
+        if (name, became) not in self._changed:
+            self._changed.add((name, became))
+            hint = "put it in quotes if the text is meant; true and false mean themselves"
+            self.warn(place, f"the value of {name[:100]} is not the text that is written: it is read as {became}", hint=hint)
 
     def raise_errors(self) -> None:
         """Raise InputErrors with every error noted so far, if there is one."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 
-from converge.inventory.scalars import yaml_value
+from converge.inventory.scalars import became, yaml_value
 from converge.inventory.tree import MAX_DEPTH, Node, Pairs
 
 MAX_LINE = 1000
@@ -92,12 +92,17 @@ def _value(match: re.Match[str], number: int) -> Node | None:
     kind = match.lastgroup or ""
     column = match.start(kind) + 1
     if kind == "word":
-        return Node(yaml_value(match["word"].rstrip(" ")), number, column)
+        return _scalar(match["word"].rstrip(" "), number, column)
     if kind in ("single", "double"):
         return Node(match[kind], number, column - 1)
     if kind == "flow":
         return _flow(match["flow"], number=number, column=column - 1)
     return Node(None, number, match.end("key") + 2)
+
+
+def _scalar(text: str, number: int, column: int) -> Node:
+    value = yaml_value(text)
+    return Node(value, number, column, "" if value is text else became(text, value))
 
 
 def _flow(text: str, *, number: int, column: int) -> Node | None:
@@ -111,6 +116,6 @@ def _flow(text: str, *, number: int, column: int) -> Node | None:
         if key in pairs:
             return None
         mark = (number, at + match.start(1))
-        pairs[key] = (mark, Node(yaml_value(match[2]), number, at + match.start(2)))
+        pairs[key] = (mark, _scalar(match[2], number, at + match.start(2)))
         at += len(piece) + 1
     return Node(pairs, number, column)

@@ -92,6 +92,14 @@ class _Reader:
             return node.value
         if node.value is None:
             return {}
+        if isinstance(node.value, str) and key != "vars" and len(words := node.value.split()) > 1:
+            self.error(
+                (node.line, node.column),
+                f"{' '.join(words)[:60]!r} in {key} of group {group.name} is one name with blanks",
+                expected="each name on a line of its own, with a colon",
+                hint=f"{words[0][:60]}:",
+            )
+            return {}
         if isinstance(node.value, str) and key != "vars":
             return {node.value: ((node.line, node.column), Node(None, node.line, node.column))}
         hint = "write each as a key: `name:` instead of `- name`" if isinstance(node.value, list) else ""
@@ -144,10 +152,34 @@ def named_variables(pairs: Pairs, *, file: str, findings: Findings) -> list[tupl
     for name, (mark, node) in pairs.items():
         if isinstance(name, str) and name:
             found.append((name, variable(node, file=file, mark=mark)))
+            note_changes(name, node, file=file, findings=findings)
         else:
             shown = "a locked value" if isinstance(name, Locked) else repr(name)
             findings.error(Place(file, *mark), f"{shown} is no name of a variable", expected="a text")
     return found
+
+
+def note_changes(name: str, node: Node, *, file: str, findings: Findings) -> None:
+    """Note values that are not read as they are written, save where a variable of ours or Ansible's takes them so."""
+    known = name.startswith(("ansible_", "converge_"))
+    if node.became and not (known and isinstance(node.value, bool)):
+        findings.changed(Place(file, node.line, node.column), name, node.became)
+    if isinstance(node.value, dict | list) and not known:
+        _note_below(name, node, Place(file), findings, seen=set())
+
+
+def _note_below(name: str, node: Node, place: Place, findings: Findings, *, seen: set[int]) -> None:
+    if id(node) in seen:
+        return  # an alias
+    seen.add(id(node))
+    if node.became:
+        findings.changed(Place(place.file, node.line, node.column), name, node.became)
+    if isinstance(node.value, dict):
+        for _, below in node.value.values():
+            _note_below(name, below, place, findings, seen=seen)
+    elif isinstance(node.value, list):
+        for below in node.value:
+            _note_below(name, below, place, findings, seen=seen)
 
 
 def _sections() -> str:

@@ -20,7 +20,7 @@ from ruamel.yaml.events import (
 )
 
 from converge.inventory import yaml_plain
-from converge.inventory.scalars import yaml_value
+from converge.inventory.scalars import became, yaml_value
 from converge.inventory.tree import MAX_DEPTH, Mark, Node, Pairs
 from converge.inventory.values import Findings, Place, Unsafe
 from converge.model.secret import Locked
@@ -115,6 +115,8 @@ class _Composer:
         weight = 1
         if isinstance(event, ScalarEvent):
             node = Node(self._scalar(event), line, column)
+            if event.tag is None and event.style is None:
+                node.became = became(str(event.value), node.value)
         elif isinstance(event, SequenceStartEvent):
             items, weight = self._sequence(event, events)
             node = Node(items, line, column)

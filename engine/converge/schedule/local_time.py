@@ -16,9 +16,19 @@ def zone_named(name: object) -> zoneinfo.ZoneInfo:
     known = zoneinfo.available_timezones()
     if name not in known:
         near = get_close_matches(name[:100], known, n=1, cutoff=0.6)
-        hint = f"did you mean {near[0]}?" if near else "write one like Europe/Berlin, America/New_York or UTC"
+        if iana := _of_windows(name):
+            hint = f"that is Windows' name of {iana}: write {iana}"
+        else:
+            hint = f"did you mean {near[0]}?" if near else "write one like Europe/Berlin, America/New_York or UTC"
         raise ValueError(f"timezone: there is no IANA time zone {name[:100]!r}; {hint}")
     return zoneinfo.ZoneInfo(name)
+
+
+def _of_windows(name: str) -> str:
+    """The IANA zone that CLDR has for Windows' name of one, such as `W. Europe Standard Time`; else an empty text."""
+    from tzlocal.windows_tz import win_tz
+
+    return next((iana for windows, iana in win_tz.items() if windows.casefold() == name.strip().casefold()), "")
 
 
 def first_moment(wall: datetime, zone: zoneinfo.ZoneInfo) -> datetime:
