@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 from tests.store.conftest import postgresql, postgresql_url
@@ -16,14 +15,6 @@ __all__ = ["postgresql", "postgresql_url"]
 @pytest.fixture(scope="session")
 def chromium(tmp_path_factory: pytest.TempPathFactory) -> Chromium:
     return installed(tmp_path_factory.mktemp("chromium"))
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Fleets of thousands of hosts and browsers serve all tests of a file, so one worker runs these."""
-    here = Path(__file__).parent
-    for item in items:
-        if item.path.parent == here:
-            item.add_marker(pytest.mark.xdist_group(f"web {item.path.stem}"))
 
 
 @pytest.fixture(scope="session")

@@ -23,14 +23,6 @@ USER, PASSWORD = "Administrator", "Correct horse 1!"
 RUN_SECONDS = 240
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """One prefix serves all of these tests, so one worker runs them."""
-    here = Path(__file__).parent
-    for item in items:
-        if here in item.path.parents:
-            item.add_marker(pytest.mark.xdist_group("wine"))
-
-
 @pytest.fixture(scope="session")
 def cache(request: pytest.FixtureRequest) -> Path:
     """Where compiled programs are kept from one session to the next."""
