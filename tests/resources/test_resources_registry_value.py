@@ -39,7 +39,6 @@ CASES: list[Case] = [  # title, fields beside key and name, the value found, the
     ("a dword in decimal", {"type": "dword", "data": 4294967295},
      RegistryData(DWORD, 0), RegistryData(DWORD, 2**32 - 1)),
     ("the highest qword", {"type": "qword", "data": 2**64 - 1}, RegistryData(QWORD, 2**64 - 1), None),
-    ("a qword that is a dword", {"type": "qword", "data": 1}, RegistryData(DWORD, 1), RegistryData(QWORD, 1)),
     ("binary as hex", {"type": "binary", "data": "01 FF"}, RegistryData(BINARY, b"\x01\xff"), None),
     ("binary that is empty", {"type": "binary", "data": ""}, RegistryData(BINARY, b"\x01"), RegistryData(BINARY, b"")),
     ("a list is compared as one", {"type": "multi_string", "data": ["a b", "c"]}, RegistryData(MULTI, ("a", "b c")),
@@ -115,6 +114,37 @@ def test_the_difference_is_found_and_written(
 )
 def test_states_have_the_form_that_pipelines_read(data: RegistryData, shown: object, decided: Decide) -> None:
     assert decided(written(ensure="absent"), table(data)).before == shown
+
+
+@pytest.mark.parametrize(
+    ("fields", "version", "why"),
+    [
+        ({"type": "qword", "data": 1}, "5.2.3790", "no qword"),
+        ({"type": "qword", "data": 1}, "6.0.6001", ""),
+        ({"type": "binary", "data": "00" * 40_000}, "5.2.3790", "one request"),
+        ({"type": "binary", "data": "00" * 40_000}, "10.0.20348", "one request"),
+        ({"type": "binary", "data": "00" * 15_000}, "6.1.7601", "one request"),
+        ({"type": "binary", "data": "00" * 15_000}, "6.3.9600", ""),
+        ({"type": "binary", "data": "00" * 5_000}, "5.2.3790", ""),
+        ({"type": "string", "data": "&" * 30_000}, "5.2.3790", "one request"),
+        ({"type": "string", "data": "x" * 100_000}, "5.2.3790", ""),
+        ({"type": "multi_string", "data": ["x"] * 9_000}, "5.2.3790", "one request"),
+    ],
+)
+def test_what_apply_could_not_send_is_refused_in_check(
+    fields: Mapping[str, object], version: str, why: str, decided: Decide, windows_2000: OperatingSystemFacts
+) -> None:
+    system: dict[AnyQuery, Answer[Any]] = {OperatingSystem(): Found(replace(windows_2000, version=version))}
+    outcome = decided(written(**fields), table(RegistryData(DWORD, 1)) | system)
+    assert outcome.status == ("failed" if why else "changed")
+    assert why in outcome.error
+    assert bool(outcome.actions) is not bool(why)
+
+
+def test_what_could_not_be_written_back_is_not_overwritten_without_saying_so(decided: Decide) -> None:
+    outcome = decided(written(type="binary", data="01"), table(RegistryData(BINARY, bytes(40_000))))
+    assert outcome.decision.way_back.must_accept
+    assert "too large" in str(outcome.decision.way_back)
 
 
 def test_unknown_raw_text_is_not_overwritten_without_saying_so(decided: Decide) -> None:

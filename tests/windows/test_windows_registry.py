@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -11,7 +13,7 @@ from converge.model.journal import RegistrySnapshot
 from converge.model.registry import Hive, RegistryData, RegistryPath, RegistryType
 from converge.windows import paths
 from converge.windows.reg_file import render
-from converge.windows.registry import in_view, parse_data, parse_path
+from converge.windows.registry import check_value_name, in_view, parse_data, parse_path
 
 
 @pytest.mark.parametrize(
@@ -95,10 +97,74 @@ def test_the_32_bit_view(path: str, seen: str) -> None:
     assert in_view(parse_path(path), view=64, is_64_bit=True) == parse_path(path)
 
 
+@pytest.mark.parametrize(
+    ("left", "right", "alike"),
+    [
+        (r"C:\WINNT\System32\a.exe", r'"c:\winnt\system32\A.EXE"', True),
+        ("C:\\data\\", r"c:\DATA", True),
+        ("C:\\", "c:\\", True),
+        (r"C:\a.exe -k x", r'"C:\A.EXE"  -k x', True),
+        (r'"C:\Program Files\a.exe" -k', r'"c:\program files\A.exe" -k', True),
+        (r"C:\Program Files\a.exe", r"c:\program files\A.exe", True),
+        (r"C:\Program Files\a.exe", r'"C:\Program Files\a.exe"', False),
+        (r"C:\Program Files\a.exe -k", r'"C:\Program Files\a.exe" -k', False),
+        (r"C:\Program Files", r'"C:\Program Files"', False),
+        (r"C:\a.exe -k x", r"C:\a.exe -k y", False),
+        (r"C:\a.exe -k x", r"C:\a.exe -K x", False),
+        (r"C:\a.exe -k x", r"C:\a.exe", False),
+        (r"C:\tool /Opt", r"C:\tool /opt", False),
+        (r'C:\a.exe "x"', r"C:\a.exe x", False),
+        (r"C:\a.exe x" + "\\", r"C:\a.exe x", False),
+        (r'"C:\a.exe', r"C:\a.exe", False),
+        (r'"C:\a.exe"x', r"C:\a.exe", False),
+    ],
+)
+def test_what_two_command_lines_may_differ_in(left: str, right: str, alike: bool) -> None:
+    assert paths.same_path(left, right) is alike
+    assert paths.same_path(right, left) is alike
+
+
+@pytest.mark.parametrize(
+    ("path", "meant"),
+    [
+        (r"C:\data\keep.txt.", r"C:\\data\\keep.txt'"),
+        (r"C:\data \x", r"C:\\data\\x'"),
+        ("C:\\a. .\\b", r"C:\\a\\b'"),
+        (r"C:\data\con", "device"),
+        (r"C:\data\CON.txt", "device"),
+        (r"C:\nul\x", "device"),
+        (r"C:\lpt1.tar.gz", "device"),
+        (r"C:\com5", "device"),
+        (r"C:\x\aux .txt", "device"),
+        (r"C:\a.txt:hidden", r"C:\\a.txt'"),
+        (r"C:\a.txt::$DATA", r"C:\\a.txt'"),
+        ("\\\\?\\C:\\x", r"C:\\x'"),
+        ("\\\\.\\C:\\x", r"C:\\x'"),
+        ("//?/C:/x", r"C:\\x'"),
+        (r"C:\a\..\b", "goes back"),
+    ],
+)
+def test_another_spelling_of_a_path_is_refused_with_the_one_that_is_meant(path: str, meant: str) -> None:
+    with pytest.raises(ValueError, match=re.escape(meant)):
+        paths.check(path)
+
+
+@pytest.mark.parametrize(
+    "path", [r"C:\data\console.txt", r"C:\.config\a..b", r"C:\ lead\x", r"C:\com\com10", r"C:\a,b;c=d"]
+)
+def test_an_odd_name_is_a_name(path: str) -> None:
+    assert paths.check(path) == path
+
+
+@pytest.mark.parametrize("name", ["(Default)", "(default)"])
+def test_the_default_value_is_named_by_nothing(name: str) -> None:
+    with pytest.raises(ValueError, match="write ''"):
+        check_value_name(name)
+
+
 def test_paths_are_compared_as_windows_reads_them() -> None:
-    environment = {"SystemRoot": "C:\\WINNT"}
-    assert paths.same_path('"%systemroot%\\System32\\"', "c:/winnt//system32", environment)
-    assert not paths.same_path("%ProgramFiles%\\x", "C:\\Program Files\\x", environment)
+    assert paths.expand("%systemroot%\\x %other%", {"SystemRoot": "C:\\WINNT"}) == "C:\\WINNT\\x %other%"
+    assert paths.same_folder("C:\\WINNT\\System32\\", "c:/winnt//system32")
     assert paths.executable_of('"C:\\Program Files\\a.exe" -k') == "C:\\Program Files\\a.exe"
     assert paths.executable_of("C:\\Program Files\\a.exe -k") == "C:\\Program Files\\a.exe"
     assert paths.parent("C:\\a") == "C:\\"
@@ -138,6 +204,25 @@ def test_a_backup_is_what_regedit_imports() -> None:
     assert '"quad"=hex(b):01,00,00,00,00,00,00,00' in lines
     assert any(line.startswith('; "lost" could not be read') for line in lines)
     assert "; HKEY_LOCAL_MACHINE\\SOFTWARE\\Gone was not there" in lines
+
+
+@pytest.mark.parametrize("ends", ["\n", "\r\n", "\r", "\x85", "\u2028"])
+@pytest.mark.parametrize("version", ["5.2.3790", "4.0.1381"])
+def test_a_name_that_holds_line_ends_brings_no_entries_of_its_own(ends: str, version: str) -> None:
+    hostile = f'x"=""{ends}[-HKEY_LOCAL_MACHINE\\SOFTWARE]{ends}"y'
+    key, odd = RegistryPath(Hive.LOCAL_MACHINE, "SOFTWARE\\A"), RegistryPath(Hive.LOCAL_MACHINE, f"SOFTWARE\\{hostile}")
+    values = (
+        NamedValue(key, hostile, RegistryData(RegistryType.DWORD, 1)),
+        NamedValue(key, hostile, RegistryData(RegistryType.LINK, None)),
+        NamedValue(key, "text", RegistryData(RegistryType.STRING, hostile)),
+        NamedValue(odd, "v", RegistryData(RegistryType.DWORD, 1)),
+    )
+    keys = ((key, KeyContents((), ())), (odd, KeyContents((), ())), (odd, None))
+    data = render(RegistrySnapshot(keys, values, version))
+    text = data.decode("cp1252") if version.startswith("4") else data.decode("utf-16")
+    lines = [line for line in text.splitlines() if line.strip() and not line.startswith((";", "  "))]
+    assert [line.split("=")[0] for line in lines[1:]] == ["[HKEY_LOCAL_MACHINE\\SOFTWARE\\A]", '"text"']
+    assert all("y" not in line or line.startswith(";") for line in text.splitlines()[1:])
 
 
 def test_a_backup_for_windows_nt_4_is_in_its_own_format() -> None:

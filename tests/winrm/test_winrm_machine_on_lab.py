@@ -39,7 +39,7 @@ from converge.model.action import (
     StopService,
     WriteFile,
 )
-from converge.model.answer import Found, Refused
+from converge.model.answer import Absent, Found, Refused
 from converge.model.facts import ServiceState, StartMode
 from converge.model.names import fold
 from converge.model.query import (
@@ -306,7 +306,10 @@ def test_a_hash_is_told_where_windows_can_make_one(connect: Callable[..., Pair])
     assert stored is not None
     assert found is not None
     assert found.sha256 == stored.digest("sha256")
-    assert answers[query] == Refused("gave-up", "the hash cannot be asked for: no command line can carry this path")
+    odd, hashed = newer.world.files.file(query.path), answers.value(query)
+    assert odd is not None
+    assert hashed is not None
+    assert hashed.sha256 == odd.digest("sha256")
 
 
 def test_a_windows_that_knows_no_sha256_is_asked_for_sha1_and_only_once_whether_it_does(
@@ -481,6 +484,37 @@ def test_content_arrives_byte_for_byte_and_never_over_a_file_that_is_there(
     with pytest.raises(ActionRefused, match="there already"):
         pair.machine.perform(WriteFile(path, b"other"))
     assert written.read() == content
+
+
+@pytest.mark.parametrize("folder", ["Acme,Inc", "a;b=c", "(x) & y^z!", "100%", " 'lead'"])
+@pytest.mark.parametrize("content", [b"", b"words"], ids=["empty", "words"])
+def test_names_that_a_command_interpreter_would_part_are_written_and_nothing_else(
+    connect: Callable[..., Pair], folder: str, content: bytes
+) -> None:
+    pair = connect()
+    path = rf"D:\empty\{folder}"
+    pair.machine.perform(NewDirectory(path))
+    pair.machine.perform(WriteFile(rf"{path}\list.txt,v %X%", content))
+    made = pair.world.files.folder(path)
+    assert made is not None
+    assert [(file.name, file.read()) for file in made.files.values()] == [("list.txt,v %X%", content)]
+    outer = pair.world.files.folder(r"D:\empty")
+    assert outer is not None
+    assert not outer.files
+    pair.machine.perform(RemoveFile(rf"{path}\list.txt,v %X%"))
+    pair.machine.perform(RemoveDirectory(path))
+    assert pair.world.files.folder(path) is None
+
+
+def test_a_display_name_is_no_absent_service(connect: Callable[..., Pair]) -> None:
+    asked = [Service("iis admin SERVICE"), ServiceStartTime("IIS Admin Service"), Service("Nothing"), Service("IISADMIN")]
+    answers = connect().machine.ask(asked)
+    for query in asked[:2]:
+        told = answers[query]
+        assert isinstance(told, Refused)
+        assert "IISADMIN" in told.text
+    assert answers[asked[2]] == Absent()
+    assert isinstance(answers[asked[3]], Found)
 
 
 def test_commands_bring_their_output_and_exit_code(connect: Callable[..., Pair]) -> None:

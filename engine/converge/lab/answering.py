@@ -44,6 +44,7 @@ from converge.model.query import (
 )
 from converge.model.registry import RegistryData, RegistryPath, RegistryType
 from converge.windows import paths
+from converge.windows.services import display_name_of
 
 _DEPENDENTS = "the right to read Win32_DependentService"
 
@@ -107,7 +108,11 @@ class Answering:
     def _record(self, name: str) -> ServiceRecord | Absent | Refused:
         if not self._permits(Right.SERVICE_QUERY, name) or not self._permits(Right.CLASS, "Win32_Service"):
             return _denied(f"the right to query the service {name}")
-        return self._world.service(name) or Absent()
+        if record := self._world.service(name):
+            return record
+        visible = (item for item in self._world.services.values() if self._permits(Right.SERVICE_QUERY, item.name))
+        meant = [item.name for item in visible if same(item.display_name, name)]
+        return display_name_of(name, meant) if meant else Absent()
 
     def _service(self, query: Service) -> Answer[ServiceFacts]:
         record = self._record(query.name)

@@ -39,7 +39,7 @@ from converge.model.action import (
 from converge.model.answer import Answers
 from converge.model.query import AnyQuery
 from converge.windows import files, services
-from converge.windows.commands import command_line
+from converge.windows.commands import command_line, shell_line
 
 MAX_CONTENT = 1024 * 1024
 _SHOWN_OUTPUT = 4000
@@ -184,7 +184,7 @@ class LabMachine:
         title = action.title or action.argv[0]
         self._need_shell(title)
         try:
-            line = " ".join(action.argv) if action.shell else command_line(action.argv)
+            line = shell_line(action.argv) if action.shell else command_line(action.argv)
         except ValueError as error:
             raise ActionRefused(f"{title} cannot be run", why=str(error)) from error
         result = run_command_line(self.world, line, account=self._account, code_page=65001)

@@ -11,6 +11,8 @@ from converge.model.query import AnyQuery, Query
 
 T = TypeVar("T")
 P = TypeVar("P")
+DISPLAY_NAME = "display-name"
+"""The code of a refusal that is none of the host's: the thing was asked for by another sort of name."""
 T_co = TypeVar("T_co", covariant=True)
 
 
@@ -103,6 +105,8 @@ class Answers(Mapping[AnyQuery, "Answer[object]"]):
             return None
         if isinstance(answer, NotForetold):
             raise Unforetold(answer.after)
+        if answer.code == DISPLAY_NAME:
+            raise Undecided(answer.text, refusal=answer.code)
         what = f"the host refused to answer {describe(query)}: {answer.text or answer.code}"
         remedy = f"grant the account {answer.missing_right}" if answer.missing_right else ""
         raise Undecided(what, why=f"code {answer.code}" if answer.text else "", try_=remedy, refusal=answer.code)

@@ -14,7 +14,7 @@ from converge.model.answer import Answers
 from converge.model.change import WayBack
 from converge.model.query import AnyQuery
 from converge.model.resource import Resource, State
-from converge.windows.commands import command_line
+from converge.windows.commands import command_line, shell_line
 from converge.windows.conditions import AnyCondition, AnyOf, FileCondition
 from converge.windows.fields import Duration, HostPath
 from converge.windows.subjects import FileIs
@@ -54,11 +54,11 @@ class CommandResource(Resource):
 
     @model_validator(mode="after")
     def _makes_sense(self) -> CommandResource:
-        command_line(self.argv)
         if self.shell and len(self.argv) != 1:
             raise ValueError("with `shell: true`, `argv` is one text: the line for cmd")
         if not self.shell and len(self.argv) == 1 and " " in self.argv[0].strip() and "\\" not in self.argv[0]:
             raise ValueError("`argv` is a list: the program, then each argument by itself; or say `shell: true`")
+        _ = shell_line(self.argv) if self.shell else command_line(self.argv)
         return self
 
     @property

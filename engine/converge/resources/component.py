@@ -198,7 +198,7 @@ _NOTHING = RegistryData(RegistryType.STRING, "")
 
 
 def _is_folder(data: RegistryData, folder: RegistryData) -> bool:
-    return isinstance(data.data, str) and paths.same_path(data.data, str(folder.data), {})
+    return isinstance(data.data, str) and paths.same_folder(data.data, str(folder.data))
 
 
 def _without_borrowed_source(state: State | None) -> ComponentState | None:

@@ -154,7 +154,7 @@ class RegistryReferences(Resource):
         return None
 
     def _is_ours(self, folder: str, variables: Mapping[str, str]) -> bool:
-        return any(paths.same_path(folder, mine, variables) for mine in (self.directory, *self.from_))
+        return any(paths.same_folder(folder, paths.expand(mine, variables)) for mine in (self.directory, *self.from_))
 
     def _read(self, answers: Answers) -> Iterator[tuple[RegistryPath, str, ValueState]]:
         """Every nominated value that could be read and is a text. Raises Undecided, Unforetold for the search itself."""
@@ -178,10 +178,10 @@ class RegistryReferences(Resource):
 
     def _judged(self, folder: str, answers: Answers) -> str:
         """`right`, `wrong`, or an empty text for a folder that is elsewhere."""
-        if paths.same_path(folder, environment.resolve(self.directory, answers), {}):
+        if paths.same_folder(folder, environment.resolve(self.directory, answers)):
             return "right"
         wrong = (environment.resolve(mine, answers) for mine in self.from_)
-        return "wrong" if any(paths.same_path(folder, mine, {}) for mine in wrong) else ""
+        return "wrong" if any(paths.same_folder(folder, mine) for mine in wrong) else ""
 
     def desired_state(self, actual: State | None, answers: Answers) -> ReferencesState:
         """The same values, those in a wrong folder pointed to the right one."""

@@ -15,7 +15,7 @@ from converge.model.names import fold, same
 from converge.model.query import AnyQuery, OperatingSystem, RegistryKey, RegistryValue
 from converge.model.registry import RegistryData, RegistryPath, RegistryType
 from converge.model.resource import Resource, State
-from converge.windows import environment, paths, registry, views
+from converge.windows import environment, paths, registry, versions, views
 from converge.windows.fields import KeyName, ValueName
 
 TypeName = Literal["string", "expand_string", "multi_string", "dword", "qword", "binary"]
@@ -134,7 +134,8 @@ class RegistryValueResource(Resource):
         " missing ones are appended.",
     )
     compare: Literal["exact", "path"] = Field(
-        "exact", description="`path`: case, quotes, a trailing backslash and expansion do not matter."
+        "exact",
+        description="`path`: case, a trailing backslash and expansion do not matter, nor quotes around a path without blanks.",
     )
 
     @field_validator("contains", mode="after")
@@ -185,7 +186,17 @@ class RegistryValueResource(Resource):
         if RegistryValue(path, self.name) in known and not self._agrees(known):
             asked.append(RegistryKey(path))
             asked += [RegistryKey(owner)] if (owner := service_key(path)) else []
+            asked += [OperatingSystem()] if self._version_matters(path, known) else []
         return asked
+
+    def _version_matters(self, path: RegistryPath, known: Answers) -> bool:
+        """Whether what is to be written is of a sort or size that not every Windows takes."""
+        try:
+            found = self.actual_state(known)
+            wanted = self._wanted(found, known) if found is not None else self._new()
+        except (Undecided, Unforetold, ResourceError, KeyError):
+            return False
+        return _is_hard_to_write(path, self.name, wanted)
 
     def _texts(self, known: Answers) -> list[str]:
         """The texts whose expansion may matter."""
@@ -225,7 +236,19 @@ class RegistryValueResource(Resource):
             wanted = self._new()
         if found is not None and wanted != found and not RegistryType.from_label(found.type).writable:
             raise ResourceError(f"the value is of type {found.type}, which converge shows and never writes")
+        if wanted is not None and wanted != found:
+            self._check_can_be_written(wanted, answers)
         return wanted
+
+    def _check_can_be_written(self, wanted: ValueState, answers: Answers) -> None:
+        path = views.locate(self.key_, self.view, answers)
+        if not _is_hard_to_write(path, self.name, wanted):
+            return
+        system = answers.value(OperatingSystem())
+        windows = versions.parse(system.version) if system is not None else (0,)
+        if why := registry.cannot_be_written(path, self.name, wanted.as_data(), windows=windows):
+            what = f"the value cannot be written: {why}"
+            raise ResourceError(what, try_="bring a .reg file by a `file` entry, and import it by a `command` entry")
 
     def _new(self) -> ValueState:
         if self.contains is not None:
@@ -246,7 +269,7 @@ class RegistryValueResource(Resource):
         if self.compare == "path":
             text = environment.expanded(wanted.text, answers)
             told = environment.expanded(actual.text, answers)
-            return actual if paths.same_path(text, told, {}) else wanted
+            return actual if paths.same_path(text, told) else wanted
         if actual.expanded is not None:
             return actual if environment.expanded(wanted.text, answers) == actual.expanded else wanted
         return wanted
@@ -274,6 +297,9 @@ class RegistryValueResource(Resource):
         del after
         if isinstance(before, ValueState) and not before.restorable:
             return WayBack("none", "raw text unknown", must_accept=True)
+        path = registry.parse_path(self.key_)
+        if isinstance(before, ValueState) and _size(path, self.name, before) > registry.SMALLEST_REQUEST:
+            return WayBack("none", "what is there is too large to be written again in one request", must_accept=True)
         return WayBack()
 
     def notes(self, answers: Answers) -> Sequence[str]:
@@ -297,6 +323,14 @@ def same_value(left: State | None, right: State | None, answers: Answers) -> boo
     if left.text is None or right.text is None:
         return False
     return environment.expanded(left.text, answers) == environment.expanded(right.text, answers)
+
+
+def _is_hard_to_write(path: RegistryPath, name: str, wanted: ValueState) -> bool:
+    return wanted.type == "qword" or _size(path, name, wanted) > registry.SMALLEST_REQUEST
+
+
+def _size(path: RegistryPath, name: str, state: ValueState) -> int:
+    return registry.size_in_request(path, name, state.as_data()) if state.restorable else 0
 
 
 _TEXTS = (RegistryType.STRING, RegistryType.EXPAND_STRING)

@@ -63,7 +63,7 @@ class ServiceResource(Resource):
         min_length=1,
         max_length=1024,
         pattern=r"^[^\x00-\x1f]+$",
-        description="Its command line; case, quotes and expansion do not matter.",
+        description="Its command line. Case and expansion of the path do not matter, nor quotes around one without blanks.",
     )
     settle: Duration = Field(5.0, description="Seconds after which it must still run.")
     if_it_fails: str = Field("", max_length=2000, description="What to try if it does not start: shown with the error.")
@@ -121,7 +121,7 @@ class ServiceResource(Resource):
             return self.image_path
         told = environment.expanded(actual.image_path, answers)
         wanted = environment.expanded(self.image_path, answers)
-        return actual.image_path if paths.same_path(told, wanted, {}) else self.image_path
+        return actual.image_path if paths.same_path(told, wanted) else self.image_path
 
     def _check_nobody_needs_it(self, answers: Answers) -> None:
         facts = answers.value(Service(self.name))
@@ -180,7 +180,7 @@ class ServiceResource(Resource):
         return (
             left.start_mode is right.start_mode
             and (left.state in up) == (right.state in up)
-            and paths.same_path(texts[0], texts[1], {})
+            and paths.same_path(texts[0], texts[1])
         )
 
     def way_back(self, before: State | None, after: State | None) -> WayBack:

@@ -11,6 +11,13 @@ from converge.model.names import fold, same
 _VARIABLE = re.compile(r"%([^%]+)%")
 _ABSOLUTE = re.compile(r"^(?:[A-Za-z]:\\|\\\\[^\\]+\\[^\\]+)")
 _FORBIDDEN = re.compile(r'[<>"|?*\x00-\x1f]')
+_DEVICE = re.compile(
+    r"(?:CON|PRN|AUX|NUL|CLOCK\$|CONIN\$|CONOUT\$|(?:COM|LPT)[0-9\u00b9\u00b2\u00b3]) *(?:\..*)?", re.IGNORECASE
+)
+"""What names a device in any folder, with an ending too (Naming Files, Paths, and Namespaces)."""
+_VERBATIM = re.compile(r"\\\\[?.]\\(?P<rest>.*)", re.DOTALL)
+_PROGRAM = re.compile(r"(.*?\.(?:exe|com|bat|cmd|sys|dll))(?:\s+(.*))?", re.IGNORECASE | re.DOTALL)
+_SWITCHES = re.compile(r"(.*?)\s+([-/].*)", re.DOTALL)
 
 
 @lru_cache(maxsize=8192)  # a fleet's hosts are asked for the same paths
@@ -36,15 +43,26 @@ def is_absolute(path: str) -> bool:
 @lru_cache(maxsize=8192)
 def check(path: str) -> str:
     """The normalised form of an absolute path without variables. Raises ValueError with words for people."""
+    if verbatim := _VERBATIM.fullmatch(path.strip().replace("/", "\\")):
+        raise ValueError(f"{path!r} is a spelling for programs: write {verbatim['rest']!r}")
     text = normalise(path)
     if not is_absolute(text):
         raise ValueError(f"{path!r} is not a full path such as C:\\folder\\file")
     if found := _FORBIDDEN.search(text):
         raise ValueError(f"{path!r} holds {found.group()!r}, which no Windows file name may hold")
-    if any(part in (".", "..") for part in text.split("\\")):
+    parts = text.split("\\")
+    if any(part in (".", "..") for part in parts):
         raise ValueError(f"{path!r} goes back and forth: write where it leads to, without `.` and `..`")
     if ":" in text[2:]:
-        raise ValueError(f"{path!r} holds a colon, which no Windows file name may hold")
+        meant = text[:2] + text[2:].partition(":")[0]
+        raise ValueError(
+            f"{path!r} holds a colon: it names a stream, and streams are not managed; the file is {meant!r}"
+        )
+    meant = "\\".join(part.rstrip(". ") for part in parts)
+    if meant != text:
+        raise ValueError(f"{path!r} ends a name with a dot or a blank, which Windows leaves away: write {meant!r}")
+    if device := next((part for part in parts if _DEVICE.fullmatch(part)), ""):
+        raise ValueError(f"{path!r} holds the name of a device, {device!r}, in place of a file's: give it another name")
     return text
 
 
@@ -92,13 +110,34 @@ def is_expanded(text: str) -> bool:
     return _VARIABLE.search(text) is None
 
 
-def same_path(left: str, right: str, environment: Mapping[str, str]) -> bool:
-    """Whether two texts name one path: case, surrounding quotes, a trailing backslash and expansion do not count."""
+def same_folder(left: str, right: str) -> bool:
+    """Whether two texts without quotes and variables name one folder."""
+    return same(normalise(left), normalise(right))
 
-    def comparable(text: str) -> str:
-        return normalise(expand(text.strip().strip('"'), environment))
 
-    return same(comparable(left), comparable(right))
+def same_path(left: str, right: str) -> bool:
+    """Whether two texts, with their variables expanded, name one path, or one program with the same arguments.
+
+    Case and a trailing backslash of the path do not count, nor quotes around one that holds no blank: around one that does,
+    they decide which program is started. Arguments are compared as they are.
+    """
+    return _comparable(left) == _comparable(right)
+
+
+def _comparable(text: str) -> tuple[str, bool, str]:
+    """The path, whether it stands in quotes that count, and the arguments."""
+    text = text.strip()
+    quoted = text.startswith('"') and text.count('"') > 1
+    if quoted:
+        path, _, rest = text[1:].partition('"')
+        if rest and not rest[0].isspace():
+            path, quoted, rest = text, False, ""
+    else:
+        found = _PROGRAM.fullmatch(text) or _SWITCHES.fullmatch(text)
+        path, rest = (found[1], found[2] or "") if found else (text, "")
+    if len(path) > 3:
+        path = path.rstrip("\\")
+    return fold(path), quoted and bool(re.search(r"\s", path)), rest.strip()
 
 
 def is_within(path: str, folder: str) -> bool:

@@ -9,6 +9,9 @@ from converge.model.names import fold
 from converge.model.registry import RegistryData, RegistryType
 from converge.windows.registry import long_name
 
+_CONTROL = re.compile(
+    r"[\x00-\x1f\x7f-\x9f\u2028\u2029]"
+)  # what could end a line: what follows would be read as an entry of its own
 _WIDTH = 78  # regedit breaks lines of hex digits before the 80th column
 
 
@@ -24,7 +27,9 @@ def render(snapshot: RegistrySnapshot) -> bytes:
         values.setdefault(value.key, []).append(_value(value.name, value.data, old=old))
     for key, contents in sorted(snapshot.keys, key=lambda item: fold(str(item[0]))):
         if contents is None:
-            lines += [f"; {long_name(key)} was not there", ""]
+            lines += [f"; {_visible(long_name(key))} was not there", ""]
+        elif _CONTROL.search(key.subkey):
+            lines += [f"; {_visible(long_name(key))}: no such file can hold a key of this name", ""]
         else:
             lines += [f"[{long_name(key)}]", *values.get(key, []), ""]
     text = "\r\n".join(lines) + "\r\n"
@@ -33,9 +38,11 @@ def render(snapshot: RegistrySnapshot) -> bytes:
 
 def _value(name: str, data: RegistryData, *, old: bool) -> str:
     label = "@" if not name else f'"{_escaped(name)}"'
+    if _CONTROL.search(name):
+        return f"; {_visible(label)}: no such file can hold a value of this name"
     if data.data is None:
         return f"; {label} could not be read (type {data.type.label})"
-    if data.type is RegistryType.STRING and isinstance(data.data, str) and not re.search(r"[\x00-\x1f]", data.data):
+    if data.type is RegistryType.STRING and isinstance(data.data, str) and not _CONTROL.search(data.data):
         return f'{label}="{_escaped(data.data)}"'
     if data.type is RegistryType.DWORD and isinstance(data.data, int):
         return f"{label}=dword:{data.data:08x}"
@@ -69,3 +76,7 @@ def _folded(head: str, octets: bytes) -> str:
 
 def _escaped(text: str) -> str:
     return text.replace("\\", "\\\\").replace('"', '\\"')
+
+
+def _visible(text: str) -> str:
+    return _CONTROL.sub(lambda found: f"\\u{ord(found.group()):04x}", text)

@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 from functools import lru_cache
 
-from converge.model.names import fold
+from converge.model.names import fold, same
 from converge.model.registry import Hive, RegistryData, RegistryPath, RegistryType
 
 LONG_NAMES = {
@@ -28,6 +28,10 @@ _CONTROL = re.compile(r"[\x00-\x1f]")
 MAX_NAME = 255  # characters of one key name (Registry Element Size Limits)
 MAX_VALUE_NAME = 16383
 MAX_DATA = 1024 * 1024  # bytes converge will write; Windows has no fixed limit in the standard format
+SMALLEST_REQUEST = 150 * 1024
+"""Bytes that every host takes in one request (MaxEnvelopeSizekb of WinRM 1.1 and 2.0)."""
+_LARGER_REQUEST = 500_000  # of WinRM 3.0, from Windows 8 and Server 2012 on
+_AROUND = 8 * 1024  # what stands around the data, sealing included
 SERVICES = RegistryPath(Hive.LOCAL_MACHINE, r"SYSTEM\CurrentControlSet\Services")
 
 
@@ -146,8 +150,34 @@ def _bytes(raw: object) -> bytes:
     return data
 
 
+def size_in_request(path: RegistryPath, name: str, data: RegistryData) -> int:
+    """Bytes that writing a value takes in a request, at most: each octet of binary data and each entry of a list by itself."""
+    held = data.data
+    if isinstance(held, bytes):
+        return _AROUND + _length(str(path)) + _length(name) + 24 * len(held)
+    entries = held if isinstance(held, tuple) else (str(held),)
+    return _AROUND + _length(str(path)) + _length(name) + sum(_length(entry) + 21 for entry in entries)
+
+
+def _length(text: str) -> int:
+    return len(text.encode("utf-8", "surrogatepass")) + 5 * sum(text.count(mark) for mark in "&<>\"'")
+
+
+def cannot_be_written(path: RegistryPath, name: str, data: RegistryData, *, windows: tuple[int, ...]) -> str:
+    """Why a Windows of this version cannot be made to write a value over WinRM, in words; empty where it can."""
+    if data.type is RegistryType.QWORD and windows < (6, 0):
+        return "StdRegProv writes no qword before Windows Vista and Server 2008"
+    most = SMALLEST_REQUEST if windows < (6, 2) else _LARGER_REQUEST
+    size = size_in_request(path, name, data)
+    return f"writing it takes about {size} bytes in one request, and this Windows takes {most}" if size > most else ""
+
+
 def check_value_name(text: str) -> str:
     """A value's name as it stands. Raises ValueError; backslashes are allowed, control characters are not."""
+    if same(text, "(Default)"):
+        raise ValueError(
+            f"{text!r} is how regedit shows a key's default value, whose name is empty: write '' or no name"
+        )
     if _CONTROL.search(text):
         raise ValueError(
             f"the value name {text!r} holds a control character; in YAML write backslashes in single quotes"

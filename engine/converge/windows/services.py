@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+from converge.model.answer import DISPLAY_NAME, Refused
+
 RETURN_CODES = {
     0: "accepted",
     1: "not supported",
@@ -71,3 +75,10 @@ def describe_exit_code(code: int) -> str:
     """What a service's exit code means: `1083, the executable program ... does not implement the service`."""
     text = EXIT_CODES.get(code)
     return f"{code}, {text}" if text else str(code)
+
+
+def display_name_of(name: str, services: Sequence[str]) -> Refused:
+    """The answer for a name that no service has and by which people know one: it is not absent, it was named otherwise."""
+    meant = " or ".join(sorted(services))
+    text = f"{name} is the display name of {meant}: write {meant}, the name by which Windows knows the service"
+    return Refused(DISPLAY_NAME, text)

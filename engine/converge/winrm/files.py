@@ -6,7 +6,8 @@ import base64
 import contextlib
 import hashlib
 import re
-from collections.abc import Collection, Iterator, Sequence
+import secrets
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -23,10 +24,11 @@ from converge.model.action import (
 )
 from converge.model.answer import Absent, Answer, Found, Refused
 from converge.model.facts import DirectoryFacts, FileFacts
+from converge.model.kept import MARK
 from converge.model.names import fold
 from converge.model.query import Directory, File
 from converge.windows import paths, wql
-from converge.windows.commands import ReadingCommand, command_line
+from converge.windows.commands import ReadingCommand, command_line, in_quotes
 from converge.windows.files import describe_return_code
 from converge.winrm.answering import Answered, action_refused, refused
 from converge.winrm.batches import answered
@@ -204,10 +206,10 @@ def perform_on_file(session: Session, action: FileAction) -> Performed:
         case RemoveFile():
             return _method(session, "CIM_DataFile", "Delete", path=action.path)
         case NewDirectory():
-            return _commanded(session, command_line(("mkdir", action.path)), what=f"making the folder {action.path}")
+            return _commanded(session, f"mkdir {_quoted(action.path)}", what=f"making the folder {action.path}")
         case RemoveDirectory():
             # Not Win32_Directory.Delete, which takes what lies in the folder with it.
-            return _commanded(session, command_line(("rmdir", action.path)), what=f"removing the folder {action.path}")
+            return _commanded(session, f"rmdir {_quoted(action.path)}", what=f"removing the folder {action.path}")
         case WriteFile():
             return _written(session, action)
 
@@ -236,23 +238,46 @@ def _commanded(session: Session, *lines: str, what: str) -> Performed:
     return Performed()
 
 
+def _quoted(path: str) -> str:
+    try:
+        return in_quotes(path)
+    except ValueError as error:
+        raise ActionRefused(f"{path} cannot be named to the host's commands", why=str(error)) from error
+
+
 def _written(session: Session, action: WriteFile) -> Performed:
-    """The content goes as base64 into a file beside the target, line by line, and certutil makes the target of it."""
+    """The content is made under a name of our own in the same folder, of whose permissions it takes, and then renamed.
+
+    It goes as base64, line by line, into a file, and certutil makes another of it. So cmd meets the folder alone, in
+    quotes, and no command ever writes to a file that could be somebody's.
+    """
     what = f"writing {action.path}"
     if len(action.content) > MAX_CONTENT:
         raise ActionRefused(f"{what}: {len(action.content)} bytes are more than the {MAX_CONTENT} that can be sent")
     if not isinstance(answer_files(session, [File(action.path)], hashing=Hashing())[File(action.path)], Absent):
         raise ActionRefused(f"{what}: a file of that name is there already, or cannot be looked for")
-    target = command_line((action.path,))
-    if not action.content:
-        return _commanded(session, f"type nul >{target}", what=what)
-    encoded = f"{action.path}.converge-base64"
-    decode = command_line(("certutil.exe", "-decode", encoded, action.path))
-    performed = _commanded(session, *_encoded_lines(action.content, command_line((encoded,))), decode, what=what)
-    # The content is there: what stays beside it does no harm.
-    with contextlib.suppress(ActionRefused):
-        _method(session, "CIM_DataFile", "Delete", path=encoded)
+    made = paths.join(paths.parent(action.path), f"new{MARK}{secrets.token_hex(8)}")
+    encoded = f"{made}.base64"
+    lines: Iterable[str] = (f"type nul >{_quoted(made)}",)
+    if action.content:
+        decode = command_line(("certutil.exe", "-decode", encoded, made))
+        lines = (*_encoded_lines(action.content, _quoted(encoded)), decode)
+    try:
+        _commanded(session, *lines, what=what)
+        performed = _method(session, "CIM_DataFile", "Rename", path=made, target=action.path)
+    except ActionRefused:
+        _removed(session, made, encoded)
+        raise
+    if action.content:
+        _removed(session, encoded)
     return performed
+
+
+def _removed(session: Session, *own: str) -> None:
+    """Take away what is ours: what stays of it does no harm."""
+    for path in own:
+        with contextlib.suppress(ActionRefused):
+            _method(session, "CIM_DataFile", "Delete", path=path)
 
 
 def _encoded_lines(content: bytes, quoted: str) -> Iterator[str]:

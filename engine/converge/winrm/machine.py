@@ -31,7 +31,7 @@ from converge.model.action import (
     StopService,
     WriteFile,
 )
-from converge.windows.commands import command_line
+from converge.windows.commands import command_line, shell_line
 from converge.winrm.answering import action_refused
 from converge.winrm.connection import Connection
 from converge.winrm.exchange import Faulted
@@ -85,7 +85,7 @@ class WinRMMachine(WinRMObserver):
     def _run(self, action: RunCommand) -> Performed:
         title = action.title or action.argv[0]
         try:
-            line = " ".join(action.argv) if action.shell else command_line(action.argv)
+            line = shell_line(action.argv) if action.shell else command_line(action.argv)
         except ValueError as error:
             raise ActionRefused(f"{title} cannot be run", why=str(error)) from error
         if line.startswith('"'):

@@ -22,7 +22,7 @@ from converge.model.names import fold
 from converge.model.query import Service, ServiceStartTime
 from converge.model.registry import Hive, RegistryPath
 from converge.windows import wql
-from converge.windows.services import describe_return_code
+from converge.windows.services import describe_return_code, display_name_of
 from converge.winrm.answering import Answered, action_refused, is_absent, refused
 from converge.winrm.batches import answered
 from converge.winrm.exchange import LONGEST_OPERATION, Faulted
@@ -184,8 +184,30 @@ def _rows(reader: Reader, names: Collection[str]) -> dict[str, Properties | Refu
             found.update((fold(name), refused(rows)) for name in batch)
         else:
             found.update((fold(row.properties.text("Name") or ""), row.properties) for row in rows)
-    unseen = [name for name in names if found[fold(name)] is None]
-    return found | {fold(name): _hidden(reader, name) for name in unseen}
+    found |= {fold(name): _hidden(reader, name) for name in names if found[fold(name)] is None}
+    return found | _meant_otherwise(reader, [name for name in names if found[fold(name)] is None])
+
+
+def _meant_otherwise(reader: Reader, names: Collection[str]) -> dict[str, Refused]:
+    """Which of the names that no service has are display names of some: those are not absent."""
+    told: dict[str, Refused] = {}
+
+    def listed(batch: list[str]) -> list[Instance]:
+        condition = wql.any_of([wql.equals("DisplayName", name) for name in batch])
+        return reader.query(CIMV2, wql.select(("DisplayName", "Name"), "Win32_Service", where=condition))
+
+    for batch, rows in answered(sorted(names, key=fold), listed):
+        if isinstance(rows, Faulted):
+            told.update((fold(name), refused(rows)) for name in batch)
+            continue
+        for name in batch:
+            meant = [
+                row.properties.text("Name") or ""
+                for row in rows
+                if fold(row.properties.text("DisplayName") or "") == fold(name)
+            ]
+            told |= {fold(name): display_name_of(name, meant)} if meant else {}
+    return told
 
 
 def _hidden(reader: Reader, name: str) -> Refused | None:
