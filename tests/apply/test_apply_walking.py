@@ -52,8 +52,11 @@ def test_check_supposes_that_a_person_did_the_step_of_a_procedure(site: Site) ->
     }
     plays = site.plays([{"procedure": procedure}])
     checked = site.check(plays)
-    assert set(statuses(checked).values()) == {"changed"}, told(checked)
-    assert "decided after" in told(checked)
+    assert list(statuses(checked).values()) == ["waiting", "later"], told(checked)
+    assert checked.status.value == "waiting"
+    assert [step.status.value for step in checked.changes[0].steps] == ["waiting", "later"]
+    assert checked.changes[0].steps[1].reason == "decided after by hand"
     stopped = site.apply(plays)
+    assert stopped.status.value == "waiting", told(stopped)
     assert stopped.changes[0].error is not None
     assert stopped.changes[0].error.code == "needs-operator"

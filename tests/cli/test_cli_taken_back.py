@@ -16,7 +16,7 @@ ACTION = ({"action": "SetRegistryValue"},)
         (Status.CHANGED, "", True),
         (Status.UNKNOWN, "interrupted", True),
         (Status.FAILED, "action-refused", True),
-        (Status.FAILED, "no-way-back", False),
+        (Status.WAITING, "no-way-back", False),
         (Status.FAILED, "not-planned", False),
         (Status.SKIPPED, "", False),
         (Status.OK, "", False),

@@ -118,7 +118,7 @@ def _was_foretold(checked: HostResult, applied: HostResult) -> None:
 
 
 def _decided_later(change: Change) -> bool:
-    return (change.reason or "").startswith(("decided after", "needs a person"))
+    return change.status in (Status.LATER, Status.WAITING)
 
 
 def _without_later(foretold: Change, told: dict[str, Any]) -> dict[str, Any]:

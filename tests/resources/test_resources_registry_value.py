@@ -176,7 +176,7 @@ def test_a_service_that_a_command_may_bring_is_decided_later(decided: Decide) ->
     later = NotForetold("setup")
     given: dict[AnyQuery, Answer[Any]] = {RegistryValue(KEY, "ImagePath"): later, RegistryKey(KEY): later}
     outcome = decided(written(type="string", data="a"), given)
-    assert (outcome.status, outcome.decision.reason, outcome.actions) == ("changed", "decided after setup", ())
+    assert (outcome.status, outcome.decision.reason, outcome.actions) == ("later", "decided after setup", ())
 
 
 def test_a_refusal_is_never_a_change(decided: Decide) -> None:

@@ -101,7 +101,7 @@ def test_a_missing_service_fails_in_check(running: bool | None, mode: str | None
 
 def test_a_service_that_an_earlier_entry_brings_is_decided_later(decided: Decide) -> None:
     outcome = decided({"service": {"name": NAME, "running": True}}, {Service(NAME): NotForetold("setup")})
-    assert (outcome.status, outcome.decision.reason) == ("changed", "decided after setup")
+    assert (outcome.status, outcome.decision.reason) == ("later", "decided after setup")
 
 
 def test_a_refusal_is_never_a_change(decided: Decide) -> None:

@@ -22,13 +22,14 @@ from converge.errors import (
 )
 from converge.model.action import AnyAction
 from converge.model.answer import Answers
-from converge.model.change import Change, Json, Problem, Status, WayBack
-from converge.model.journal import ActionSettled, ChangeBegun, ChangeEnded, OpenAction
+from converge.model.change import NEEDS_PERSON, NO_WAY_BACK, Change, Json, Problem, Status, WayBack
+from converge.model.journal import ActionSettled, ChangeBegun, ChangeEnded, NoJournal, OpenAction
+from converge.model.machine import RehearsalMachine
 from converge.model.query import AnyQuery
 from converge.model.resource import Resource, State
 from converge.model.secret import Secret
 from converge.plan.decision import Decision, Label, decide, shown, with_outcome
-from converge.plan.memory import gather
+from converge.plan.memory import ActingMemory, gather
 from converge.plan.recall import questions
 
 _NOT_KEPT = "its values are sensitive, and without CONVERGE_JOURNAL_KEY they are not kept"
@@ -63,15 +64,34 @@ class Carrier:
     changes: int = 0
     before_change: Callable[[], None] = lambda: None  # written before the first action: what the change will owe
     approves: Callable[[Change, str], bool] = lambda *_: True  # asked before the first action of each change
-    suppose: Callable[[str], None] = lambda _: None  # in a rehearsal: hold that a person did this
+    rehearsal: RehearsalMachine | None = None  # where nothing real happens, and what a person or program does is supposed
+    due: tuple[str, ...] = ()  # in a rehearsal: what comes before and may do more than can be told
     broken_off: tuple[Change, ...] = ()  # what was under way when the host's run ended early, and what became of it
 
     def look(self, resource: Resource) -> Answers:
         """Everything the resource wants to know, asked where it is not known. Raises HostUnreachable."""
         return gather((partial(questions, resource),), self.performer.memory)
 
+    def apart(self) -> Carrier:
+        """In a rehearsal: one that begins where this one stands, and of which nothing is left afterwards."""
+        assert self.rehearsal is not None
+        performer, rehearsal = self.performer, self.rehearsal.apart()
+        memory = ActingMemory(rehearsal, run=performer.memory.run, keeps_in=performer.memory.keeps_in)
+        journal = NoJournal(performer.journal.run, performer.journal.history())
+        imagined = Performer(memory, journal, performer.options, rehearsing=True)
+        return Carrier(imagined, self.open_actions, rehearsal=rehearsal, due=self.due)
+
     def carry_out(self, resource: Resource, label: Label) -> Change:
         """Decide, and where something differs perform and look again. Raises HostUnreachable, JournalUnavailable, StoppedError."""
+        due = self.due
+        change = self._carry_out(resource, label)
+        if self.performer.rehearsing and resource.brings_unknown and change.status in _DUE:
+            self.due = (*due, resource.brings_unknown)
+            if change.status is Status.LATER:
+                self._suppose(resource)
+        return noted(change, due)
+
+    def _carry_out(self, resource: Resource, label: Label) -> Change:
         try:
             answers = self.look(resource)
         except ResourceError as error:
@@ -84,16 +104,17 @@ class Carrier:
         if decision.status is not Status.CHANGED:
             return self._with_gaps(resource, change, answers)
         if resource.needs_person:
-            return self._ask_person(change)
+            return self._ask_person(resource, change)
         if not decision.actions and (self.performer.rehearsing or decision.after is None):
             return change  # decided after a command that only ran in memory, or on its way by itself
         if not label.part_of and (left := self.performer.options.leaves(change.address)):
             return with_outcome(change, Status.SKIPPED, reason=left)
         if settled := self._settled_by_person(resource, change):
             return settled
-        accepted = label.accepted or self.performer.options.accept_no_way_back or self.performer.rehearsing
+        accepted = label.accepted or self.performer.options.accept_no_way_back
         if decision.way_back.must_accept and not accepted:
-            return with_outcome(change, Status.FAILED, error=_not_accepted(decision.way_back))
+            what = f"this change has no way back: {decision.way_back.reason}"
+            return with_outcome(change, Status.WAITING, error=not_accepted(what, "It was not made."))
         if not self.performer.rehearsing and not self.approves(change, label.part_of):
             return with_outcome(change, Status.FAILED, error=_NOT_PLANNED)
         return self._perform(resource, decision, change, label, answers)
@@ -286,19 +307,18 @@ class Carrier:
             said: Literal["done", "not-done"] = "done" if done else "not-done"
             self.performer.journal.write(ActionSettled(earlier.run, earlier.action_number, said))
 
-    def _ask_person(self, change: Change) -> Change:
+    def _ask_person(self, resource: Resource, change: Change) -> Change:
         if self.performer.rehearsing:
-            self.suppose(change.name)
-            memory = self.performer.memory
-            memory.forget_these(tuple(memory.answers))
-            return replace(change, reason="needs a person")
-        problem = Problem(
-            "needs-operator",
-            f"{change.name}: this takes a person",
-            change.reason or "",
-            "do it, then run converge again",
-        )
-        return with_outcome(change, Status.FAILED, error=problem)
+            self._suppose(resource)
+        problem = Problem(NEEDS_PERSON, f"{change.name}: this takes a person", "", "do it, then run converge again")
+        return with_outcome(change, Status.WAITING, reason="needs a person", error=problem)
+
+    def _suppose(self, resource: Resource) -> None:
+        """Hold from now on that it was done, whatever it brings."""
+        memory = self.performer.memory
+        if self.rehearsal is not None:
+            self.rehearsal.suppose(resource.brings_unknown, decides=resource.brings(memory.answers))
+        memory.forget_these(tuple(memory.answers))
 
     def _with_gaps(self, resource: Resource, change: Change, answers: Answers) -> Change:
         if change.status not in (Status.OK, Status.CHANGED):
@@ -326,9 +346,18 @@ def _needs_settling(host: str, what: str) -> Problem:
     return Problem("needs-settling", what, "It has no guard that could tell, and is never sent twice.", try_)
 
 
-def _not_accepted(way_back: WayBack) -> Problem:
-    what = f"this change has no way back: {way_back.reason}"
-    return Problem("no-way-back", what, "It was not made.", "--accept-no-way-back, if the loss is acceptable")
+def not_accepted(what: str, why: str) -> Problem:
+    """What is told of a change whose loss was not accepted."""
+    return Problem(NO_WAY_BACK, what, why, "--accept-no-way-back, if the loss is acceptable")
+
+
+def noted(change: Change, due: tuple[str, ...]) -> Change:
+    """A change, or what is told in place of it, as the host is now, with what may change that before its turn comes."""
+    return replace(change, may_be_changed_by=due) if due and change.status not in _AS_DECLARED else change
+
+
+_DUE = (Status.CHANGED, Status.LATER, Status.WAITING)
+_AS_DECLARED = (Status.LATER, Status.SKIPPED)
 
 
 def _words(state: State | None) -> str:

@@ -24,6 +24,7 @@ from converge.plan.memory import Memory
 
 RESTARTS_COMPUTER = "restart_computer"
 RESTARTS = ("restart_service", RESTARTS_COMPUTER)
+RESTART_PENDING = "the computer must be restarted: do it by hand, or give --allow-reboot"
 _SINCE = "started since the last change that asks for it"
 
 
@@ -36,6 +37,7 @@ class Handlers:
     history: History
     scope: Scope
     notified: dict[str, int] = field(default_factory=dict)
+    later: dict[str, str] = field(default_factory=dict)  # in a rehearsal: those that only a command may notify, and its words
 
     @contextmanager
     def owing(self, names: Sequence[str]) -> Iterator[None]:
@@ -72,16 +74,23 @@ class Handlers:
         """A change was made that asks for these handlers."""
         self.notified.update(dict.fromkeys(names, self.carrier.performer.count))
 
+    def notify_later(self, names: Sequence[str], reason: str) -> None:
+        """In a rehearsal: a change that a command decides may ask for these handlers."""
+        for name in names:
+            self.later.setdefault(name, reason)
+
     def run(self, *, play_failed: bool) -> Iterator[Change]:
         """Each handler that was notified or is owed, once, in order of definition; what became of it, as it is done."""
         owed = {item.handler: item for item in self.history.owed if item.play == self.play.name}
         for entry in self.play.handlers:
             if entry.name in self.notified or entry.name in owed:
                 yield from self._handler(entry, owed.get(entry.name), play_failed=play_failed)
+            elif entry.name in self.later:
+                yield self._shown(entry, Status.LATER, reason=self.later[entry.name])
 
     def _handler(self, entry: Entry, owed: OpenHandler | None, *, play_failed: bool) -> Iterator[Change]:
-        if play_failed:
-            reason = "owed: an entry of the play did not end well; the next run pays it"
+        if play_failed and not self._waits(entry.kind):
+            reason = "owed: an entry of the play did not end well, or waits for a person; the next run pays it"
             yield self._shown(entry, Status.SKIPPED, reason=reason)
             return
         try:
@@ -103,11 +112,8 @@ class Handlers:
             self.carrier.settle_earlier(f"handler:{entry.name}", done=True)
             return self._shown(entry, Status.OK, reason=met)
         performer = self.carrier.performer
-        if resource.kind == RESTARTS_COMPUTER and not performer.options.allow_reboot and not performer.rehearsing:
-            problem = Problem(
-                "reboot-not-allowed", "the computer must be restarted", "", "--allow-reboot, or restart it yourself"
-            )
-            return self._shown(entry, Status.FAILED, error=problem)
+        if self._waits(resource.kind):
+            return self._shown(entry, Status.WAITING, reason=RESTART_PENDING)
         sensitive = entry.sensitive or declared.sensitive
         label = Label(declared.name, self.play.name, entry.position, sensitive, address=f"handler:{entry.name}")
         self.carrier.before_change = lambda: note_stopping(self.carrier, entry.name, resource)
@@ -130,6 +136,10 @@ class Handlers:
         if owed is None or not owed.since or resource.kind not in RESTARTS:
             return ""
         return _seen(owed, (service,), self.carrier.performer.memory)
+
+    def _waits(self, kind: str) -> bool:
+        """Whether it restarts the computer, and that was not allowed: no failure, and the host is in order all the same."""
+        return kind == RESTARTS_COMPUTER and not self.carrier.performer.options.allow_reboot
 
     def _paid(self, entry: Entry) -> None:
         self.carrier.performer.journal.write(HandlerPaid(self.play.name, entry.name))
@@ -181,6 +191,8 @@ def owed_elsewhere(carrier: Carrier, history: History, *, heard: Collection[tupl
             reason += ": that will be written down" if performer.rehearsing else ""
             notes = ()
         key = {"kind": "handler", "name": owed.handler}
+        if owed.restarts == ("",) and status is Status.SKIPPED:
+            key["kind"], status = RESTARTS_COMPUTER, Status.WAITING
         yield Change(
             f"handler:{owed.handler}", key, name=owed.handler, play=owed.play, status=status, reason=reason, notes=notes
         )

@@ -13,7 +13,7 @@ from converge.apply.performing import Performer, now_text
 from converge.apply.retention import remove_outdated
 from converge.apply.walking import Walk, not_begun
 from converge.errors import ConvergeError, DeadlineExceeded, HostUnreachable, LoginNotTried, LoginRefused
-from converge.model.change import Change, HostResult, Problem, Status, host_status
+from converge.model.change import NO_WAY_BACK, Change, HostResult, Problem, Status, host_status
 from converge.model.journal import History, Journal, NoJournal, OpenAction, RunBegun, RunEnded
 from converge.model.machine import Machine, Observer, RehearsalMachine
 from converge.model.play import Play
@@ -142,7 +142,7 @@ def _rehearsed(
 ) -> Walk:
     memory = ActingMemory(rehearsal, run=run, keeps_in=options.keeping.directory)
     performer = Performer(memory, NoJournal(run, history), options, rehearsing=True)
-    carrier = Carrier(performer, by_address(history), suppose=rehearsal.suppose)
+    carrier = Carrier(performer, by_address(history), rehearsal=rehearsal)
     return Walk(carrier, variables, history)
 
 
@@ -164,11 +164,13 @@ def _through(walk: Walk, plays: Sequence[Play], *, only: Collection[str] | None 
 def result_of(observer: Observer, changes: Sequence[Change], *, error: Problem | None, seconds: float) -> HostResult:
     """What became of a host: the worst of its changes, or what ended its run early.
 
-    Of a host that was only stopped nothing failed: whether it is as declared is not known.
+    Of a host that was only stopped nothing failed: whether it is as declared is not known. One that needs a word waits.
     """
     status = host_status(tuple(changes))
     if error is not None and error.code == _STOPPED.code:
         status = status if status in (Status.UNKNOWN, Status.FAILED) else Status.UNDECIDED
+    elif error is not None and error.code == NO_WAY_BACK:
+        status = Status.WAITING
     elif error is not None and status is not Status.UNKNOWN:
         status = (
             Status.UNREACHABLE if error.code in UNREACHABLE_CODES and status is not Status.FAILED else Status.FAILED

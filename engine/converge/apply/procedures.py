@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from converge.apply.carrying import Carrier
+from converge.apply.carrying import Carrier, not_accepted, noted
 from converge.apply.options import StoppedError
 from converge.errors import ConvergeError, NotConverged, ResourceError, Undecided, Unforetold
 from converge.model.change import Change, Problem, Status, WayBack
@@ -22,7 +22,8 @@ def carry_out_procedure(carrier: Carrier, procedure: ProcedureResource, label: L
     Raises HostUnreachable, JournalUnavailable, StoppedError.
     """
     begun = next((item for item in history.procedures if item.address == procedure.address), None)
-    return _Procedure(carrier, procedure, label, begun).run()
+    due = carrier.due
+    return noted(_Procedure(carrier, procedure, label, begun).run(), due)
 
 
 @dataclass(slots=True)
@@ -49,7 +50,7 @@ class _Procedure:
             undecided = self._shown(Status.UNDECIDED, error=Problem.of(error))
             return replace(undecided, before=refused(error), after=None)
         except Unforetold as error:
-            return self._shown(Status.CHANGED, reason=f"decided after {error.after}")
+            return self._shown(Status.LATER, reason=error.what)
         except ResourceError as error:
             return self._shown(Status.FAILED, error=Problem.of(error))
         return self._steps()
@@ -59,13 +60,23 @@ class _Procedure:
         if left := performer.options.leaves(self.procedure.address):
             return self._shown(Status.SKIPPED, reason=left)
         destructive = self.procedure.way_back(None, None)
-        allowed = performer.rehearsing or self.begun is not None or performer.options.accept_no_way_back
-        if destructive.must_accept and not allowed:
-            what = f"this procedure has no way back: {destructive.reason}"
-            problem = Problem(
-                "no-way-back", what, "Nothing was begun.", "--accept-no-way-back, if the loss is acceptable"
-            )
-            return self._shown(Status.FAILED, error=problem)
+        if destructive.must_accept and self.begun is None and not performer.options.accept_no_way_back:
+            return self._not_accepted(f"this procedure has no way back: {destructive.reason}")
+        return self._each()
+
+    def _not_accepted(self, what: str) -> Change:
+        """It waits for the word. A rehearsal shows its steps all the same, and leaves no trace of them."""
+        imagined: tuple[Change, ...] = ()
+        if self.carrier.performer.rehearsing:
+            apart = replace(self, carrier=self.carrier.apart())._each()
+            if apart.status not in (*GOOD, Status.WAITING):
+                return apart
+            imagined = apart.steps
+        return self._shown(Status.WAITING, error=not_accepted(what, "Nothing was begun."), steps=imagined)
+
+    def _each(self) -> Change:
+        """Step by step. Raises HostUnreachable, JournalUnavailable, StoppedError."""
+        performer = self.carrier.performer
         steps = self.procedure.ordered_steps
         journal = performer.journal
         if self.begun is None:
@@ -83,7 +94,8 @@ class _Procedure:
                 self._broken_off(step, error, done)
                 raise
             done.append(change)
-            if change.status not in GOOD:
+            supposed = performer.rehearsing and change.status in (Status.WAITING, Status.LATER)
+            if change.status not in GOOD and not supposed:
                 return self._stopped(step, change, tuple(done))
             journal.write(StepEnded(self.procedure.address, step.name))
         try:
@@ -128,6 +140,9 @@ class _Procedure:
     def _ended(self, done: tuple[Change, ...]) -> Change:
         performer = self.carrier.performer
         if performer.rehearsing:
+            first = next((step for step in done if step.status is not Status.OK), None)
+            if first is not None and first.status is Status.WAITING:  # nothing is done before the person comes
+                return self._shown(Status.WAITING, error=first.error, steps=done)
             return self._shown(Status.CHANGED, steps=done)
         try:
             self._await_proof()

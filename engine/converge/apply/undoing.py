@@ -9,6 +9,7 @@ from types import MappingProxyType
 
 from converge import __version__
 from converge.apply.carrying import Carrier
+from converge.apply.handlers import RESTART_PENDING, RESTARTS_COMPUTER
 from converge.apply.host import Rehearse, by_address, result_of
 from converge.apply.keeping import ADDRESS, Tidying, settled
 from converge.apply.options import ApplyOptions, StoppedError
@@ -302,11 +303,8 @@ class _Undoing:
         performer = self.carrier.performer
         name = handler.address.removeprefix("handler:")
         label = Label(handler.name, handler.play, None, address=handler.address)
-        if handler.kind == "restart_computer" and not performer.rehearsing and not performer.options.allow_reboot:
-            problem = Problem(
-                "reboot-not-allowed", "the computer must be restarted", "", "--allow-reboot, or restart it yourself"
-            )
-            return shown(resource, Decision(Status.FAILED, reason=problem.what, error=problem), label)
+        if handler.kind == RESTARTS_COMPUTER and not performer.options.allow_reboot:
+            return shown(resource, Decision(Status.WAITING, reason=RESTART_PENDING), label)
         self.carrier.before_change = lambda: note_stopping(self.carrier, name, resource)
         try:
             change = self.carrier.carry_out(resource, label)

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from converge.apply.carrying import Carrier
+from converge.apply.carrying import Carrier, noted
 from converge.apply.handlers import Handlers, not_carried_out, owed_elsewhere
 from converge.apply.options import StoppedError
 from converge.apply.procedures import carry_out_procedure
 from converge.apply.restarts import finish_restart
 from converge.errors import ConvergeError, InputErrors, ResourceError, Undecided, Unforetold
 from converge.model.answer import Answers
-from converge.model.change import Change, Problem, Status
+from converge.model.change import NEEDS_PERSON, Change, Problem, Status
 from converge.model.journal import History
 from converge.model.play import Declared, Entry, Play, Scope
 from converge.model.query import AnyQuery, Service
@@ -78,7 +78,7 @@ class Walk:
             self._note_play(play, Status.UNDECIDED, error=Problem.of(error))
             return
         except Unforetold as error:
-            self._note_play(play, Status.CHANGED, reason=f"decided after {error.after}")
+            self._note_play(play, Status.LATER, reason=error.what)
             return
         except (InputErrors, ResourceError) as error:
             self._note_play(play, Status.FAILED, error=Problem.of(error))
@@ -89,18 +89,18 @@ class Walk:
         self, play: Play, status: Status, *, reason: str | None = None, error: Problem | None = None
     ) -> None:
         key = {"kind": "play", "name": play.name}
-        self.changes.append(
-            Change(
-                f"play:{play.name}",
-                key,
-                name=play.name,
-                play=play.name,
-                status=status,
-                reason=reason or (error.what if error else None),
-                error=error,
-                position=play.position,
-            )
+        change = Change(
+            f"play:{play.name}",
+            key,
+            name=play.name,
+            play=play.name,
+            status=status,
+            reason=reason or (error.what if error else None),
+            error=error,
+            position=play.position,
+            may_be_changed_by=self.carrier.due if status is Status.SKIPPED else (),
         )
+        self.changes.append(noted(change, self.carrier.due))
 
     def _applicable_scope(self, play: Play) -> Scope:
         """The play's variables for this host. Raises SkippedError, Undecided, Unforetold, InputErrors, ResourceError."""
@@ -249,13 +249,20 @@ class _PlayRun:
             try:
                 for change in self._entry(entry, handlers):
                     self.walk.changes.append(change)
-                    self.ended.setdefault(entry.name, []).append(change.status)
+                    self.ended.setdefault(entry.name, []).append(self._supposed(change))
             except StoppedError:
                 self.walk.left += [_left(later, self.play) for later in self.play.entries[number + 1 :]]
                 raise
-        failed = any(status not in (*GOOD, Status.SKIPPED) for statuses in self.ended.values() for status in statuses)
-        for change in handlers.run(play_failed=failed):
+        well = (*GOOD, Status.SKIPPED, Status.WAITING)
+        failed = any(status not in well for statuses in self.ended.values() for status in statuses)
+        for change in handlers.run(play_failed=failed or bool(self.blocked_by)):
             self.walk.changes.append(change)
+
+    def _supposed(self, change: Change) -> Status:
+        """How an entry ended to those that come after it: a rehearsal holds that a person, or a command, did what is to be done."""
+        rehearsing = self.walk.carrier.performer.rehearsing
+        supposed = rehearsing and (change.status is Status.LATER or change.waits_for(NEEDS_PERSON))
+        return Status.CHANGED if supposed else change.status
 
     def _entry(self, entry: Entry, handlers: Handlers) -> Iterator[Change]:
         """Each change as it is made: what comes to an end in between has been told."""
@@ -307,7 +314,9 @@ class _PlayRun:
                 change = self.walk.carrier.carry_out(resource, label)
         if self.walk.carrier.performer.count > before or change.status is Status.CHANGED:
             handlers.notify(entry.notify)
-        if (resource.blocks_play or resource.needs_person) and change.status not in GOOD:
+        elif change.status is Status.LATER:
+            handlers.notify_later(entry.notify, change.reason or "")
+        if (resource.blocks_play or resource.needs_person) and self._supposed(change) not in GOOD:
             self.blocked_by = declared.name
         return change
 

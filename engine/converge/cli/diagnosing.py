@@ -62,7 +62,7 @@ class _Document:
         self._document = document
 
     def host(self, result: HostResult, diagnoses: Sequence[Diagnosis], commands: Mapping[str, str]) -> None:
-        self._document.entry(result.host, result.status, diagnosed_as_json(result, diagnoses, commands))
+        self._document.entry(result, diagnosed_as_json(result, diagnoses, commands))
 
     def end(self) -> None:
         self._document.end()

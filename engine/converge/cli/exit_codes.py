@@ -55,11 +55,13 @@ def worst(codes: Iterable[ExitCode]) -> ExitCode:
 
 
 def code_of(result: HostResult, *, checking: bool) -> ExitCode:
-    """What one host's result asks for. A change that was only looked at is drift; one that was made is in order."""
+    """What one host's result asks for. A change that was only looked at, and what waits, is drift; one that was made is in order."""
     if result.error is not None and result.error.code == "internal":
         return ExitCode.BUG
     if result.error is not None and result.error.code in WINDOW_CODES:
         return ExitCode.STOPPED
+    if result.status is Status.WAITING:
+        return ExitCode.DRIFT
     if result.status is Status.CHANGED:
         return ExitCode.DRIFT if checking else ExitCode.IN_ORDER
     return _OF_STATUS.get(result.status, ExitCode.IN_ORDER)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -68,3 +69,14 @@ class RunOptions:
     def mode(self) -> str:
         """The document's `mode`: what was done, `check` where nothing was."""
         return "check" if self.check and self.command != "plan" else self.command
+
+
+def applying(options: RunOptions) -> str:
+    """The command that does what a check with these options showed. Variables given with -e may be secret, and stay out."""
+    sources = options.sources
+    words = ["converge", *(word for path in sources.inventories for word in ("-i", path))]
+    words += ["-l", sources.limit] if sources.limit else []
+    words += ["-t", ",".join(sorted(sources.tags))] if sources.tags else []
+    words += ["--skip-tags", ",".join(sorted(sources.skip_tags))] if sources.skip_tags else []
+    given = [" -e ..." for _ in sources.extra_vars]
+    return shlex.join(words) + "".join(given) + "".join(f" {shlex.quote(name)}" for name in sources.playbooks)

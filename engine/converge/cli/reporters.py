@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Protocol
 
 from converge import __version__
@@ -26,8 +26,11 @@ class Reporter(Protocol):
     def ended(self, result: HostResult) -> None:
         """This is what became of the host."""
 
-    def show_plan(self) -> None:
-        """Every host was looked at: show what would change."""
+    def show_plan(self, *, whole: bool = True) -> None:
+        """Every host was looked at: show what would change, or if not `whole` leave that to what is told as it is made."""
+
+    def summed_up(self, lines: Sequence[str]) -> None:
+        """What would be done and what not, in numbers, and what to do next."""
 
     def finish(self) -> None:
         """Nothing more will come. May be called twice."""
@@ -46,6 +49,8 @@ class TextReporter:
         self._outcome: TextReport | None = None
         self._planned: set[str] = set()
         self._shown = False
+        self._whole = True
+        self._last: Sequence[str] = ()
 
     def planned(self, result: HostResult) -> None:
         """Keep it for the plan."""
@@ -59,19 +64,34 @@ class TextReporter:
             return
         if self._outcome is None:
             self._sink.line()
-            self._outcome = TextReport(self._sink, TextOptions(False, False, self._options.verbose))
+            diff = self._options.diff and not self._whole  # else the plan has shown it
+            self._outcome = TextReport(
+                self._sink, TextOptions(False, diff, self._options.verbose, at_once=not self._whole)
+            )
             self._outcome.carry(self._plan, without=self._planned)
         self._outcome.host(result)
 
-    def show_plan(self) -> None:
-        """Show the plan."""
+    def show_plan(self, *, whole: bool = True) -> None:
+        """Show the plan; if not `whole` only what is told of hosts that are left as they are."""
         self._shown = True
-        self._plan.end()
+        self._whole = whole
+        if whole:
+            self._plan.end()
+        else:
+            self._plan.end(without=self._planned)
+
+    def summed_up(self, lines: Sequence[str]) -> None:
+        """Below the plan."""
+        self._last = lines if not self._shown else ()
+        for line in lines if self._shown else ():
+            self._sink.line(line, style="bold")
 
     def finish(self) -> None:
         """Show what has not been shown."""
         if not self._shown:
             self.show_plan()
+            for line in self._last:
+                self._sink.line(line, style="bold")
         if self._outcome is not None:
             self._outcome.end()
             self._outcome = None
@@ -108,8 +128,12 @@ class DocumentReporter:
         """Write it."""
         self._document.host(result)
 
-    def show_plan(self) -> None:
+    def summed_up(self, lines: Sequence[str]) -> None:
+        """A document has its own summary."""
+
+    def show_plan(self, *, whole: bool = True) -> None:
         """Show the plan to who will be asked."""
+        del whole
         if self._plan is not None:
             self._plan.end()
 

@@ -14,7 +14,7 @@ from converge.cli.executors import executor_for
 from converge.cli.exit_codes import ExitCode, code_of, worst
 from converge.cli.jobs import Stage
 from converge.cli.listing import list_hosts, list_resources
-from converge.cli.options import STATE_FOLDER, RunOptions
+from converge.cli.options import STATE_FOLDER, RunOptions, applying
 from converge.cli.output import Output, opened, written
 from converge.cli.remembering import Memory, open_for_looking, where
 from converge.cli.reporters import Reporter, reporter_for
@@ -31,10 +31,11 @@ from converge.fleet.stop import StopToken
 from converge.model.change import Change, HostResult, Problem, Status
 from converge.report.progress import Telling, progress_on
 from converge.report.sink import sink_for
+from converge.report.totals import Totals
 from converge.store.names import new_run_id
 from converge.store.store import Store
 
-_NOT_BEGUN = frozenset({"no-way-back", "not-planned", "needs-operator", "precondition-unmet"})
+_NOT_BEGUN = frozenset({"not-planned", "precondition-unmet"})
 """Codes of failures before the first action."""
 JITTER = 0.25  # seconds at most between the beginnings of the first hosts
 
@@ -83,6 +84,8 @@ def _refuse_silence(options: RunOptions) -> None:
 
 def _was_begun(change: Change) -> bool:
     """Whether an action of it was sent, or may have been: then it can be taken back."""
+    if change.status is Status.WAITING:  # a procedure that a person is to go on with
+        return any(_was_begun(step) for step in change.steps)
     if change.status is not Status.FAILED:
         return change.status in (Status.CHANGED, Status.UNKNOWN)
     may_act = bool(change.actions) or change.key.get("kind") == "procedure"
@@ -113,6 +116,7 @@ class Run:
         )
         self.rolling = RollingOut(options, selection, stop=self.stop)
         self.executor = executor_for(options)
+        self.totals = Totals()
         self.changes = False  # whether anything was done that could be taken back
 
     def go(self) -> ExitCode:
@@ -125,7 +129,9 @@ class Run:
         look = self._stage(hosts, searches="in full" if self.options.searches else "known places")
         self.executor.prepare(look, sites=self._sites)
         self._over(tuple(self.selection.targets), look, title="looking", take=self._looked)
-        if not self.options.check and self.to_apply:
+        if self.options.check:
+            self.reporter.summed_up(self._summed_up())
+        elif self.to_apply:
             self._apply_if_wanted(hosts)
 
     def apply_planned(self, planned: Sequence[HostResult], *, others: Sequence[HostResult]) -> ExitCode:
@@ -136,8 +142,10 @@ class Run:
             bring = self._stage(hosts, changes_hosts=True)
             self.executor.prepare(bring, sites=self._sites)
             for result in planned:
+                self.totals.add(result)
                 self.reporter.planned(result)
-            self.reporter.show_plan()
+            self.reporter.show_plan(whole=False)
+            self.reporter.summed_up(self._summed_up())
             for result in others:
                 self._applied(result)
             self._bring(hosts, tuple(result.host for result in planned), bring)
@@ -185,6 +193,8 @@ class Run:
         yield from found
 
     def _looked(self, result: HostResult) -> None:
+        result = self.windows.shown(result)
+        self.totals.add(result)
         changes = any(change.status is Status.CHANGED for change in result.changes)
         if changes and not self.options.check and result.error is None:
             if refusal := self.windows.refusal(result.host):
@@ -199,8 +209,20 @@ class Run:
             self.codes.add(code_of(result, checking=True))
             self._ended(result)
 
+    def _summed_up(self) -> list[str]:
+        """What would be done and what not, and by which command."""
+        totals, options = self.totals, self.options
+        besides = totals.besides()
+        if options.command == "undo":
+            return [f"To take back: {totals.what()}{f'; {besides}' if besides else ''}"]
+        lines = [f"To apply: {totals.what()}{f'; {besides}' if besides else ''}"] if totals.hosts or besides else []
+        wanted = options.command == "run" and options.check and (totals.hosts or totals.words)
+        return [*lines, f"Next: {applying(options)}"] if wanted else lines
+
     def _apply_if_wanted(self, hosts: Hosts) -> None:
-        self.reporter.show_plan()
+        self.reporter.show_plan(whole=not self.options.yes)
+        if self.options.yes:
+            self.reporter.summed_up(self._summed_up())
         if not self.stop.is_set() and not self._wanted():
             why = "interrupted at the question" if self.stop.is_set() else "these changes were not wanted"
             declined = Problem("declined", f"{why}: nothing was changed")
@@ -242,9 +264,11 @@ class Run:
     def _wanted(self) -> bool:
         if self.options.yes:
             return True
-        many = "1 host" if len(self.to_apply) == 1 else f"{len(self.to_apply)} hosts"
+        besides = self.totals.besides()
+        verb = "Take back" if self.options.command == "undo" else "Apply"
+        question = f"{verb} {self.totals.what()}?{f' {besides}' if besides else ''}"
         try:
-            return click.confirm(f"Apply these changes to {many}?", default=False, err=True)
+            return click.confirm(question, default=False, err=True)
         except click.Abort:  # Ctrl-C, or the end of the input
             click.echo(err=True)
             self.stop.ask()

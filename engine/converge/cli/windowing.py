@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from converge.errors import InputErrors, InputProblem
 from converge.inventory import Inventory
-from converge.model.change import HostResult, Problem, Status
+from converge.model.change import HostResult, Problem, Status, Window
 from converge.model.secret import Locked
 from converge.store.store import owner
 
@@ -87,6 +87,11 @@ class WindowKeeper:
         self._ends[host] = end
         return None
 
+    def shown(self, result: HostResult) -> HostResult:
+        """What was found of a host, with whether it may be changed now and when next, if it has windows."""
+        windows = self.windows.get(result.host)
+        return result if windows is None else replace(result, window=window_at(windows, self.now()))
+
     def end(self, host: str) -> datetime | None:
         """When the window ends in which the host was begun; None where nothing ends."""
         return self._ends.get(host)
@@ -108,6 +113,14 @@ class WindowKeeper:
         bad = result.status in (Status.FAILED, Status.UNKNOWN, Status.UNDECIDED, Status.UNREACHABLE)
         problem = Problem("window-ended", words, _left(left), "run converge again in its next window")
         return replace(result, status=result.status if bad else Status.HELD, error=result.error or problem)
+
+
+def window_at(windows: ChangeWindows, moment: datetime) -> Window:
+    """Whether these windows are open at a moment, and when they open next where they are not."""
+    if windows.open_until(moment) is not None:
+        return Window(open=True)
+    opens = windows.next_opening(moment)
+    return Window(open=False, next=opens.astimezone(UTC).isoformat(timespec="seconds") if opens else None)
 
 
 def leaves_after(end: datetime | None, *, now: Callable[[], datetime] = _now) -> Callable[[str], str]:

@@ -1,7 +1,7 @@
 """Check mode: a machine that asks the real host and acts in memory.
 
-Every answer is the host's own, with the effects of what was performed here laid over it, in order. What only a command
-would bring is not guessed: it is "not foretold", and whatever rests on it is decided after that command.
+Every answer is the host's own, with the effects of what was performed here laid over it, in order. What a command says
+that it brings is not guessed: it is "not foretold", and whatever rests on it is decided after that command.
 """
 
 from __future__ import annotations
@@ -33,7 +33,17 @@ from converge.model.answer import Absent, Answer, Answers, Found, NotForetold
 from converge.model.facts import DirectoryFacts, FileFacts, ServiceFacts, ServiceState, StartMode
 from converge.model.machine import Observer
 from converge.model.names import fold, same
-from converge.model.query import AnyQuery, Directory, File, OperatingSystem, RegistryKey, Service, ServiceStartTime
+from converge.model.query import (
+    AnyQuery,
+    Directory,
+    File,
+    OperatingSystem,
+    RegistryKey,
+    RegistrySearch,
+    RegistryValue,
+    Service,
+    ServiceStartTime,
+)
 
 
 class Rehearsal:
@@ -68,9 +78,13 @@ class Rehearsal:
         self._performed.append(action)
         return Performed()
 
-    def suppose(self, after: str) -> None:
-        """Hold from now on that `after` was done by a person or program: whatever is absent may be there then."""
-        self._performed.append(RunCommand(argv=(after,), title=after))
+    def suppose(self, after: str, *, decides: Collection[AnyQuery]) -> None:
+        """Hold from now on that `after` was done by a person or program, which decides these answers."""
+        self._performed.append(RunCommand(argv=(after,), title=after, decides=tuple(decides)))
+
+    def apart(self) -> Rehearsal:
+        """Another rehearsal that begins where this one stands. What is performed there is not performed here."""
+        return Rehearsal(self)
 
     def _answer(self, query: AnyQuery, moment: int) -> Answer[object]:
         """The answer after the first `moment` actions."""
@@ -149,16 +163,35 @@ def _foretell_start_time(
 
 
 def _after_command(action: RunCommand, query: AnyQuery, answer: Answer[object]) -> Answer[object]:
-    after = NotForetold(action.title or action.argv[0])
-    if action.decides:
-        return after if query in action.decides or _comes_with(query, answer, action.decides) else answer
-    return after if isinstance(answer, Absent) else answer
+    decided = query in action.decides or _comes_with(query, answer, action.decides)
+    if decided or any(_is_decided(query, other) for other in action.decides):
+        return NotForetold(action.title or action.argv[0])
+    return answer
+
+
+def _is_decided(query: AnyQuery, other: AnyQuery) -> bool:
+    """Whether a question is about what another one asks of, in other words, or about what lies below."""
+    match query, other:
+        case (File(path=path) | Directory(path=path)), Directory(path=folder):
+            return same(path, folder) or _is_below(path, folder)
+        case File(path=path), File(path=known):
+            return same(path, known)
+        case (RegistryKey(key=key) | RegistryValue(key=key)), RegistryKey(key=above):
+            return key.real.is_within(above.real)
+        case RegistrySearch(roots=roots), RegistryKey(key=key):
+            return any(root.real.is_within(key.real) or key.real.is_within(root.real) for root in roots)
+        case RegistryValue(key=key, name=name), RegistryValue(key=known_key, name=known_name):
+            return key.real == known_key.real and same(name, known_name)
+        case Service(name=name), Service(name=known_name):
+            return same(name, known_name)
+        case _:
+            return False
 
 
 def _comes_with(query: AnyQuery, answer: Answer[object], decided: Collection[AnyQuery]) -> bool:
     """Whether a question is about a part of something that a command brings or takes: keys of a service, a file's folder."""
     if isinstance(query, Directory) and (query.listing or isinstance(answer, Absent)):
-        return any(isinstance(other, File) and _is_below(other.path, query.path) for other in decided)
+        return any(isinstance(other, File | Directory) and _is_below(other.path, query.path) for other in decided)
     return any(isinstance(other, Service) and is_part_of_service(query, other.name) for other in decided)
 
 

@@ -136,8 +136,8 @@ class RunCommand:
     """Run a program (or, with `shell`, a line of cmd) to its end, at most `timeout` seconds.
 
     Exit codes other than `exit_codes` and `reboot_codes` are a refusal; with no `exit_codes` at all any is accepted.
-    `title` names the command to people. `decides` are the questions whose answers it is known to change; with none,
-    a rehearsal holds that it may bring anything that is absent.
+    `title` names the command to people. `decides` are the questions whose answers it is known to change: of a folder and of a
+    registry key also those about all that lies below. Whatever else it may change, a rehearsal shows as it is now.
     """
 
     argv: tuple[str, ...]

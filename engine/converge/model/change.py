@@ -13,17 +13,30 @@ Json = Any  # what json.dumps takes: None, bool, int, float, str, lists and stri
 
 
 class Status(StrEnum):
-    """Outcomes of resources and hosts. In check, `changed` means would change."""
+    """Outcomes of resources and hosts. In check, `changed` means would change.
+
+    `waiting`: for a person, or for a word that was not given. `later` (of resources only): decided after a command.
+    """
 
     OK = "ok"
     CHANGED = "changed"
     FAILED = "failed"
     UNREACHABLE = "unreachable"
     UNDECIDED = "undecided"
+    WAITING = "waiting"
     SKIPPED = "skipped"
     UNKNOWN = "unknown"
     STALE = "stale"
     HELD = "held"
+    LATER = "later"
+
+
+WOULD_CHANGE = "would_change"
+"""What metrics call `changed` where nothing was done."""
+HOST_STATUSES = tuple(status for status in Status if status is not Status.LATER)
+NEEDS_PERSON = "needs-operator"
+NO_WAY_BACK = "no-way-back"
+"""Codes of what waits: for a person, and for --accept-no-way-back."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +92,7 @@ class Change:
 
     `before` and `after` are JSON values ready to be shown (sensitive ones are digests); absent is None; what could not
     be read is {"refused": {"code", "text"}}. `actions` are JSON objects of which each names its `action`.
+    `may_be_changed_by` names commands that are due before it and may do anything: what is told of it is as the host is now.
     """
 
     address: str
@@ -95,6 +109,28 @@ class Change:
     position: Position | None = None
     notes: tuple[str, ...] = ()  # warnings worth a line: a reference left alone, keys that could not be read
     steps: tuple[Change, ...] = ()  # of a procedure
+    may_be_changed_by: tuple[str, ...] = ()
+
+    @property
+    def is_pending_restart(self) -> bool:
+        """Whether the computer must be restarted some time, which nobody allowed: the host is in order all the same."""
+        return self.status is Status.WAITING and self.key.get("kind") == "restart_computer"
+
+    def waits_for(self, code: str) -> bool:
+        """Whether it waits for this: NEEDS_PERSON or NO_WAY_BACK."""
+        return self.status is Status.WAITING and self.error is not None and self.error.code == code
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """Whether a host may be changed now by its change windows, and if not, when next (ISO 8601 in UTC; None: not foreseeable)."""
+
+    open: bool
+    next: str | None = None
+
+    def as_json(self) -> dict[str, Json]:
+        """The form of the contract's `window`."""
+        return {"open": self.open, "next": self.next}
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,12 +144,22 @@ class HostResult:
     seconds: float = 0.0
     error: Problem | None = None
     evidence: Mapping[str, str] = field(default_factory=dict)  # for a saved plan: digests of the answers it rests on
+    window: Window | None = None  # of a host that may be changed at times only
+
+    @property
+    def restart_pending(self) -> bool:
+        """Whether the computer must be restarted some time."""
+        return any(change.is_pending_restart for change in self.changes)
 
 
 def host_status(changes: tuple[Change, ...]) -> Status:
-    """The status of a host of its resources' statuses: the worst one; skipped only if nothing but skipped."""
-    found = {change.status for change in changes}
-    for status in (Status.UNKNOWN, Status.FAILED, Status.UNDECIDED, Status.CHANGED, Status.OK):
+    """The status of a host of its resources' statuses: the worst one; skipped only if nothing but skipped.
+
+    What a command will decide, and a restart that is pending, make it no worse.
+    """
+    harmless = (Status.OK, Status.LATER)
+    found = {Status.OK if change.status in harmless or change.is_pending_restart else change.status for change in changes}
+    for status in (Status.UNKNOWN, Status.FAILED, Status.UNDECIDED, Status.WAITING, Status.CHANGED, Status.OK):
         if status in found:
             return status
     return Status.SKIPPED

@@ -35,5 +35,8 @@ class Machine(Observer, Protocol):
 class RehearsalMachine(Machine, Protocol):
     """A machine that asks the real host and acts in memory."""
 
-    def suppose(self, after: str) -> None:
-        """Hold from now on that a person or program did `after`: whatever is absent may be there then."""
+    def suppose(self, after: str, *, decides: Collection[AnyQuery]) -> None:
+        """Hold from now on that a person or program did `after`, which decides these answers."""
+
+    def apart(self) -> RehearsalMachine:
+        """Another rehearsal that begins where this one stands. What is performed there is not performed here."""

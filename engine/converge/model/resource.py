@@ -151,6 +151,16 @@ class Resource(BaseModel):
         del answers
         return ""
 
+    @property
+    def brings_unknown(self) -> str:
+        """What is named where nobody can tell all that bringing it about will change, as of a command; else empty."""
+        return ""
+
+    def brings(self, known: Answers) -> Collection[AnyQuery]:
+        """The questions whose answers it is known to decide, a folder and a key with all below."""
+        del known
+        return ()
+
     def notes(self, answers: Answers) -> Sequence[str]:
         """What a person should read beside the change: things left alone, keys that could not be read."""
         del answers

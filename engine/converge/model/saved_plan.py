@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from converge.model.answer import Answers
-from converge.model.change import Change, Problem, Status
+from converge.model.change import NO_WAY_BACK, Change, Problem, Status
 
 FORMAT = 1
 """The version of the file. One of another version is not applied."""
@@ -44,7 +44,8 @@ class HostPlan:
     @property
     def is_to_be_applied(self) -> bool:
         """Whether something is planned, and the host was seen as a whole."""
-        return self.error is None and any(change.status is Status.CHANGED for change in self.changes)
+        planned = (change.status is Status.CHANGED or change.waits_for(NO_WAY_BACK) for change in self.changes)
+        return self.error is None and any(planned)
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,13 +7,12 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from converge.model.answer import Answers
-from converge.model.change import Change, Json, Status
+from converge.model.change import NO_WAY_BACK, Change, Json, Status
 from converge.model.saved_plan import HostPlan
 from converge.plan.evidence import evidence
 
 MOST_TOLD = 20  # differences; more says no more
 _LONGEST = 160  # characters of a value in a difference
-LATER = "decided after "  # how the reason of a change begins that only a command will decide
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,9 +65,9 @@ class Approved:
             yield "the changes come in another order"
 
     def _difference(self, planned: Change, now: Change) -> str | None:
-        if planned.status is not now.status:
+        if _stage(planned) is not _stage(now):
             return f"now {now.status.value}, planned {planned.status.value}"
-        if planned.status is not Status.CHANGED:
+        if _stage(planned) is not Status.CHANGED or _is_restart(planned):
             return None
         for what, before, after in (
             ("before", planned.before, now.before),
@@ -88,11 +87,15 @@ class Approved:
         """Whether this change is one of those planned, by its actions; what only a command would decide is approved with it."""
         for planned in _leaves(self.plan.changes):
             if _place(planned) == _place(change):
-                decided = planned.status is Status.CHANGED and not _is_later(planned)
-                same = _normal(list(planned.actions)) == _normal(self._as_planned(change.actions))
-                return same if decided else _is_later(planned)
+                return self._is_planned(planned, change)
         whole = (part_of, f"play:{change.play}")
-        return any(planned.address in whole and _is_later(planned) for planned in self.plan.changes)
+        return any(planned.address in whole and planned.status is Status.LATER for planned in self.plan.changes)
+
+    def _is_planned(self, planned: Change, change: Change) -> bool:
+        if planned.status is Status.LATER or (planned.may_be_changed_by and planned.status is Status.CHANGED):
+            return True
+        same = _normal(list(planned.actions)) == _normal(self._as_planned(change.actions))
+        return _stage(planned) is Status.CHANGED and (same or _is_restart(planned))
 
 
 def _leaves(changes: Iterable[Change]) -> Iterator[Change]:
@@ -106,8 +109,13 @@ def _place(change: Change) -> tuple[str, str, str]:
     return change.play, change.address, change.name
 
 
-def _is_later(change: Change) -> bool:
-    return (change.reason or "").startswith(LATER)
+def _stage(change: Change) -> Status:
+    """Its status; a change that only waits for a word is planned like any other, and done once the word is given."""
+    return Status.CHANGED if change.is_pending_restart or change.waits_for(NO_WAY_BACK) else change.status
+
+
+def _is_restart(change: Change) -> bool:
+    return change.key.get("kind") == "restart_computer"
 
 
 def _normal(value: Json) -> str:

@@ -68,7 +68,7 @@ def _decide(resource: Resource, answers: Answers) -> Decision:
     except Undecided as error:
         return Decision(Status.UNDECIDED, reason=error.what, error=Problem.of(error), before_json=refused(error))
     except Unforetold as error:
-        return Decision(Status.CHANGED, reason=f"decided after {error.after}")
+        return Decision(Status.LATER, reason=error.what)
     except ResourceError as error:
         return Decision(Status.FAILED, reason=error.what, error=Problem.of(error))
 

@@ -157,8 +157,9 @@ def _is_drift(change: Change) -> bool:
         return False
     if change.status is Status.FAILED:
         return change.error is None or change.error.code not in _NOT_THE_HOSTS_FAULT
-    return change.status is Status.CHANGED
+    return change.status in (Status.CHANGED, Status.WAITING) and not change.is_pending_restart
 
 
 def _is_open(change: Change) -> bool:
-    return change.status not in (Status.OK, Status.SKIPPED) and not _is_drift(change)
+    settled = change.status in (Status.OK, Status.SKIPPED, Status.LATER) or change.is_pending_restart
+    return not settled and not _is_drift(change)

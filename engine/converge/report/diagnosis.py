@@ -13,7 +13,7 @@ from converge.report.document import change_as_json
 from converge.report.folding import folded
 from converge.report.sink import Sink
 
-DIAGNOSIS_SCHEMA = 1  # the version of the document; it changes when a reader would have to
+DIAGNOSIS_SCHEMA = 2  # the version of the document; it changes when a reader would have to
 _STYLES = {
     Certainty.CERTAIN: "bold red",
     Certainty.LIKELY: "yellow",
@@ -21,7 +21,7 @@ _STYLES = {
     Certainty.UNKNOWN: "magenta",
     Certainty.NONE: "dim",
 }
-_WOULD = (Status.CHANGED, Status.FAILED, Status.UNDECIDED)
+_WOULD = (Status.CHANGED, Status.FAILED, Status.UNDECIDED, Status.WAITING)
 
 
 def diagnosed_as_json(
@@ -142,7 +142,10 @@ class DiagnosisText:
             self._sink.line(f"      {record.time.astimezone(UTC):%Y-%m-%d %H:%M:%SZ} {record.id}: {text}"[:300])
 
     def _change(self, change: Change) -> None:
-        words = {Status.CHANGED: "would change:", Status.FAILED: "in the way:", Status.UNDECIDED: "undecided:"}
+        words = {
+            Status.CHANGED: "would change:", Status.FAILED: "in the way:", Status.UNDECIDED: "undecided:",
+            Status.WAITING: "waits:",
+        }  # fmt: skip
         reason = f": {change.reason}" if change.reason else ""
         self._lines(words[change.status], f"{change.address}{reason}")
         for step in change.steps:

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from converge.model.change import Status
 from converge.model.diagnosis import Certainty
 from converge.report.diagnosis import DIAGNOSIS_SCHEMA
-from converge.report.result_schema import Error, InputError, Resource
+from converge.report.result_schema import Error, InputError, Resource, Summary
 
 
 class _Part(BaseModel):
@@ -81,13 +81,13 @@ class DiagnosisDocument(_Part):
     """The document that `converge diagnose --format json` writes."""
 
     converge: str = Field(description="The version that wrote it.")
-    version: Literal[1] = Field(alias="schema")
+    version: Literal[2] = Field(alias="schema")
     mode: Literal["diagnose"]
     run: str
     playbooks: list[str]
     hosts: dict[str, DiagnosedHost]
     errors: list[InputError]
-    summary: dict[Status, int]
+    summary: Summary
 
 
 def diagnosis_schema() -> dict[str, Any]:

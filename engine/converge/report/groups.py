@@ -35,7 +35,7 @@ class Groups:
 
     def add(self, result: HostResult) -> Group | None:
         """Take a result in. A group comes back when there are too many to keep it: it must be told now."""
-        digest = _digest(result)
+        digest = digest_of(result)
         group = self._groups.get(digest)
         if group is None:
             group = Group(result)
@@ -64,7 +64,8 @@ def _of_any_host(result: HostResult) -> HostResult:
     return replace(result, error=Problem(problem.code, what, why, try_))
 
 
-def _digest(result: HostResult) -> bytes:
+def digest_of(result: HostResult) -> bytes:
+    """Equal for hosts to which the same happened."""
     shown = host_as_json(_of_any_host(result))
     del shown["round_trips"], shown["seconds"]
     return hashlib.sha256(json.dumps(shown, sort_keys=True).encode()).digest()

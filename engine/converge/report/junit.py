@@ -19,6 +19,8 @@ _VERDICTS: dict[Status, Verdict] = {
     Status.CHANGED: "",
     Status.FAILED: "failure",
     Status.SKIPPED: "skipped",
+    Status.LATER: "skipped",
+    Status.WAITING: "failure",
 }
 
 
@@ -69,7 +71,7 @@ class JunitDocument:
         if change.status is Status.CHANGED and self._drift_fails:
             lines = "\n".join(f"{mark} {text}" for mark, text in difference(change.before, change.after))
             return _Case(case.name, case.classname, "failure", "drift", change.reason or "would change", lines)
-        verdict = _VERDICTS.get(change.status, "error")
+        verdict = "skipped" if change.is_pending_restart else _VERDICTS.get(change.status, "error")
         if change.error is not None and verdict:
             return _told(case, verdict, change.status, change.error)
         message = (change.reason or "") if verdict else ""

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 
 from converge.errors import InputProblem
-from converge.model.change import HostResult, Json, Status
-from converge.report.document import SCHEMA, host_as_json, problem_as_json, summary
+from converge.model.change import HostResult, Json
+from converge.report.document import SCHEMA, Tally, host_as_json, problem_as_json
 from converge.report.sink import Stream
 
 
@@ -18,7 +17,7 @@ class JsonLines:
     def __init__(self, out: Stream, *, version: str, mode: str, run: str, playbooks: Sequence[str]) -> None:
         self._out = out
         self._head = {"converge": version, "schema": SCHEMA, "mode": mode, "run": run, "playbooks": list(playbooks)}
-        self._statuses: Counter[Status] = Counter()
+        self._tally = Tally()
         self._begun = False
         self._ended = False
 
@@ -26,7 +25,7 @@ class JsonLines:
         """Write one host's line at once."""
         self._begin()
         self._line("host", {"host": result.host, **host_as_json(result)})
-        self._statuses[result.status] += 1
+        self._tally.add(result)
 
     def end(self, errors: Iterable[InputProblem] = ()) -> None:
         """Write the last line. Only the first call counts."""
@@ -34,7 +33,7 @@ class JsonLines:
             return
         self._begin()
         self._ended = True
-        self._line("end", {"errors": [problem_as_json(error) for error in errors], "summary": summary(self._statuses)})
+        self._line("end", {"errors": [problem_as_json(error) for error in errors], "summary": self._tally.as_json()})
 
     def _begin(self) -> None:
         if not self._begun:

@@ -31,11 +31,15 @@ class Action(BaseModel):
     action: str
 
 
-ResourceStatus = Literal["ok", "changed", "failed", "undecided", "skipped", "unknown"]
+ResourceStatus = Literal["ok", "changed", "failed", "undecided", "waiting", "skipped", "unknown", "later"]
 
 
 class Resource(_Part):
-    """One declared thing on one host. In mode check, `changed` means would change."""
+    """One declared thing on one host. In mode check, `changed` means would change.
+
+    `waiting`: for a person (error code needs-operator), for --accept-no-way-back (no-way-back), or a restart that is pending,
+    which makes the host no worse. `later`: decided after a command; counts neither as drift nor as undecided.
+    """
 
     address: str = Field(description="For people.")
     key: dict[str, Any] = Field(description="Tells this resource apart; holds `kind`.")
@@ -51,7 +55,18 @@ class Resource(_Part):
     actions: list[Action]
     error: Error | None
     notes: list[str]
+    may_be_changed_by: list[str] = Field(
+        default_factory=list,
+        description="Commands that are due before it and may do anything: it is told as the host is now. Left out if none.",
+    )
     steps: list[Resource] = Field(default_factory=list, description="Of a procedure.")
+
+
+class Window(_Part):
+    """Whether a host may be changed now by its change windows, and if not, when next."""
+
+    open: bool
+    next: str | None = Field(description="ISO 8601 in UTC; null where it is open, or where no opening is foreseeable.")
 
 
 class Host(_Part):
@@ -61,6 +76,8 @@ class Host(_Part):
     round_trips: int = Field(ge=0, description="Requests after authentication.")
     seconds: float = Field(ge=0)
     error: Error | None
+    restart_pending: bool = Field(description="Whether the computer must be restarted some time, which nobody allowed.")
+    window: Window | None = Field(default=None, description="Of hosts that have change windows; left out for others.")
     resources: list[Resource]
 
 
@@ -75,17 +92,27 @@ class InputError(_Part):
     hint: str
 
 
+class Summary(BaseModel):
+    """How many hosts ended how, by status; how many resources of each status; how many hosts need a restart."""
+
+    model_config = ConfigDict(extra="allow")
+    __pydantic_extra__: dict[str, int]
+
+    resources: dict[ResourceStatus, int]
+    restart_pending: int = Field(ge=0)
+
+
 class Result(_Part):
     """The document that `--format json` writes."""
 
     converge: str = Field(description="The version that wrote it.")
-    version: Literal[1] = Field(alias="schema")
+    version: Literal[2] = Field(alias="schema")
     mode: Literal["check", "run", "plan", "apply", "undo"]
     run: str = Field(description="The run's id; empty where options were wrong.")
     playbooks: list[str]
     hosts: dict[str, Host]
     errors: list[InputError]
-    summary: dict[Status, int]
+    summary: Summary
 
 
 def result_schema() -> dict[str, Any]:

@@ -6,9 +6,9 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 
-from converge.model.change import Change, HostResult, Problem, Status
+from converge.model.change import Change, HostResult, Problem, Status, Window
 from converge.report.folding import folded, natural
-from converge.report.groups import Group, Groups
+from converge.report.groups import Group, Groups, digest_of
 from converge.report.sink import Sink
 from converge.report.values import difference
 
@@ -18,10 +18,12 @@ STYLES = {
     Status.FAILED: "bold red",
     Status.UNREACHABLE: "bold red",
     Status.UNDECIDED: "magenta",
+    Status.WAITING: "magenta",
     Status.UNKNOWN: "bold red",
     Status.STALE: "magenta",
     Status.HELD: "magenta",
     Status.SKIPPED: "dim",
+    Status.LATER: "dim",
 }
 _MARKSTYLES = {"-": "red", "+": "green", " ": "dim"}
 _TROUBLE = (Status.FAILED, Status.UNDECIDED, Status.UNKNOWN)
@@ -30,11 +32,15 @@ LONGEST_SUBJECT = 60  # characters of host names that are repeated before each e
 
 @dataclass(frozen=True, slots=True)
 class TextOptions:
-    """`would`: nothing was done yet. `diff`: values are shown. `verbose`: what is in order and what it cost is shown too."""
+    """`would`: nothing was done yet. `diff`: values are shown. `verbose`: what is in order and what it cost is shown too.
+
+    `at_once`: what became of a host is told as it ends, each change once; of further hosts that ended alike only that they did.
+    """
 
     would: bool = True
     diff: bool = True
     verbose: int = 0
+    at_once: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,35 +61,51 @@ class TextReport:
         self._warnings = warnings or {}  # what plays say of themselves, by their names
         self._groups = Groups()
         self._lines: list[_HostLine] = []
+        self._told: dict[bytes, str] = {}  # the first host that ended so, of what was told at once
 
     def host(self, result: HostResult) -> None:
         """Take one host's result in."""
         counts = Counter(change.status for change in result.changes)
         line = _HostLine(result.host, result.status, tuple(counts.items()), result.round_trips, result.seconds)
         self._lines.append(line)
-        if (too_many := self._groups.add(result)) is not None:
+        if self._options.at_once:
+            self._at_once(result)
+        elif (too_many := self._groups.add(result)) is not None:
             self._group(too_many)
 
     def carry(self, other: TextReport, *, without: Collection[str]) -> None:
         """Take over the lines of hosts that another report told of already, so that the list at the end holds all hosts."""
         self._lines += [line for line in other._lines if line.host not in without]
 
-    def end(self) -> None:
-        """Tell everything: groups, hosts, totals."""
+    def _at_once(self, result: HostResult) -> None:
+        """Tell one host now; one that ended as another before it in a line."""
+        first = self._told.setdefault(digest_of(result), result.host)
+        if first == result.host:
+            self._group(Group(result, [result.host]))
+        elif any(self._is_told(change) for change in result.changes) or result.error is not None:
+            self._sink.line(f"{result.host}: the same as {first}", style="bold")
+
+    def end(self, *, without: Collection[str] | None = None) -> None:
+        """Tell everything: groups, hosts, totals. Given hosts to leave out, only the groups of the others."""
         for group in self._groups.all():
-            self._group(group)
-        self._hosts()
+            if without is None or not set(group.hosts) <= set(without):
+                self._group(group)
+        if without is None:
+            self._hosts()
 
     def _group(self, group: Group) -> None:
         example = group.example
         told = [change for change in example.changes if self._is_told(change)]
-        if not told and not example.error and not _skipped_plays(example):
+        closed = example.window is not None and not example.window.open
+        if not told and not example.error and not closed and not _skipped_plays(example):
             return
         names = folded(group.hosts)
         many = f" ({len(group.hosts)} hosts)" if len(group.hosts) > 1 else ""
         self._sink.line(f"{names}{many}", style="bold")
         if len(names) > LONGEST_SUBJECT:
             names = f"{len(group.hosts)} hosts"
+        if example.window is not None and not example.window.open:
+            self._sink.line(f"  {_closed(example.window)}", style="magenta")
         if example.error is not None:
             subject = names if group.alike else f"{example.host} (the others alike)"
             self._problem(example.error, subject=subject, indent=2, style=STYLES[example.status])
@@ -118,10 +140,13 @@ class TextReport:
         if self._options.diff:
             self._difference(change, indent=indent + 4)
         if change.error is not None:
-            self._problem(change.error, subject=f"{hosts} {change.address}", indent=indent + 4)
+            style = STYLES[change.status] if change.status is Status.WAITING else "bold red"
+            self._problem(change.error, subject=f"{hosts} {change.address}", indent=indent + 4, style=style)
         elif change.reason:
             for line in change.reason.splitlines():
                 self._sink.line(f"{space}    {line}", style="dim" if change.status is Status.SKIPPED else "")
+        if change.may_be_changed_by:
+            self._sink.line(f"{space}    may be changed by {', '.join(change.may_be_changed_by)}", style="dim")
         if change.status is Status.CHANGED and change.way_back.kind != "full":
             self._sink.line(f"{space}    way back: {change.way_back}", style="magenta")
         for note in change.notes:
@@ -145,7 +170,7 @@ class TextReport:
             self._sink.line(f"{' ' * indent}{mark} {text}", style=_MARKSTYLES[mark])
 
     def _has_both_ends(self, change: Change) -> bool:
-        return change.status in (Status.FAILED, Status.UNKNOWN) and change.after is not None
+        return change.status in (Status.FAILED, Status.UNKNOWN, Status.WAITING) and change.after is not None
 
     def _problem(self, problem: Problem, *, subject: str, indent: int, style: str = "bold red") -> None:
         space = " " * indent
@@ -179,6 +204,12 @@ class TextReport:
 def in_words(status: Status, *, would: bool) -> str:
     """A status as people read it. `would`: nothing was done yet."""
     return "would change" if status is Status.CHANGED and would else status.value
+
+
+def _closed(window: Window) -> str:
+    """That a host may not be changed now, and when it may."""
+    when = f"next from {window.next[:16].replace('T', ' ')} UTC" if window.next else "no opening is foreseeable"
+    return f"outside its change window: it may not be changed now; {when}"
 
 
 def _symbol(change: Change) -> str:

@@ -17,6 +17,7 @@ from converge.model.resource import Resource, State
 from converge.windows.commands import command_line, shell_line
 from converge.windows.conditions import AnyCondition, AnyOf, FileCondition
 from converge.windows.fields import Duration, HostPath
+from converge.windows.provided import Provides
 from converge.windows.subjects import FileIs
 
 
@@ -41,6 +42,9 @@ class CommandResource(Resource):
     shell: bool = Field(False, description="Whether `argv` is one line for cmd, with its pipes and redirections.")
     unless: AnyCondition | None = Field(None, description="The guard: not run where this condition holds.")
     creates: HostPath | None = Field(None, description="A guard: not run where this file is there.")
+    provides: Provides = Field(
+        Provides(), description="What it brings: a check cannot tell how that will be, and says so."
+    )
     timeout: Duration = Field(600.0, gt=0, le=86400, description="How long it may take.")
     exit_codes: tuple[int, ...] = Field((0,), max_length=100, description="Exit codes that mean success.")
     reboot_codes: tuple[int, ...] = Field(
@@ -75,8 +79,17 @@ class CommandResource(Resource):
         return self.guard is not None
 
     def queries(self, known: Answers) -> Collection[AnyQuery]:
-        """What the guard asks."""
-        return self.guard.queries(known) if self.guard else ()
+        """What the guard asks, and what tells the paths of what it provides."""
+        return (*(self.guard.queries(known) if self.guard else ()), *self.provides.needed())
+
+    @property
+    def brings_unknown(self) -> str:
+        """Its name: what a command does is its own affair."""
+        return self.name
+
+    def brings(self, known: Answers) -> Collection[AnyQuery]:
+        """What it says that it provides, and what its guard asks of."""
+        return (*(self.guard.queries(known) if self.guard else ()), *self.provides.questions(known))
 
     def actual_state(self, answers: Answers) -> CommandState:
         """What the guard says. Raises Undecided, Unforetold, ResourceError."""
@@ -89,10 +102,11 @@ class CommandResource(Resource):
 
     def actions(self, before: State | None, after: State | None, answers: Answers) -> Sequence[AnyAction]:
         """Run it. Raises ResourceError for a command that would have to be taken back."""
-        del before, answers
+        del before
         if not isinstance(after, CommandState) or after.done is not True:
             raise ResourceError("a command cannot be taken back")
-        return [RunCommand(self.argv, self.shell, self.timeout, self.exit_codes, self.reboot_codes, self.name)]
+        decides = tuple(self.brings(answers))
+        return [RunCommand(self.argv, self.shell, self.timeout, self.exit_codes, self.reboot_codes, self.name, decides)]
 
     def is_reached(self, answers: Answers) -> bool:
         """What the guard says after the command ended; without one its exit code has said all there is."""

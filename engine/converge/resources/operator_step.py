@@ -13,6 +13,7 @@ from converge.model.change import WayBack
 from converge.model.query import AnyQuery
 from converge.model.resource import Resource, State
 from converge.windows.conditions import AnyCondition
+from converge.windows.provided import Provides
 
 
 class OperatorStepState(State):
@@ -32,10 +33,22 @@ class OperatorStep(Resource):
     name: str = Field(min_length=1, max_length=200, description="What the step is called.")
     instructions: str = Field(min_length=1, max_length=8000, description="What the person is to do, in words.")
     done_when: AnyCondition = Field(description="The condition by which converge sees that it was done.")
+    provides: Provides = Field(
+        Provides(), description="What it brings: a check cannot tell how that will be, and says so."
+    )
 
     def queries(self, known: Answers) -> Collection[AnyQuery]:
-        """What the condition asks."""
-        return self.done_when.queries(known)
+        """What the condition asks, and what tells the paths of what it provides."""
+        return (*self.done_when.queries(known), *self.provides.needed())
+
+    @property
+    def brings_unknown(self) -> str:
+        """Its name: a person may do more than was asked."""
+        return self.name
+
+    def brings(self, known: Answers) -> Collection[AnyQuery]:
+        """What it says that it provides, and what its condition asks of."""
+        return (*self.done_when.queries(known), *self.provides.questions(known))
 
     def actual_state(self, answers: Answers) -> OperatorStepState:
         """Whether it was done. Raises Undecided, Unforetold, ResourceError."""

@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from prometheus_client import CollectorRegistry, Gauge, generate_latest
 from prometheus_client import Counter as Metric
 
-from converge.model.change import Status
+from converge.model.change import HOST_STATUSES, WOULD_CHANGE, Status
 from converge.schedule.clock import Clock
 from converge.schedule.drift import Left
 from converge.schedule.enforcer import Round, Source
@@ -38,6 +38,7 @@ class Telemetry:
         self._hosts = self._gauge("converge_enforce_hosts", "Hosts by status as last seen", "group", "status")
         self._left = self._gauge("converge_enforce_left", "Drift left as it is, by reason", "group", "reason")
         self._quarantined = self._gauge("converge_enforce_quarantined", "Resources in quarantine", "group")
+        self._pending = self._gauge("converge_enforce_restart_pending_hosts", "Hosts that need a restart", "group")
         self._began = self._gauge("converge_enforce_round_timestamp_seconds", "When the last round began", "group")
         self._seconds = self._gauge("converge_enforce_round_duration_seconds", "How long the last round took", "group")
         self._running = self._gauge("converge_enforce_round_running", "Whether a round is under way", "group")
@@ -56,10 +57,10 @@ class Telemetry:
                 self._due.pop(group, None)
                 self._rounds.pop(group, None)
         for group in gone:
-            for metric in (self._quarantined, self._began, self._seconds, self._running, self._next):
+            for metric in (self._quarantined, self._pending, self._began, self._seconds, self._running, self._next):
                 _without(metric, group)
-            for status in Status:
-                _without(self._hosts, group, status.value)
+            for word in _LOOKED:
+                _without(self._hosts, group, word)
             for reason in Left:
                 _without(self._left, group, reason.value)
         self._policy.clear()
@@ -93,9 +94,11 @@ class Telemetry:
             return
         self._began.labels(made.group).set(made.began.timestamp())
         self._seconds.labels(made.group).set((self._clock.now() - made.began).total_seconds())
-        statuses = Counter(result.status for result in made.looked)
-        for status in Status:
-            self._hosts.labels(made.group, status.value).set(statuses[status])
+        words = Counter(_looked(result.status) for result in made.looked)
+        for word in _LOOKED:
+            self._hosts.labels(made.group, word).set(words[word])
+        changed = {result.host: result.restart_pending for result in (*made.looked, *made.repaired)}
+        self._pending.labels(made.group).set(sum(changed.values()))
         reasons = Counter(each.reason for each in made.intentions)
         for reason in Left:
             self._left.labels(made.group, reason.value).set(reasons[reason.value])
@@ -122,6 +125,14 @@ class Telemetry:
 
     def _counter(self, name: str, meaning: str, *labels: str) -> Metric:
         return Metric(name, meaning, labels, registry=self._registry)
+
+
+def _looked(status: Status) -> str:
+    """A status as a metric tells it of a host that was only looked at."""
+    return WOULD_CHANGE if status is Status.CHANGED else status.value
+
+
+_LOOKED = tuple(_looked(status) for status in HOST_STATUSES)
 
 
 def _without(metric: Gauge, *labels: str) -> None:

@@ -1,0 +1,142 @@
+"""What waits, and what only a command decides: neither hides what is known, nor is it called a failure."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from tests.apply.apply_site import Site, statuses, told
+
+from converge.lab import service_manager
+from converge.model.change import HostResult
+from converge.windows.registry import parse_path
+
+pytestmark = pytest.mark.timeout(60)
+
+VENDOR = r"HKLM\SOFTWARE\Vendor"
+SETUP = {"name": "setup", "argv": ["cmd", "/c", "ver"], "creates": r"D:\Vendor\nothere.txt"}
+
+
+def value(name: str, **more: Any) -> dict[str, Any]:
+    return {"registry_value": {"key": VENDOR, "name": name, "type": "dword", "data": 1}, **more}
+
+
+def flags(result: HostResult) -> list[tuple[str, tuple[str, ...]]]:
+    return [(change.status.value, change.may_be_changed_by) for change in result.changes]
+
+
+def test_a_command_that_is_due_hides_nothing_of_what_is_known(site: Site) -> None:
+    plays = (
+        *site.plays([{"command": SETUP}, value("A"), {"directory": {"path": r"D:\zzz"}}]),
+        *site.plays([value("B")]),
+    )
+    checked = site.check(plays)
+    by_setup = ("setup",)
+    assert flags(checked) == [("changed", ()), *[("changed", by_setup)] * 3], told(checked)
+    assert checked.changes[1].after == {"type": "dword", "data": 1}
+    assert checked.status.value == "changed"
+
+
+def test_only_what_a_command_provides_is_decided_later_and_counts_for_nothing(site: Site) -> None:
+    provides = {
+        "services": ["Brought"],
+        "files": [r"%SystemRoot%\brought.dll"],
+        "directories": [r"D:\Brought"],
+        "registry_keys": [rf"{VENDOR}\Brought"],
+    }
+    below = {"registry_value": {"key": rf"{VENDOR}\Brought\Deep", "name": "x", "type": "dword", "data": 1}}
+    plays = site.plays(
+        [
+            {"command": {**SETUP, "provides": provides}},
+            {"service": {"name": "Brought", "running": True}},
+            {"file": {"path": r"%SystemRoot%\brought.dll", "content": "x"}},
+            {"file": {"path": r"D:\Brought\deep\a.txt", "content": "x"}},
+            below,
+            value("A"),
+        ]
+    )
+    checked = site.check(plays)
+    assert list(statuses(checked).values()) == ["changed", "later", "later", "later", "later", "changed"], told(checked)
+    assert {change.reason for change in checked.changes[1:5]} == {"decided after setup"}
+    assert all((change.before, change.after) == (None, None) for change in checked.changes[1:5])
+    assert checked.changes[5].may_be_changed_by == ("setup",)
+
+
+def test_what_is_later_makes_a_host_no_worse(site: Site) -> None:
+    step = {"name": "by hand", "instructions": "do it", "done_when": {"file": {"path": r"D:\by-hand", "exists": True}}}
+    checked = site.check(site.plays([{"operator_step": step}, {"file": {"path": r"D:\by-hand", "content": "x"}}]))
+    assert list(statuses(checked).values()) == ["waiting", "later"]
+    assert checked.status.value == "waiting"
+
+
+def restarting(site: Site) -> Any:
+    return site.plays([value("A", notify="restart")], [{"name": "restart", "restart_computer": {"timeout": 1}}])
+
+
+def test_a_restart_that_nobody_allowed_waits_and_makes_the_host_no_worse(site: Site) -> None:
+    plays = restarting(site)
+    checked = site.check(plays)
+    assert list(statuses(checked).values()) == ["changed", "waiting"], told(checked)
+    assert (checked.status.value, checked.restart_pending) == ("changed", True)
+    applied = site.apply(plays)
+    assert list(statuses(applied).values()) == ["changed", "waiting"], told(applied)
+    assert (applied.status.value, applied.restart_pending) == ("changed", True)
+    for later in (site.check(plays), site.apply(plays)):
+        assert list(statuses(later).values()) == ["ok", "waiting"], told(later)
+        assert (later.status.value, later.restart_pending) == ("ok", True)
+    assert site.world.restarts == 0
+    allowed = site.apply(plays, allow_reboot=True)
+    assert (allowed.status.value, allowed.restart_pending) == ("changed", False), told(allowed)
+    assert site.world.restarts == 1
+    assert not site.check(plays).restart_pending
+
+
+def test_a_restart_that_a_person_did_is_pending_no_more(site: Site) -> None:
+    plays = restarting(site)
+    site.apply(plays)
+    site.world.clock.advance(60)
+    service_manager.boot(site.world)
+    site.world.clock.advance(600)
+    seen = site.check(plays)
+    assert (seen.status.value, seen.restart_pending) == ("ok", False), told(seen)
+
+
+def test_a_restart_owed_by_a_play_that_is_gone_is_pending_still(site: Site) -> None:
+    site.apply(restarting(site))
+    other = site.check(site.plays([value("B")], name="another play"))
+    assert other.restart_pending, told(other)
+    assert other.status.value == "changed"
+
+
+def test_a_plan_that_tells_of_a_restart_holds_with_and_without_the_word(site: Site) -> None:
+    plays = restarting(site)
+    plan = site.plan(plays)
+    applied = site.apply_plan(plan, plays, allow_reboot=True)
+    assert applied.status.value == "changed", told(applied)
+    assert site.world.restarts == 1
+
+
+def test_what_needs_a_word_waits_for_it_and_the_rest_is_done(site: Site) -> None:
+    secret = value("Secret", sensitive=True)
+    site.world.registry.create(parse_path(VENDOR)).set("Secret", number=4, data=7)
+    plays = site.plays([secret, value("A")])
+    for result in (site.check(plays), site.apply(plays)):
+        assert list(statuses(result).values()) == ["waiting", "changed"], told(result)
+        assert result.status.value == "waiting"
+        assert result.changes[0].error is not None
+        assert result.changes[0].error.code == "no-way-back"
+    accepted = site.apply(plays, accept_no_way_back=True)
+    assert accepted.status.value == "changed", told(accepted)
+
+
+def test_the_steps_of_a_procedure_that_waits_for_a_word_are_shown_and_not_supposed_done(site: Site) -> None:
+    there = {"file": {"path": r"D:\Vendor\done.txt", "exists": True}}
+    step = {"name": "write", "file": {"path": r"D:\Vendor\done.txt", "content": "x"}}
+    procedure = {"name": "p", "loses": "much", "done_when": there, "steps": [step]}
+    plays = site.plays([{"procedure": procedure}, {"file": {"path": r"D:\Vendor\done.txt", "content": "x"}}])
+    checked = site.check(plays)
+    assert checked.changes[0].status.value == "waiting", told(checked)
+    assert [item.status.value for item in checked.changes[0].steps] == ["changed"]
+    assert checked.changes[1].status.value == "changed"
+    accepted = site.check(plays, accept_no_way_back=True)
+    assert [change.status.value for change in accepted.changes] == ["changed", "ok"], told(accepted)
