@@ -16,13 +16,13 @@ def test_each_format_tells_the_same_drift(fleet: Program) -> None:
     lines = [json.loads(line) for line in fleet("--check", "--format", "jsonl").out.splitlines()]
     assert lines[-1]["summary"]["changed"] == 2
     metrics = fleet("--check", "--format", "prometheus").out
-    assert 'converge_run_hosts{mode="check",status="changed"} 2.0' in metrics
+    assert 'converge_run_hosts{mode="check",status="would_change"} 2.0' in metrics
 
 
 def test_the_textfile_is_put_in_place_as_a_whole(fleet: Program) -> None:
     path = fleet.write("metrics/converge.prom", "earlier\n")
     assert fleet("--check", "--format", "prometheus", "-o", str(path)).code == 2
-    assert 'converge_host_status{host="mail01",status="changed"} 1.0' in path.read_text()
+    assert 'converge_host_status{host="mail01",status="would_change"} 1.0' in path.read_text()
     assert [item.name for item in path.parent.iterdir()] == ["converge.prom"]
     assert fleet("--check", "--format", "prometheus", "-o", str(path), "no-such.yml").code == 1
     assert 'converge_run_input_errors{mode="check"} 1.0' in path.read_text()

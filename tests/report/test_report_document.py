@@ -77,7 +77,8 @@ def test_what_the_contract_names_is_there() -> None:
         "why": "why",
         "try": "try this",
     }
-    assert read["summary"] == {"ok": 0, "changed": 2, "failed": 0, "unreachable": 1, "undecided": 0, "skipped": 1}
+    counts = {"ok": 0, "changed": 2, "failed": 0, "unreachable": 1, "undecided": 0, "skipped": 1}
+    assert read["summary"] == {**counts, "resources": {"changed": 2}, "restart_pending": 0}
 
 
 def test_rarer_statuses_are_counted_where_there_are_some() -> None:
@@ -107,6 +108,6 @@ def test_any_text_survives_in_plain_ascii(text: str) -> None:
 
 def test_the_schema_is_a_schema_with_a_version() -> None:
     schema = result_schema()
-    assert schema["$id"] == "urn:converge:schema:result:1"
+    assert schema["$id"] == "urn:converge:schema:result:2"
     assert set(schema["required"]) == {"converge", "schema", "mode", "run", "playbooks", "hosts", "errors", "summary"}
     assert "try" in json.dumps(schema)

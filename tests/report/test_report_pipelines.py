@@ -150,7 +150,8 @@ def test_metrics_are_read_by_prometheus_own_parser() -> None:
     metrics.end([PROBLEM])
     samples = [sample for family in text_string_to_metric_families(out.getvalue()) for sample in family.samples]
     found = {(sample.name, *sorted(sample.labels.items())): sample.value for sample in samples}
-    assert found["converge_run_hosts", ("mode", "check"), ("status", "changed")] == 1
+    assert found["converge_run_hosts", ("mode", "check"), ("status", "would_change")] == 1
+    assert found["converge_run_hosts", ("mode", "check"), ("status", "changed")] == 0
     assert found["converge_host_status", ("host", "web02"), ("status", "unreachable")] == 1
     assert found["converge_run_timestamp_seconds", ("mode", "check")] == 1_700_000_000
     assert found["converge_run_input_errors", ("mode", "check")] == 1

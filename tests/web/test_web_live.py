@@ -242,7 +242,7 @@ def test_a_check_of_simulated_hosts_comes_up_by_itself(fleet: tuple[Program, Ser
         await page.until("document.querySelector('main').innerText.includes('Nothing differs anywhere')")
         await page.open(f"{server.address}host?name=mail01")
         story = await page.evaluate("document.querySelector('main').innerText")
-        assert "repaired" in story
+        assert "changed" in story
         assert "StartService" in story
         assert "done" in story
         page.complaints.clear()  # the browser notes the first answer, 503

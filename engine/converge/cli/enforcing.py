@@ -13,7 +13,7 @@ from pathlib import Path
 from types import FrameType
 
 from converge.cli.enforcing_hands import FleetHands, Wiring
-from converge.cli.exit_codes import ExitCode
+from converge.cli.exit_codes import ExitCode, code_of, worst
 from converge.cli.remembering import where
 from converge.cli.signals import stopping
 from converge.errors import ConvergeError, JournalUnavailable, UsageError
@@ -80,7 +80,7 @@ def _once(enforcer: Enforcer, teller: Teller, stop: StopToken) -> ExitCode:
             enforcer.once(name, stop=stop)
     if stop.is_set():
         return ExitCode.INTERRUPTED
-    return ExitCode.FAILED if teller.failed else ExitCode.HELD if teller.elsewhere else ExitCode.IN_ORDER
+    return worst(teller.codes)
 
 
 class LivePolicy:
@@ -150,7 +150,7 @@ class Teller:
 
     def __init__(self, sink: Sink, telemetry: Telemetry, source: LivePolicy, clock: Clock) -> None:
         self.telemetry = telemetry
-        self.failed = self.elsewhere = False
+        self.codes: set[ExitCode] = set()  # those of `run`, as they hold after the rounds so far
         self._sink = sink
         self._source = source
         self._clock = clock
@@ -187,8 +187,7 @@ class Teller:
     def ended(self, made: Round) -> None:
         """It ended."""
         self.telemetry.ended(made)
-        self.failed = self.failed or made.error is not None
-        self.elsewhere = self.elsewhere or made.elsewhere is not None
+        self.codes |= codes_of(made)
         lines = list(_lines(made))
         before = self._told.get(made.group)
         if before is None or before[1] != lines or made.repaired or made.began - before[0] >= QUIET:
@@ -201,6 +200,18 @@ class Teller:
                 f"{drift.reverted} times; release it with --release '{drift.host}={drift.address}'",
                 style="bold red",
             )
+
+
+def codes_of(made: Round) -> set[ExitCode]:
+    """What a round asks for, in the codes of `run`: of hosts that were repaired how they ended, of others how they were found."""
+    codes = {ExitCode.FAILED} if made.error is not None else set()
+    codes |= {ExitCode.HELD} if made.elsewhere is not None else set()
+    repaired = {result.host for result in made.repaired}
+    codes |= {code_of(result, checking=False) for result in made.repaired}
+    codes |= {code_of(result, checking=True) for result in made.looked if result.host not in repaired}
+    left = set(made.decision.left.values())
+    codes |= {ExitCode.DRIFT} if left else set()
+    return codes | ({ExitCode.STOPPED} if left & {Left.WINDOW, Left.TOO_SHORT} else set())
 
 
 def _lines(made: Round) -> Iterator[str]:

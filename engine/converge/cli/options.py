@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
+from converge.model.recorded import UNDO_CHECK
 from converge.model.rollout import Rollout
 
 STATE_FOLDER = Path(".converge")
@@ -67,7 +68,9 @@ class RunOptions:
 
     @property
     def mode(self) -> str:
-        """The document's `mode`: what was done, `check` where nothing was."""
+        """The document's `mode`: what was done, `check` or `undo-check` where nothing was."""
+        if self.check and self.command == "undo":
+            return UNDO_CHECK
         return "check" if self.check and self.command != "plan" else self.command
 
 

@@ -21,7 +21,6 @@ from converge.model.recorded import HostRecord
 from converge.report import runs as report
 from converge.report.sink import sink_for
 from converge.store.journal import JOURNAL_DAMAGED
-from converge.store.runs import LOOKING
 from converge.store.store import FILE_NAME, Store
 from converge.store.writing_off import WRITTEN_OFF
 
@@ -33,7 +32,7 @@ def list_runs(url: str, *, newest: int | None, json: bool, output: str | None) -
         if json:
             report.list_as_json(runs, out, version=__version__)
         else:
-            report.list_as_text(runs, sink_for(out), looking=LOOKING)
+            report.list_as_text(runs, sink_for(out))
         return written(out, ExitCode.IN_ORDER)
 
 
@@ -49,7 +48,7 @@ def show(url: str, run: str, *, json: bool, output: str | None) -> ExitCode:
         if json:
             report.run_as_json(record, stories, out, unchanged=unchanged, version=__version__)
         else:
-            report.run_as_text(record, stories, sink_for(out), unchanged=unchanged, looking=LOOKING)
+            report.run_as_text(record, stories, sink_for(out), unchanged=unchanged)
         return written(out, ExitCode.FAILED if damaged else ExitCode.IN_ORDER)
 
 

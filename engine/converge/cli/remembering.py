@@ -23,10 +23,10 @@ from converge.model.change import HostResult
 from converge.model.journal import History
 from converge.model.kept import Remembered
 from converge.model.machine import Observer
+from converge.model.recorded import LOOKING
 from converge.model.secret import Secret
 from converge.report.sink import sink_for
 from converge.store.recording import Recording
-from converge.store.runs import LOOKING
 from converge.store.store import FILE_NAME, Store, Where, owner
 
 KEY = "CONVERGE_JOURNAL_KEY"

@@ -11,10 +11,9 @@ from converge.cli.output import opened, written
 from converge.cli.remembered import story_of
 from converge.cli.remembering import where
 from converge.errors import UsageError
-from converge.model.recorded import RunRecord
+from converge.model.recorded import LOOKING, RunRecord
 from converge.report.page.page import write_page
 from converge.report.page.story import Journal, fleet_of
-from converge.store.runs import LOOKING
 from converge.store.store import Store
 
 MOST_HOSTS = 200  # of one run's journal that a page tells of
@@ -25,7 +24,7 @@ def write_report(html: str, *, runs: int, run: str | None, store: str) -> ExitCo
     with Store.open(where(store)) as opened_store, opened(html, whole=True) as out:
         newest = list(opened_store.runs.newest_first(limit=runs))
         told = [(each, opened_store.runs.hosts(each.run)) for each in newest]
-        fleet = fleet_of(told, opened_store.runs.seen(), looking=LOOKING)
+        fleet = fleet_of(told, opened_store.runs.seen())
         journal = _journal(opened_store, newest, run)
         made = datetime.now(UTC).isoformat(timespec="seconds")
         write_page(fleet, out, made=made, source=opened_store.name, version=__version__, journal=journal)

@@ -9,6 +9,9 @@ from typing import Literal
 
 from converge.model.change import Json
 
+UNDO_CHECK = "undo-check"
+LOOKING = ("check", "plan", "monitor", UNDO_CHECK)
+"""Modes of runs that change nothing."""
 Outcome = Literal["done", "not-done", "refused", "unknown"]
 
 

@@ -39,7 +39,7 @@ class JunitDocument:
 
     def __init__(self, out: Stream, *, mode: str, run: str) -> None:
         self._out = out
-        self._drift_fails = mode in ("check", "plan")
+        self._drift_fails = mode in ("check", "plan", "undo-check")
         self._head = f'<?xml version="1.0" encoding="UTF-8"?>\n<testsuites name={_quoted(f"converge {mode} {run}")}>\n'
         self._begun = False
         self._ended = False

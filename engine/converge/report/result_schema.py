@@ -107,7 +107,7 @@ class Result(_Part):
 
     converge: str = Field(description="The version that wrote it.")
     version: Literal[2] = Field(alias="schema")
-    mode: Literal["check", "run", "plan", "apply", "undo"]
+    mode: Literal["check", "run", "plan", "apply", "undo", "undo-check"]
     run: str = Field(description="The run's id; empty where options were wrong.")
     playbooks: list[str]
     hosts: dict[str, Host]

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 
-from converge.model.change import Json, Problem, Status
+from converge.model.change import Json, Problem
 from converge.model.journal import History
 from converge.model.recorded import HostRecord, RecordedAction, RecordedChange, RunRecord
 from converge.report.sink import Sink, Stream
 from converge.report.values import difference
+from converge.report.vocabulary import shown_status, word
 
 SCHEMA = 1  # of both documents
 _MARK_STYLES = {"-": "red", "+": "green", " ": "dim"}
@@ -33,18 +34,18 @@ class HostStory:
     damage: Problem | None = None
 
 
-def list_as_text(runs: Iterable[RunRecord], sink: Sink, *, looking: Collection[str]) -> None:
-    """A line for each run. `looking` are the modes that change nothing: there `changed` is told as would change."""
+def list_as_text(runs: Iterable[RunRecord], sink: Sink) -> None:
+    """A line for each run."""
     empty = True
     for run in runs:
         if empty:
-            sink.line(f"{'RUN':<23}  {'STARTED (UTC)':<19}  {'MODE':<6}  {'EXIT':<4}  {'BY':<20}  HOSTS", style="bold")
+            sink.line(f"{'RUN':<23}  {'STARTED (UTC)':<19}  {'MODE':<10}  {'EXIT':<4}  {'BY':<20}  HOSTS", style="bold")
         empty = False
         style = "" if run.exit_code == 0 else "yellow" if run.exit_code == 2 else "red"
         code = "-" if run.exit_code is None else run.exit_code
-        hosts = _hosts(run, would=run.mode in looking)
+        hosts = _hosts(run)
         sink.line(
-            f"{run.run:<23}  {_moment(run.started)}  {run.mode:<6}  {code:<4}  {run.user:<20}  {hosts}",
+            f"{run.run:<23}  {_moment(run.started)}  {run.mode:<10}  {code:<4}  {run.user:<20}  {hosts}",
             style=style,
         )
     if empty:
@@ -60,10 +61,9 @@ def list_as_json(runs: Iterable[RunRecord], out: Stream, *, version: str) -> Non
 
 
 def run_as_text(
-    run: RunRecord, stories: Iterable[HostStory], sink: Sink, *, unchanged: int, looking: Collection[str]
+    run: RunRecord, stories: Iterable[HostStory], sink: Sink, *, unchanged: int
 ) -> None:
-    """One run: a head, then host by host what was done and what came of it. `looking` as for the list."""
-    would = run.mode in looking
+    """One run: a head, then host by host what was done and what came of it."""
     sink.line(f"{run.run}  {run.mode} by {run.user}, converge {run.version}", style="bold")
     if run.ended is None:
         sink.line(f"begun {_moment(run.started)} UTC and not ended: it goes on, or it was broken off", style="magenta")
@@ -72,13 +72,13 @@ def run_as_text(
     sink.line(f"playbooks: {', '.join(run.playbooks)}")
     for story in stories:
         sink.line()
-        _story(story, sink, would=would)
+        _story(story, sink, mode=run.mode)
     sink.line()
     if unchanged:
         many = "1 more host was" if unchanged == 1 else f"{unchanged} more hosts were"
         sink.line(f"{many} in order, as before", style="green")
     if run.hosts:
-        sink.line(_hosts(run, would=would), style="bold")
+        sink.line(_hosts(run), style="bold")
 
 
 def run_as_json(run: RunRecord, stories: Iterable[HostStory], out: Stream, *, unchanged: int, version: str) -> None:
@@ -90,11 +90,11 @@ def run_as_json(run: RunRecord, stories: Iterable[HostStory], out: Stream, *, un
     out.write("\n}}\n")
 
 
-def _story(story: HostStory, sink: Sink, *, would: bool) -> None:
+def _story(story: HostStory, sink: Sink, *, mode: str) -> None:
     began = story.changes or story.damage is not None
     status = story.result.status if story.result else "broken off" if began else "in order"
     sink.line(
-        f"{story.host}: {_word(status, would=would)}",
+        f"{story.host}: {word(shown_status(status, mode))}",
         style="bold red" if status in (*_TROUBLE, "broken off") else "bold",
     )
     if story.result is not None and story.result.error is not None:
@@ -111,7 +111,7 @@ def _story(story: HostStory, sink: Sink, *, would: bool) -> None:
             _change(change, sink)
     elif story.result is not None:
         for resource in story.result.resources:
-            sink.line(f"  {_word(str(resource['status']), would=would):<9} {resource['address']}")
+            sink.line(f"  {word(shown_status(str(resource['status']), mode)):<9} {resource['address']}")
     for line in left_open_in_words(story.left_open):
         sink.line(f"  still open: {line}", style="magenta")
 
@@ -197,12 +197,8 @@ def _change_as_json(change: RecordedChange) -> dict[str, Json]:
     }
 
 
-def _hosts(run: RunRecord, *, would: bool) -> str:
-    return ", ".join(f"{count} {_word(status, would=would)}" for status, count in sorted(run.hosts.items()))
-
-
-def _word(status: str, *, would: bool) -> str:
-    return "would change" if would and status == Status.CHANGED else status
+def _hosts(run: RunRecord) -> str:
+    return ", ".join(f"{count} {word(shown_status(status, run.mode))}" for status, count in sorted(run.hosts.items()))
 
 
 def _moment(text: str) -> str:

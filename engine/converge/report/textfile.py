@@ -23,7 +23,7 @@ class MetricsDocument:
         self._clock = clock
         self._statuses: Counter[str] = Counter()
         self._restarts = 0
-        self._looks = mode in ("check", "plan")
+        self._looks = mode in ("check", "plan", "undo-check")
         self._ended = False
         self._registry = CollectorRegistry()
         self._host = self._gauge("converge_host_status", "1 for the status of a host in the last run", "host", "status")

@@ -21,7 +21,8 @@ _LATEST = text(
     " WHERE names.host IS NOT NULL)"
     " SELECT r.host, r.run, r.status, r.error, r.resources, runs.mode, runs.started, runs.playbooks FROM names"
     " JOIN host_results r ON r.host = names.host"
-    " AND r.run = (SELECT max(newest.run) FROM host_results newest WHERE newest.host = names.host)"
+    " AND r.run = (SELECT newest.run FROM host_results newest JOIN runs its ON its.run = newest.run"
+    " WHERE newest.host = names.host AND its.mode <> 'undo-check' ORDER BY newest.run DESC LIMIT 1)"
     " JOIN runs ON runs.run = r.run WHERE names.host IS NOT NULL"
 )
 _STATES = text(

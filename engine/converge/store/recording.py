@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from sqlalchemy import Connection, insert, select, text, update
 
 from converge.model.change import HostResult, Status
+from converge.model.recorded import UNDO_CHECK
 from converge.store.chain import canonical
 from converge.store.database import Database
 from converge.store.host_state import IN_ORDER, differing, state_digest
@@ -34,9 +35,10 @@ _RESULT = text(
 class Recording:
     """One run being written down, from one thread. Every method may raise JournalUnavailable."""
 
-    def __init__(self, database: Database, run: str) -> None:
+    def __init__(self, database: Database, run: str, *, mode: str = "") -> None:
         self._database = database
         self._run = run
+        self._tells_hosts = mode != UNDO_CHECK  # what an undo would do says nothing of how a host stands to what is declared
         self._waiting: list[HostResult] = []
         self._last = time.monotonic()
         self._counts: Counter[str] = Counter()
@@ -73,9 +75,9 @@ class Recording:
             digest = state_digest(result)
             same = known.get(result.host) == digest
             status = result.status.value
-            if _was_seen(result):
+            if self._tells_hosts and _was_seen(result):
                 states.append({"host": result.host, "digest": digest, "status": status, "run": self._run, "seen": seen})
-            if not same or result.status not in IN_ORDER:
+            if not same or result.status not in IN_ORDER or not self._tells_hosts:
                 unusual.append(self._row(result))
         for statement, rows in ((_STATE, states), (_RESULT, unusual)):
             if rows:
@@ -106,7 +108,7 @@ def begin(database: Database, *, run: str, mode: str, playbooks: Sequence[str], 
     }  # fmt: skip
     with database.writing() as connection:
         connection.execute(insert(RUNS).values(values))
-    return Recording(database, run)
+    return Recording(database, run, mode=mode)
 
 
 def now_text() -> str:

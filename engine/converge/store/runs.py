@@ -12,7 +12,7 @@ from sqlalchemy import Select, func, select
 from converge.errors import JournalUnavailable
 from converge.model.change import Status
 from converge.model.kept import Remembered
-from converge.model.recorded import HostRecord, HostSeen, LaterChange, RecordedChange, RunRecord
+from converge.model.recorded import LOOKING, HostRecord, HostSeen, LaterChange, RecordedChange, RunRecord
 from converge.store import recording, retention
 from converge.store.chain import Chain
 from converge.store.changes import Content, Opener, changes_of, later_changes
@@ -23,8 +23,6 @@ from converge.store.tables import HOST_RESULTS, HOST_STATE, JOURNAL, RUNS
 from converge.store.writing_off import last_write_off, written_off
 
 PAGE = 200
-LOOKING = ("check", "plan", "monitor")
-"""Modes of runs that change nothing."""
 
 
 class Runs:

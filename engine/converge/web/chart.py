@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from converge.model.recorded import RunRecord
 from converge.report.page.story import ORDER
-from converge.store.runs import LOOKING
+from converge.report.vocabulary import shown_status
 
 WIDTH, HEIGHT = 1000, 100
 
@@ -74,9 +74,8 @@ def bar(counts: Mapping[str, int]) -> tuple[Part, ...]:
 
 
 def shown_counts(run: RunRecord) -> dict[str, int]:
-    """The hosts of a run by status, where a run that only looked calls a change drift."""
-    looked = run.mode in LOOKING
-    return {"drift" if looked and status == "changed" else status: count for status, count in run.hosts.items()}
+    """The hosts of a run by status, as it is shown."""
+    return {shown_status(status, run.mode): count for status, count in run.hosts.items()}
 
 
 def _parts(counts: Mapping[str, int], *, x: float, width: float, most: int) -> tuple[Part, ...]:

@@ -13,10 +13,10 @@ from converge.model.change import Json
 from converge.model.overview import HostLatest
 from converge.report.folding import natural
 from converge.report.page.story import ORDER, Finding
-from converge.store.runs import LOOKING
+from converge.report.vocabulary import shown_status
 
 IN_ORDER = ("ok", "skipped", "changed")
-"""Statuses that want nobody. `changed` was repaired; what would change is `drift`."""
+"""Statuses that want nobody. What would change is `drift`, what was changed back by an undo `undone`."""
 AGES = (("within the hour", 1), ("within a day", 24), ("within a week", 168), ("within 30 days", 720))
 """How long ago something was learnt of a host: words and hours. What is older or never was has words of its own."""
 OLDER, NEVER = "longer ago", "never"
@@ -91,7 +91,7 @@ def fleet_of(latest: Iterable[HostLatest]) -> Fleet:
     texts: dict[str, tuple[str, str, str]] = {}
     keys: dict[tuple[str, str, str], str] = {}
     for each in latest:
-        status = "drift" if each.status == "changed" and each.mode in LOOKING else each.status
+        status = shown_status(each.status, each.mode)
         key = ""
         if each.result is not None:
             text = (status, _without_name(each.result.error, each.host), each.result.resources)

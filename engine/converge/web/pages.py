@@ -9,10 +9,10 @@ from datetime import datetime, timedelta
 from functools import cached_property
 from typing import Any
 
-from converge.model.recorded import RunRecord
+from converge.model.recorded import LOOKING, UNDO_CHECK, RunRecord
 from converge.report.folding import natural
 from converge.report.page.story import ORDER
-from converge.store.runs import LOOKING
+from converge.report.vocabulary import shown_status, stored_status
 from converge.web.chart import bar, chart, shown_counts
 from converge.web.enforcement import enforcement_page, intentions_of, standings
 from converge.web.fleet import AGES, NEVER, OLDER, Fleet, Host, age, age_limits, by_need
@@ -27,7 +27,7 @@ URGENT = 12  # hosts of the first page
 INLINE = 10  # hosts of a run whose journals stand on its page
 SILENCE = timedelta(minutes=10)  # after which a run that has not ended is told as broken off
 ALL_AGES = (*(words for words, _ in AGES), OLDER, NEVER)
-NEED = tuple(status for status in ORDER if status != "drift")
+NEED = tuple(dict.fromkeys(stored_status(status) for status in ORDER))
 SORTS = ("need", "-need", "host", "-host", "seen", "-seen")
 
 
@@ -135,7 +135,7 @@ def host(look: Look) -> Context:
     entries = [
         {
             "told": entry,
-            "status": _shown(entry.result.status, entry.mode) if entry.result else "unknown",
+            "status": shown_status(entry.result.status, entry.mode) if entry.result else "unknown",
             "changes": look.store.runs.changes(entry.run, name) if entry.journaled else (),
         }
         for entry in told[:ENTRIES]
@@ -177,7 +177,7 @@ def run(look: Look) -> Context:
     told = _told(look, record)
     status, text = query.choice("status", ORDER), query.text("q")
     only = query.text("name")
-    wanted = "changed" if status == "drift" else status
+    wanted = stored_status(status)
     journaled = set(store.runs.journaled_hosts(record.run))
     missing = store.overview.without_result(record.run, limit=HOSTS)
     if only:
@@ -195,7 +195,7 @@ def run(look: Look) -> Context:
     return {
         "title": f"Run {record.run}",
         "told": told,
-        "results": [(each, _shown(each.status, record.mode)) for each in results],
+        "results": [(each, shown_status(each.status, record.mode)) for each in results],
         "journals": [(name, store.runs.changes(record.run, name)) for name in names],
         "journaled": journaled,
         "missing": missing,
@@ -273,11 +273,7 @@ def _plain(resources: str) -> str:
 
 
 def _mode(look: Look) -> str:
-    return look.query.choice("mode", ("looking", "run", "apply", "enforce", "undo", "check", "plan", "monitor"))
-
-
-def _shown(status: str, mode: str) -> str:
-    return "drift" if status == "changed" and mode in LOOKING else status
+    return look.query.choice("mode", ("looking", "run", "apply", "enforce", "undo", "check", "plan", "monitor", UNDO_CHECK))
 
 
 PAGES: Mapping[str, tuple[str, Page]] = {

@@ -16,6 +16,7 @@ from converge.report.page.story import ORDER
 from converge.report.runs import action_in_words, left_open_in_words
 from converge.report.values import difference
 from converge.report.visible import visible
+from converge.report.vocabulary import word
 from converge.web.query import address
 
 LONGEST_TEXT = 500  # characters of one text that a page shows
@@ -24,7 +25,6 @@ EXITS = {
     0: "in order", 1: "refused", 2: "drift", 3: "failures", 4: "unreachable", 5: "stale plan", 6: "stopped", 7: "held",
     70: "a bug", 130: "interrupted",
 }  # fmt: skip
-_STATUSES = {"drift": "would change", "changed": "repaired", "ok": "in order"}
 _UNITS = ((86400 * 2, 86400, "days"), (3600 * 2, 3600, "h"), (120, 60, "min"), (0, 1, "s"))
 
 
@@ -46,11 +46,6 @@ def templates() -> Environment:
 
 def _made_visible(value: object) -> object:
     return visible(value) if isinstance(value, str) and not isinstance(value, Markup) else value
-
-
-def word(status: str) -> str:
-    """A status as people read it."""
-    return _STATUSES.get(status, status)
 
 
 def iso(stamp: str | datetime) -> str:

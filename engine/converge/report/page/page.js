@@ -7,7 +7,7 @@ const count = document.getElementById("count");
 const story = document.getElementById("story");
 
 function word(status) {
-  return status === "drift" ? "would change" : status;
+  return { drift: "would change", "would-undo": "would undo" }[status] || status;
 }
 
 function element(name, text, kind) {

@@ -13,6 +13,7 @@ from converge.report.page.html import Markup, data_block, policy, tag
 from converge.report.page.story import ORDER, Finding, Fleet, HostNow, Journal
 from converge.report.sink import Stream
 from converge.report.values import difference
+from converge.report.vocabulary import word
 
 MOST_RESOURCES = 20  # of one finding that are named
 MOST_GROUPS = 25  # of identical findings that are told; with each host stands what differs there
@@ -39,7 +40,7 @@ def write_page(fleet: Fleet, out: Stream, *, made: str, source: str, version: st
 
 def _glance(fleet: Fleet) -> Markup:
     counts = Counter(host.status for host in fleet.hosts)
-    tiles = [tag("li", tag("b", counts[status]), _word(status), class_=status) for status in ORDER if counts[status]]
+    tiles = [tag("li", tag("b", counts[status]), word(status), class_=status) for status in ORDER if counts[status]]
     empty = "" if tiles else tag("p", "No host is remembered yet: run converge --check.")
     return tag("section", tag("h2", "At a glance"), tag("ul", *tiles, class_="tiles"), empty)
 
@@ -68,7 +69,7 @@ def _over_time(runs: Sequence[RunRecord]) -> Markup:
         for run in reversed(told)
     ]
     head = tag(
-        "thead", tag("tr", *(tag("th", word, scope="col") for word in ("Started (UTC)", "Mode", "Hosts", "Run")))
+        "thead", tag("tr", *(tag("th", head, scope="col") for head in ("Started (UTC)", "Mode", "Hosts", "Run")))
     )
     table = tag("div", tag("table", head, tag("tbody", *rows)), class_="table")
     ends = [told[0], told[-1]] if len(told) > 1 else told
@@ -90,7 +91,7 @@ def _groups(fleet: Fleet) -> Markup:
 
 def _group(finding: Finding, hosts: Sequence[str]) -> Markup:
     many = "1 host" if len(hosts) == 1 else f"{len(hosts)} hosts"
-    what = ", ".join(_lines(finding)[:2]) or _word(finding.status)
+    what = ", ".join(_lines(finding)[:2]) or word(finding.status)
     summary = tag("summary", _mark(finding.status), " ", tag("b", many), " ", tag("bdi", what))
     lines = [tag("li", tag("bdi", line)) for line in _lines(finding)]
     return tag("details", summary, tag("p", tag("bdi", folded(hosts))), tag("ul", *lines))
@@ -98,14 +99,14 @@ def _group(finding: Finding, hosts: Sequence[str]) -> Markup:
 
 def _hosts(hosts: Sequence[HostNow], fleet: Fleet) -> Markup:
     statuses = [status for status in ORDER if any(host.status == status for host in hosts)]
-    options = [tag("option", "any", value=""), *(tag("option", _word(status), value=status) for status in statuses)]
+    options = [tag("option", "any", value=""), *(tag("option", word(status), value=status) for status in statuses)]
     name = tag("label", "Name contains", Markup('<input name="name" autocomplete="off" spellcheck="false">'))
     form = tag(
         "form", name, tag("label", "Status", tag("select", *options, name="status")),
         tag("p", id="count", class_="soft", aria_live="polite"), id="filter", hidden="",
     )  # fmt: skip
     columns = ("Host", "Status", "Seen (UTC)", "What differs")
-    head = tag("thead", tag("tr", *(tag("th", word, scope="col") for word in columns)))
+    head = tag("thead", tag("tr", *(tag("th", head, scope="col") for head in columns)))
     body = tag("tbody", *(_host(host, fleet) for host in hosts))
     story = tag("div", id="story", tabindex="-1", hidden="")
     return tag("section", tag("h2", "Hosts"), form, story, tag("table", head, body, id="hosts"))
@@ -181,15 +182,11 @@ def _resource(resource: object) -> str:
 
 
 def _mark(status: str) -> Markup:
-    return tag("span", _word(status), class_=f"mark {status}")
-
-
-def _word(status: str) -> str:
-    return "would change" if status == "drift" else status
+    return tag("span", word(status), class_=f"mark {status}")
 
 
 def _counts(run: RunRecord) -> str:
-    return ", ".join(f"{run.hosts[status]} {_word(status)}" for status in ORDER if run.hosts.get(status))
+    return ", ".join(f"{run.hosts[status]} {word(status)}" for status in ORDER if run.hosts.get(status))
 
 
 def _run_words(run: RunRecord) -> str:

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from converge.model.change import Json
-from converge.model.recorded import HostRecord, HostSeen, RunRecord
+from converge.model.recorded import UNDO_CHECK, HostRecord, HostSeen, RunRecord
 from converge.report.folding import natural
 from converge.report.runs import HostStory
+from converge.report.vocabulary import shown_status
 
-ORDER = ("failed", "unknown", "unreachable", "undecided", "held", "stale", "drift", "changed", "skipped", "ok")
-"""Statuses, the one that wants a person first. `drift` is what a run that only looked calls changed."""
+ORDER = (
+    "failed", "unknown", "unreachable", "undecided", "waiting", "held", "stale", "drift", "undone", "would-undo", "changed",
+    "skipped", "ok",
+)  # fmt: skip
+"""Statuses, the one that wants a person first. For those of `changed` that say something else see `shown_status`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,21 +67,16 @@ class Fleet:
 
 
 def fleet_of(
-    runs: Sequence[tuple[RunRecord, Iterable[HostRecord]]], seen: Iterable[HostSeen], *, looking: Collection[str]
+    runs: Sequence[tuple[RunRecord, Iterable[HostRecord]]], seen: Iterable[HostSeen]
 ) -> Fleet:
-    """The fleet from the newest runs (newest first) and from how each host was seen last.
-
-    `looking` are the modes of runs that change nothing.
-    """
+    """The fleet from the newest runs (newest first) and from how each host was seen last."""
     fleet = Fleet([], [])
     numbers: dict[str, int] = {}
     for number, (run, records) in enumerate(runs):
-        looked = run.mode in looking
-        counts = {"drift" if looked and status == "changed" else status: count for status, count in run.hosts.items()}
+        counts = {shown_status(status, run.mode): count for status, count in run.hosts.items()}
         fleet.runs.append(replace(run, hosts=counts))
         for record in records:
-            if looked and record.status == "changed":
-                record = replace(record, status="drift")
+            record = replace(record, status=shown_status(record.status, run.mode))
             finding = _number(record, fleet, numbers)
             fleet.past.setdefault(record.host, []).append((number, finding))
     states = {state.host: state for state in seen}
@@ -100,7 +99,8 @@ def _now(host: str, state: HostSeen | None, fleet: Fleet) -> HostNow:
     if not past:
         assert state is not None
         return HostNow(host, state.status, state.seen, None)
-    number, finding = past[0]
+    # What an undo would do says nothing of how the host is.
+    number, finding = next((each for each in past if fleet.runs[each[0]].mode != UNDO_CHECK), past[0])
     run = fleet.runs[number]
     if state is not None and state.run > run.run:
         return HostNow(host, state.status, state.seen, None)

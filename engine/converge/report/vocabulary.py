@@ -1,0 +1,25 @@
+"""How statuses are called where people read them: one set of words for the terminal, the pages and the report."""
+
+from __future__ import annotations
+
+from converge.model.recorded import LOOKING, UNDO_CHECK
+
+_OF_UNDO = {"undo": "undone", UNDO_CHECK: "would-undo"}
+_WORDS = {"drift": "would change", "would-undo": "would undo"}
+
+
+def shown_status(status: str, mode: str) -> str:
+    """What `changed` means in a run of this mode: drift where it only looked, undone by an undo. Other statuses as they are."""
+    if status != "changed":
+        return status
+    return _OF_UNDO.get(mode) or ("drift" if mode in LOOKING else status)
+
+
+def stored_status(shown: str) -> str:
+    """The status as a run tells it."""
+    return "changed" if shown in ("drift", *_OF_UNDO.values()) else shown
+
+
+def word(shown: str) -> str:
+    """A status as people read it."""
+    return _WORDS.get(shown, shown)
