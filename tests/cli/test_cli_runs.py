@@ -164,7 +164,7 @@ def at_terminal(program: Program, *words: str, answer: str) -> Ended:
 class TestTheQuestion:
     def test_yes_applies(self, fleet: Program) -> None:
         ended = at_terminal(fleet, answer="y\n")
-        assert "Apply these changes to 2 hosts? [y/N]" in ended.out
+        assert "Apply 2 changes to 2 hosts? [y/N]" in ended.out
         assert ended.code == 0
         assert fleet("--check").code == 0
 
