@@ -15,7 +15,7 @@ from converge.fleet.logins import Guard, GuardedMachine, GuardedObserver, LoginG
 from converge.inventory import HostSettings
 from converge.model.machine import Machine, Observer
 from converge.model.secret import Secret
-from converge.winrm.connection import Connection, Login, Sealing
+from converge.winrm.connection import LONGEST_OPERATION, Connection, Login, Sealing
 
 if TYPE_CHECKING:
     from converge.cli.lab_hosts import LabHosts
@@ -103,6 +103,7 @@ def connection_of(settings: HostSettings) -> Connection:
         kerberos_delegation=settings.kerberos_delegation,
         operation_timeout=settings.operation_timeout,
         read_timeout=settings.read_timeout,
+        longest_operation=settings.operation_timeout if settings.times_given else LONGEST_OPERATION,
     )
 
 

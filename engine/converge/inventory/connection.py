@@ -47,6 +47,8 @@ class HostSettings:
     ca_trust_path: str | None = None
     operation_timeout: int = OPERATION_TIMEOUT
     read_timeout: int = OPERATION_TIMEOUT + READ_AFTER_OPERATION
+    times_given: bool = False
+    """Whether the inventory names a timeout: then no question and no write is given longer."""
     cert_pem: str | None = None
     cert_key_pem: str | None = None
     kerberos_delegation: bool = False
@@ -108,6 +110,7 @@ def settings_of(
         ca_trust_path=reader.path("ansible_winrm_ca_trust_path"),
         operation_timeout=operation,
         read_timeout=read,
+        times_given=any(reader.given(name) for name in _TIMEOUTS),
         cert_pem=cert,
         cert_key_pem=key,
         kerberos_delegation=bool(reader.get("ansible_winrm_kerberos_delegation")),
@@ -208,6 +211,11 @@ def _scheme_and_port(reader: _Reader) -> tuple[Scheme, int]:
     if scheme is None:
         scheme = "http" if port == HTTP_PORT else "https"
     return scheme, port or (HTTP_PORT if scheme == "http" else HTTPS_PORT)
+
+
+_TIMEOUTS: Final = tuple(
+    f"ansible_winrm_{name}" for name in ("connection_timeout", "operation_timeout_sec", "read_timeout_sec")
+)
 
 
 def _timeouts(reader: _Reader) -> tuple[int, int]:

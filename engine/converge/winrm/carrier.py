@@ -6,6 +6,7 @@ One carrier serves each login: `direct` Basic and NTLM, `pywinrm_transport` what
 
 from __future__ import annotations
 
+import os
 import time
 from dataclasses import dataclass
 from typing import Protocol
@@ -124,6 +125,8 @@ class Carrier:
             raise self._remember(refusals.ticket_refused(self._connection, refused)) from refused
 
     def _opened_by(self, login: Login, *, seconds: float) -> Transport:
+        # pyspnego would let it choose older kinds of NTLM.
+        os.environ.pop("LM_COMPAT_LEVEL", None)
         transport = _transport(self._connection, login)
         try:
             if login is not Login.BASIC:

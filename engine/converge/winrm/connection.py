@@ -11,7 +11,9 @@ from converge.errors import UsageError
 from converge.model.secret import Secret
 
 NO_PASSWORD: Final = Secret("")
-MAX_ANSWER: Final = 8 * 1024 * 1024
+MAX_ANSWER: Final = 1024 * 1024
+LONGEST_OPERATION: Final = 60.0
+"""Seconds; hosts give no operation more (MaxTimeoutms)."""
 
 
 class Login(StrEnum):
@@ -51,7 +53,8 @@ class Connection:
 
     `host` is its name in the inventory; `endpoint` its URL. Times are in seconds: `operation_timeout` is what the host
     is given for one operation, `read_timeout` what the line is given for its answer (by the wall clock, however slowly
-    bytes arrive), `host_timeout` what the whole conversation may take. `max_answer` is in bytes.
+    bytes arrive), `longest_operation` what a long operation may be
+    given, `host_timeout` what the whole conversation may take. `max_answer` is in bytes.
     Raises UsageError for settings that cannot be meant, or that would show a password to whoever listens.
     """
 
@@ -68,6 +71,7 @@ class Connection:
     kerberos_delegation: bool = False
     operation_timeout: float = 20.0
     read_timeout: float = 30.0
+    longest_operation: float = LONGEST_OPERATION
     host_timeout: float = 7200.0
     max_answer: int = MAX_ANSWER
 

@@ -24,6 +24,14 @@ from converge.wsman import seal
 
 LOGINS: Final = frozenset({Login.BASIC, Login.NEGOTIATE})
 _STEPS: Final = 3
+_CHALLENGE_MARK: Final = b"NTLMSSP\0\x02\0\0\0"
+_SEALING_NEEDS: Final = {
+    0x10: "signing",
+    0x20: "sealing",
+    0x80000: "extended session security",
+    0x20000000: "128-bit keys",
+}
+"""Flags of a challenge without which sealed messages can be read or changed on the way ([MS-NLMP] 2.2.2.5)."""
 _BAD_SEAL = (SpnegoError, ValueError, LookupError, AttributeError, TypeError, struct.error)
 _CHALLENGE: Final = re.compile(r"\b(?:Negotiate|NTLM) +([A-Za-z0-9+/]+=*)", re.IGNORECASE)
 _HASHES: Final = re.compile(r"[0-9A-Fa-f]{32}:[0-9A-Fa-f]{32}")
@@ -55,14 +63,17 @@ class DirectTransport:
         line = self._opened_line(seconds)
         context = self._new_context(line)
         try:
-            token = context.step()
+            token = _step(context, None)
             for _ in range(_STEPS):
                 headers = f"Authorization: Negotiate {base64.b64encode(token or b'').decode()}\r\n"
                 answer = line.post(b"", headers=headers, seconds=max(ends - time.monotonic(), 0.001))
                 challenge = _CHALLENGE.search(answer.headers.get("www-authenticate", ""))
                 if answer.status != 401 or context.complete or challenge is None:
                     break
-                token = context.step(base64.b64decode(challenge[1]))
+                said = base64.b64decode(challenge[1])
+                if self.seals:
+                    _check_strength(said)
+                token = _step(context, said)
         except _BAD_SEAL as error:
             raise RemoteProtocolError(str(error)[:300]) from error
         if answer.status in SAYS_NOTHING and not context.complete:
@@ -82,7 +93,7 @@ class DirectTransport:
         """The message in a sealed answer. Raises RemoteProtocolError."""
         assert self._context is not None
         try:
-            return seal.unseal(answer.body, unwrap=self._context.unwrap_winrm, limit=self._connection.max_answer)
+            return seal.unseal(answer.body, unwrap=_unwrapping(self._context), limit=self._connection.max_answer)
         except _BAD_SEAL as error:
             raise RemoteProtocolError("a sealed answer that does not open", why=str(error)[:200]) from error
 
@@ -129,6 +140,28 @@ def _credential(connection: Connection) -> spnego.NTLMHash:
     return spnego.NTLMHash(connection.username, nt_hash=known)
 
 
+def _step(context: spnego.ContextProxy, token: bytes | None) -> bytes | None:
+    """The next token. What pyspnego makes of a host's token is no bug of ours. Raises RemoteProtocolError."""
+    try:
+        return context.step(token)
+    except Exception as error:
+        raise RemoteProtocolError(f"a login token that cannot be read: {error}"[:300]) from error
+
+
+def _check_strength(challenge: bytes) -> None:
+    """Raises RemoteProtocolError for a challenge that takes from NTLM what sealed messages rest on."""
+    start = challenge.find(_CHALLENGE_MARK)
+    if start < 0 or len(challenge) < start + 24:
+        raise RemoteProtocolError("a login token that is no challenge of NTLM")
+    (flags,) = struct.unpack_from("<I", challenge, start + 20)
+    missing = [name for flag, name in _SEALING_NEEDS.items() if not flags & flag]
+    if missing:
+        raise RemoteProtocolError(
+            f"it would seal messages with a weakened NTLM, without {', '.join(missing)}: use https, or look who changes "
+            "logins on the way"
+        )
+
+
 def _basic(connection: Connection) -> str:
     # Windows reads UTF-8.
     said = f"{connection.username}:{connection.password.reveal()}".encode()
@@ -141,3 +174,13 @@ def _wrapping(context: spnego.ContextProxy) -> seal.Wrap:
         return wrapped.header, wrapped.data
 
     return wrap
+
+
+def _unwrapping(context: spnego.ContextProxy) -> seal.Unwrap:
+    def unwrap(signature: bytes, sealed: bytes) -> bytes:
+        try:
+            return context.unwrap_winrm(signature, sealed)
+        except Exception as error:
+            raise RemoteProtocolError("a sealed answer that does not open", why=str(error)[:200]) from error
+
+    return unwrap

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from dataclasses import replace
 from datetime import timedelta
@@ -11,18 +12,18 @@ from typing import Final, Protocol, TypeVar
 from converge.errors import RemoteProtocolError
 from converge.model.redaction import Redaction
 from converge.winrm.carrier import Carrier, Reply
-from converge.winrm.connection import Connection
+from converge.winrm.connection import LONGEST_OPERATION, Connection
+from converge.winrm.held import Held
 from converge.wsman import messages
 from converge.wsman.envelopes import RequestHeader, new_message_id
 from converge.wsman.faults import Fault
 from converge.wsman.messages import AnyRequest
 from converge.wsman.operations import Identity
+from converge.wsman.shells import Received
+
+__all__ = ["LONGEST_OPERATION", "Exchange", "Faulted", "Recorder", "gave_up"]
 
 A = TypeVar("A")
-
-LONGEST_OPERATION: Final = 60.0
-"""Seconds; hosts give no operation more (MaxTimeoutms)."""
-
 
 WIDEST_ANSWER: Final = 512_000
 """The envelope asked for, in bytes: what WinRM 3.0 grants by default. Older hosts grant their own 150 kB ([MS-WSMV] 3.1.4.1.7)."""
@@ -37,7 +38,9 @@ class Faulted(Exception):
 
 
 PATIENCE: Final = (0.5, 1.0, 2.0, 4.0)
-"""Seconds to wait when the host is over a quota, before each further try."""
+"""Seconds to wait when the host is over a quota, before each further try; of a whole conversation, not of each question."""
+_one_at_a_time: Final = threading.Lock()
+"""The tree of a message takes many times its size: only one is built at a time."""
 
 
 def gave_up(reason: str) -> Faulted:
@@ -60,13 +63,15 @@ class Exchange:
         self._recorder = recorder
         self.carrier = Carrier(connection)
         self.round_trips = 0
+        self.held = Held()
+        self._waits = iter(PATIENCE)
 
     def once(self, operation: AnyRequest, expected: type[A], *, seconds: float = 0.0) -> A:
         """The answer to a request that is sent once. `seconds` is what the host is given, by default as connected.
 
         Raises Faulted; RemoteProtocolError for an answer of another kind or to another request; and as `Carrier.send`.
         """
-        given = min(seconds or self.connection.operation_timeout, LONGEST_OPERATION)
+        given = min(seconds or self.connection.operation_timeout, self.connection.longest_operation)
         header = RequestHeader(
             to=self.connection.endpoint,
             message_id=new_message_id(),
@@ -77,7 +82,11 @@ class Exchange:
         # What the line gets beyond the host: time for the host to say that it needs longer.
         spare = self.connection.read_timeout - self.connection.operation_timeout
         reply = self._send(envelope, seconds=given + spare)
-        answer = messages.parse_answer(reply, limit=self.connection.max_answer)
+        # What commands write is not gathered here: whoever receives it bounds it.
+        if expected is not Received and not self.held.take(reply):
+            raise gave_up("the answers are larger than converge's own limit of what it holds in memory")
+        with _one_at_a_time:
+            answer = messages.parse_answer(reply, limit=self.connection.max_answer)
         if isinstance(answer.body, Fault):
             # Hosts relate an MSFT_WmiError, and what they could not read, to nothing.
             if answer.header.relates_to:
@@ -89,8 +98,8 @@ class Exchange:
         return answer.body
 
     def patiently(self, operation: AnyRequest, expected: type[A], *, seconds: float = 0.0) -> A:
-        """As `once`; asked again, a few times, where the host says that it did nothing for being over a quota."""
-        for wait in PATIENCE:
+        """As `once`; asked again, a few times per conversation, where the host did nothing for being over a quota."""
+        for wait in self._waits:
             try:
                 return self.once(operation, expected, seconds=seconds)
             except Faulted as faulted:

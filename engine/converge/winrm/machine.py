@@ -100,7 +100,9 @@ class WinRMMachine(WinRMObserver):
         if action.exit_codes and code not in action.exit_codes and not reboot:
             raise ActionRefused(f"{title} ended with exit code {code}", why=finished.complaint)
         output = finished.text or finished.stderr.decode("utf-8", "replace")
-        return Performed(code=code, output=output[-_SHOWN_OUTPUT:], reboot_needed=reboot)
+        if len(output) > _SHOWN_OUTPUT:
+            output = f"[the last {_SHOWN_OUTPUT} characters]\n{output[-_SHOWN_OUTPUT:]}"
+        return Performed(code=code, output=output, reboot_needed=reboot)
 
     def _restart(self, action: RestartComputer) -> Performed:
         ends = time.monotonic() + action.timeout

@@ -20,7 +20,7 @@ from winrm.encryption import Encryption
 from winrm.exceptions import WinRMError
 from winrm.transport import Transport
 
-from converge.errors import HostUnreachable, RemoteProtocolError
+from converge.errors import ConvergeError, HostUnreachable, RemoteProtocolError
 from converge.winrm import kerberos, refusals
 from converge.winrm.connection import Connection, Login
 from converge.winrm.http_line import CONNECT_SECONDS, Cut, HttpAnswer
@@ -66,10 +66,12 @@ class PywinrmTransport:
                 self._encryption = self._new_encryption()
         except _BAD_SEAL as error:
             raise RemoteProtocolError(str(error)[:300]) from error
+        except (Cut, ConvergeError, kerberos.TicketRefused):
+            raise
         except Exception as error:
             # The library of CredSSP is not there to be named unless somebody wants it.
             if type(error).__module__ != _CREDSSP_ERRORS:
-                raise
+                raise RemoteProtocolError(f"a login token that cannot be read: {error}"[:300]) from error
             return _refused_by_credssp(error)
         self._line.settle()
         return answer

@@ -181,6 +181,8 @@ class Reader:
         except RemoteProtocolError as error:
             what = f"{self.connection.endpoint} does not speak the protocol: {error.what}"
             raise HostUnreachable(what, why=error.why, code=error.code) from error
+        finally:
+            self._exchange.held.release()
 
     def _patiently(self, operation: AnyRequest, expected: type[A], *, seconds: float = 0.0) -> A:
         """A reading request: asked again where the host is over a quota, and once with more time where it was too slow."""
@@ -276,7 +278,7 @@ class Session(Reader):
     def _finished(self, shell: Shell, command_id: str, *, seconds: float) -> Finished:
         """The end of a command that was started: any way not to see it leaves its effect unknown."""
         try:
-            return shell.finish(command_id, seconds=seconds, cuts=MAX_CUTS)
+            return shell.finish(command_id, seconds=seconds, limit=None, cuts=MAX_CUTS)
         except Faulted as faulted:
             raise Interrupted("a command was started, and its end is not known", why=faulted.fault.text) from faulted
         except (Cut, RemoteProtocolError, HostUnreachable) as error:

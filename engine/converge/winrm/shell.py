@@ -26,8 +26,10 @@ from converge.wsman.shells import (
     Signalled,
 )
 
-MAX_OUTPUT: Final = 4 * 1024 * 1024
+MAX_OUTPUT: Final = 1024 * 1024
 MAX_CUTS: Final = 3
+KEPT_OUTPUT: Final = 64 * 1024
+"""Bytes kept of the beginning, and as many of the end, of what a command that may go on writing wrote to one stream."""
 _CROWDED: Final = 2.0
 """Seconds between two looks at a command while the host is over a quota."""
 _UTF_8_WITHOUT_PROFILE: Final = (Option("WINRS_NOPROFILE", "TRUE"), Option("WINRS_CODEPAGE", "65001"))
@@ -54,6 +56,32 @@ class Finished:
     def complaint(self) -> str:
         """What it wrote to its error output, else to its output, on one line."""
         return " ".join((self.stderr or self.stdout).decode("utf-8", "replace").split())[:500]
+
+
+class _Kept:
+    """The beginning and the end of a stream; how much was left out between them is told there."""
+
+    def __init__(self) -> None:
+        self._begin = bytearray()
+        self._end = bytearray()
+        self._total = 0
+
+    def take(self, data: bytes) -> None:
+        """More of it."""
+        self._total += len(data)
+        room = KEPT_OUTPUT - len(self._begin)
+        self._begin += data[:room]
+        self._end += data[room:]
+        if len(self._end) > 2 * KEPT_OUTPUT:
+            del self._end[:-KEPT_OUTPUT]
+
+    @property
+    def whole(self) -> bytes:
+        """What was kept."""
+        end = self._end[-KEPT_OUTPUT:]
+        left_out = self._total - len(self._begin) - len(end)
+        note = f"\n[converge keeps no more of a long output: {left_out} bytes left out here]\n" if left_out else ""
+        return bytes(self._begin) + note.encode() + bytes(end)
 
 
 class Shell:
@@ -88,12 +116,13 @@ class Shell:
         command_id: str,
         *,
         seconds: float,
-        limit: int = MAX_OUTPUT,
+        limit: int | None = MAX_OUTPUT,
         cuts: int = 0,
         sink: Callable[[bytes], None] | None = None,
     ) -> Finished:
         """Wait for a command's end, at most `seconds`, and take up to `limit` bytes of its output.
 
+        Without a limit it may write what it likes, and the beginning and the end of it are kept.
         Up to `cuts` broken lines are survived: the shell lives on, only some output may be lost with the line.
         Raises Faulted when time or size run out (the command is ended then), and as `Exchange.once`.
         """
@@ -103,15 +132,20 @@ class Shell:
             self._end(Signal(self._with(()), command_id), Signalled)
 
     def _received(
-        self, command_id: str, *, seconds: float, limit: int, cuts: int, sink: Callable[[bytes], None] | None
+        self, command_id: str, *, seconds: float, limit: int | None, cuts: int, sink: Callable[[bytes], None] | None
     ) -> Finished:
         output: dict[str, list[bytes]] = {"stdout": [], "stderr": []}
+        kept = {"stdout": _Kept(), "stderr": _Kept()}
         taken = 0
         for received in self._pieces(command_id, seconds=seconds, cuts=cuts):
             for stream in received.streams:
                 taken += len(stream.data)
+                if limit is None:
+                    if stream.name in kept:
+                        kept[stream.name].take(stream.data)
+                    continue
                 if taken > limit:
-                    raise gave_up(f"the command wrote more than {limit} bytes")
+                    raise gave_up(f"the command wrote more than converge's own limit of {limit} bytes of output")
                 if sink and stream.name == "stdout":
                     sink(stream.data)
                 elif stream.name in output:
@@ -119,8 +153,9 @@ class Shell:
             if received.state == "Done":
                 if received.exit_code is None:
                     raise RemoteProtocolError("a command that ended without an exit code")
-                return Finished(received.exit_code, b"".join(output["stdout"]), b"".join(output["stderr"]))
-        raise gave_up(f"the command did not end within {seconds:g} s")
+                whole = {name: b"".join(pieces) or kept[name].whole for name, pieces in output.items()}
+                return Finished(received.exit_code, whole["stdout"], whole["stderr"])
+        raise gave_up(f"the command did not end within the {seconds:g} s that converge gives it")
 
     def _pieces(self, command_id: str, *, seconds: float, cuts: int) -> Iterator[Received]:
         ends = time.monotonic() + seconds

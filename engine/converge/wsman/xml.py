@@ -17,6 +17,9 @@ from converge.wsman.namespaces import PREFIXES
 
 MAX_BYTES: Final = 8 * 1024 * 1024
 MAX_DEPTH: Final = 64
+MAX_MARKS: Final = 80_000
+"""Ends of elements, and attributes. A tree takes some 150 bytes for each, whatever its message takes; hosts that fill the
+envelope we ask for use half as many."""
 
 Element = etree._Element
 
@@ -79,6 +82,9 @@ def parse(data: bytes, *, limit: int = MAX_BYTES) -> Element:
     """The root element of a message in UTF-8 or UTF-16. Raises RemoteProtocolError for anything that is not one."""
     if len(data) > limit:
         raise RemoteProtocolError(f"a message of {len(data)} bytes, more than the {limit} that are accepted")
+    marks = data.count(b"<") + data.count(b'="') + data.count(b"='")
+    if marks > MAX_MARKS:
+        raise RemoteProtocolError(f"a message of more than the {MAX_MARKS} elements and attributes that are accepted")
     text = _decoded(data)
     prolog = _PROLOG.match(text)
     start = prolog.end() if prolog else 0
@@ -96,9 +102,10 @@ def parse(data: bytes, *, limit: int = MAX_BYTES) -> Element:
     )
     try:
         root = etree.fromstring(text[start:].encode(), parser)
-    except (etree.XMLSyntaxError, ValueError) as error:
+        too_deep = _TOO_DEEP(root)
+    except (etree.LxmlError, ValueError) as error:
         raise RemoteProtocolError("a message that is not XML", why=str(error)) from error
-    if _TOO_DEEP(root):
+    if too_deep:
         raise RemoteProtocolError(f"a message nested deeper than {MAX_DEPTH} elements")
     return root
 
