@@ -224,7 +224,7 @@ class TestHandlers:
         site.apply(plays, allow_reboot=True)
         assert "handler:boot" in statuses(site.check_undo())
         refused = site.undo()
-        assert statuses(refused)["handler:boot"] == "failed"
+        assert statuses(refused)["handler:boot"] == "waiting"
         assert "--allow-reboot" in told(refused)
 
 
