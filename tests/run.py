@@ -14,7 +14,7 @@ RUFF = ("ruff", "check", "engine", "tests")
 # Twice the two cores, for tests of programs mostly wait. Groups are tests that share what is expensive to make; they begin first.
 PYTEST = ("pytest", "-n", "4", "--dist", "loadgroup")
 QUICK_ROOMS = (
-    "architecture", "inventory", "lab", "plan", "playbook", "report", "resources", "rights", "windows", "wsman",
+    "architecture", "inventory", "lab", "model", "plan", "playbook", "report", "resources", "rights", "windows", "wsman",
 )  # fmt: skip
 ALL = (RUFF, ("mypy",), (*PYTEST, "--durations", "25"))
 QUICK = (RUFF, (*PYTEST, *(f"tests/{room}" for room in QUICK_ROOMS)))
