@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import ssl
 import struct
+from pathlib import Path
 
 import pytest
 import spnego
 
 from converge.errors import HostUnreachable, RemoteProtocolError
 from converge.model.secret import Secret
-from converge.winrm import direct, held
+from converge.winrm import direct, held, probes, refusals
 from converge.winrm.carrier import Carrier
 from converge.winrm.connection import Connection
 from converge.winrm.held import Held
@@ -108,3 +110,17 @@ def test_no_challenge_of_a_host_is_a_bug_of_ours() -> None:
             direct._step(context, bytes(said))
         except RemoteProtocolError:
             continue
+
+
+def test_doctor_trusts_a_folder_of_authorities_as_runs_do(tmp_path: Path) -> None:
+    connection = Connection(
+        "h", "https://h:5986/wsman", username="u", password=Secret("p"), ca_trust_path=str(tmp_path)
+    )
+    assert probes._tls(connection).verify_mode is ssl.CERT_REQUIRED
+
+
+def test_a_hint_to_validate_less_is_given_only_where_something_is_validated() -> None:
+    connection = Connection("h", "https://h:5986/wsman", username="u", password=Secret("p"), validate_certificate=False)
+    told = refusals.certificate_refused(connection, "tlsv1 alert protocol version")
+    assert "too old" in told.what
+    assert "ignore" not in told.try_

@@ -213,8 +213,7 @@ class HttpLine:
         return bool(piece)
 
 
-@lru_cache(maxsize=64)
-def _tls(authorities: str | None, *, validate: bool) -> ssl.SSLContext:
+def new_tls(authorities: str | None, *, validate: bool) -> ssl.SSLContext:
     """How TLS is spoken. Raises OSError for authorities that cannot be read. Nothing comes from the environment."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
@@ -229,3 +228,6 @@ def _tls(authorities: str | None, *, validate: bool) -> ssl.SSLContext:
     else:
         context.load_verify_locations(cafile=trusted)
     return context
+
+
+_tls: Final = lru_cache(maxsize=64)(new_tls)

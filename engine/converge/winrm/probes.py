@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 from converge.errors import HostUnreachable
 from converge.winrm import refusals
 from converge.winrm.connection import Connection
+from converge.winrm.http_line import new_tls
 
 SECONDS = 10.0
 _LONGEST_NAME = 200
@@ -106,11 +107,7 @@ def _port(connection: Connection) -> int:
 
 
 def _tls(connection: Connection) -> ssl.SSLContext:
-    context = ssl.create_default_context(cafile=connection.ca_trust_path)
-    context.hostname_checks_common_name = False
-    if not connection.validate_certificate:
-        context.check_hostname = False
-        context.verify_mode = ssl.CERT_NONE
+    context = new_tls(connection.ca_trust_path, validate=connection.validate_certificate)
     if connection.certificate and connection.certificate_key:
         context.load_cert_chain(connection.certificate, connection.certificate_key)
     return context

@@ -251,7 +251,12 @@ def certificate_refused(connection: Connection, reason: str) -> HostUnreachable:
     return HostUnreachable(
         f"{connection.endpoint} {what}",
         why=reason,
-        try_=f"{remedy}; ansible_winrm_server_cert_validation: ignore trusts whoever answers",
+        try_=remedy
+        + (
+            "; ansible_winrm_server_cert_validation: ignore trusts whoever answers"
+            if connection.validate_certificate
+            else ""
+        ),
         code="certificate",
     )
 
@@ -272,6 +277,7 @@ _TLS_TROUBLE: Final = {
     "revoked": ("has a certificate that was revoked", "renew the certificate of the HTTPS listener"),
     "wrong version number": ("speaks no TLS there", "check the port: 5986 is https, 5985 http"),
     "record layer failure": ("speaks no TLS there", "check the port: 5986 is https, 5985 http"),
+    "protocol version": ("speaks only a TLS that is too old", "let Windows use TLS 1.2"),
     "unsupported protocol": ("speaks only a TLS that is too old", "let Windows use TLS 1.2"),
 }
 
