@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from converge.lab import service_events
 from converge.model.change import Status
-from converge.model.facts import ServiceState
+from converge.model.facts import ServiceState, StartMode
 
 if TYPE_CHECKING:
     from tests.articles.articles_lab import LabHostMaker, changed, skip_reason, the
@@ -144,3 +145,71 @@ def test_it_does_not_apply_without_exchange_2000(lab_host: LabHostMaker) -> None
         result = lab_host(image, ARTICLE).check()
         assert result.status is Status.SKIPPED
         assert skip_reason(result, "SMTP runs") == "Exchange 2000 or 2003 is not installed"
+
+
+HANDLER = "handler:restart IIS Admin"
+EDITED = "exchange2000-dispatch-edited-by-hand"
+
+
+def test_entries_that_a_person_put_right_need_the_restart_all_the_same(lab_host: LabHostMaker) -> None:
+    host = lab_host(EDITED, ARTICLE)
+    result = host.check()
+    assert changed(result)[0] == HANDLER
+    assert any("SMTPSVC" in note and "1083" in note for note in the(result, HANDLER).notes)
+    assert host.apply().status is Status.CHANGED
+    assert host.running("IISADMIN", "W3SVC", "SMTPSVC", "NNTPSVC", "POP3SVC", "IMAP4SVC", "RESvc")
+    assert host.check().status is Status.OK
+
+
+def test_an_event_since_iis_admin_started_tells_it_where_the_exit_code_does_not(lab_host: LabHostMaker) -> None:
+    host = lab_host(EDITED, ARTICLE)
+    for name in ("SMTPSVC", "NNTPSVC", "POP3SVC", "IMAP4SVC", "RESvc"):
+        record = host.world.service(name)
+        assert record is not None
+        record.exit_code = 1077
+    assert HANDLER not in changed(host.check())  # the image's events are from before IISADMIN was started
+    host.world.clock.advance(60)
+    smtp = host.world.service("SMTPSVC")
+    assert smtp is not None
+    service_events.start_failed(host.world, smtp, 1083)
+    assert HANDLER in changed(host.check())
+
+
+@pytest.mark.parametrize("exit_code", [0, 1077, 1067])
+def test_a_service_that_is_stopped_for_another_reason_needs_no_restart(exit_code: int, lab_host: LabHostMaker) -> None:
+    host = lab_host("exchange2000", ARTICLE)
+    record = host.world.service("POP3SVC")
+    assert record is not None
+    record.state, record.exit_code = ServiceState.STOPPED, exit_code
+    assert changed(host.check()) == ["service:POP3SVC"]
+
+
+@pytest.mark.parametrize("mode", [StartMode.MANUAL, StartMode.DISABLED])
+def test_what_is_not_meant_to_run_interrupts_nobody(mode: StartMode, lab_host: LabHostMaker) -> None:
+    host = lab_host("exchange2000", ARTICLE)
+    record = host.world.service("POP3SVC")
+    assert record is not None
+    record.state, record.exit_code, record.start_mode = ServiceState.STOPPED, 1083, mode
+    assert changed(host.check()) == []
+
+
+def test_a_node_with_a_virtual_server_is_not_restarted_for_a_service_either(lab_host: LabHostMaker) -> None:
+    host = lab_host("exchange2000-cluster-node", ARTICLE)
+    for name in ("MSExchangeSA", "MSExchangeIS"):
+        record = host.world.service(name)
+        assert record is not None
+        record.state = ServiceState.RUNNING
+    pop = host.world.service("POP3SVC")
+    assert pop is not None
+    pop.state, pop.exit_code, pop.start_mode = ServiceState.STOPPED, 1083, StartMode.AUTOMATIC
+    result = host.check()
+    assert "Move Group" in str(the(result, "requirement:no virtual server online").reason)
+    assert changed(result) == []
+
+
+def test_smtp_that_was_added_again_waits_for_exchange_setup(lab_host: LabHostMaker) -> None:
+    host = lab_host("exchange2000", ARTICLE, smtp_was_reinstalled=True)
+    record = host.world.service("SMTPSVC")
+    assert record is not None
+    record.state = ServiceState.STOPPED
+    assert "Q312395" in skip_reason(host.check(), "SMTP runs")

@@ -31,6 +31,7 @@ HEALTHY = {
 }
 OTHER = {"iis4-without-smtp", "iis4-default-path", "file-server-2000"}
 FOR_TESTS = {
+    "exchange2000-dispatch-edited-by-hand",
     "exchange2000-cluster-node-online", "exchange2000-dispatch-key", "exchange2000-node-no-backup",
     "exchange2000-node-smtp-reinstalled-online", "iis4-smtp-no-source", "iis4-wrong-architecture-fix",
     "iis4-wrong-size-fix",
@@ -70,7 +71,7 @@ def test_the_fleet_holds_every_image_that_stands_for_a_host() -> None:
 def test_a_broken_host_ends_healthy(image: str, all_plays: tuple[Play, ...], tmp_path: Path) -> None:
     host = a_host(image, all_plays, tmp_path)
     before = host.state()
-    assert host.check().status is Status.CHANGED
+    assert host.check().status in (Status.CHANGED, Status.WAITING)
     assert host.state() == before  # looking touched nothing
     assert host.converge().status in (Status.CHANGED, Status.OK)
     assert host.check().status is Status.OK

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from converge.model.change import Status
+from converge.model.diagnosis import Certainty
 from converge.model.facts import ServiceState, StartMode
 from converge.model.play import Play
 
@@ -42,9 +43,21 @@ def test_the_start_mode_is_our_wish_and_can_be_left_out(lab_host: LabHostMaker) 
     assert (record.state, record.start_mode) == (ServiceState.RUNNING, StartMode.MANUAL)
 
 
-def test_disabled_and_not_to_be_changed_fails_in_check(lab_host: LabHostMaker) -> None:
+def test_disabled_and_not_to_be_changed_is_left_so(lab_host: LabHostMaker) -> None:
     host = lab_host("exchange55-registry-disabled", ARTICLE, keep_running=False)
-    assert host.check().status is Status.FAILED
+    (change,) = host.check().changes
+    assert change.status is Status.SKIPPED
+    assert "disabled" in (change.reason or "")
+
+
+def test_the_start_mode_is_said_to_be_ours_and_is_no_evidence(lab_host: LabHostMaker) -> None:
+    host = lab_host("exchange55", ARTICLE)
+    record = host.world.service("RemoteRegistry")
+    assert record is not None
+    record.start_mode = StartMode.MANUAL
+    (change,) = host.check().changes
+    assert any("not by Q324332" in note for note in change.notes)
+    assert host.diagnose()[ARTICLE].certainty is Certainty.NONE
 
 
 @pytest.mark.parametrize("mode", [StartMode.MANUAL, StartMode.DISABLED])

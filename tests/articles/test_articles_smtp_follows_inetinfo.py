@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from converge.model.change import Status
-from converge.model.facts import ServiceState
+from converge.model.facts import ServiceState, StartMode
 from converge.windows.registry import parse_path
 
 if TYPE_CHECKING:
@@ -251,3 +251,25 @@ def test_a_site_may_widen_the_search(lab_host: LabHostMaker) -> None:
     host = lab_host("iis4-smtp-broken", ARTICLE, reference_roots=roots)
     host.apply()
     assert host.value(r"HKLM\SOFTWARE\Contoso\Mail Guard", "Hooks") == ("string", r"D:\inetsrv\Seo.dll")
+
+
+@pytest.mark.parametrize("mode", [StartMode.MANUAL, StartMode.DISABLED])
+def test_what_is_not_meant_to_run_is_repaired_and_not_started(mode: StartMode, lab_host: LabHostMaker) -> None:
+    host = lab_host("iis4-smtp-broken", ARTICLE)
+    record = host.world.service("SMTPSVC")
+    assert record is not None
+    record.start_mode = mode
+    result = host.apply()
+    assert result.status is Status.CHANGED
+    assert "does not start automatically" in (the(result, "service:the SMTP service runs").reason or "")
+    assert host.service("SMTPSVC") is ServiceState.STOPPED
+    assert not any("restart the computer" in (change.reason or "") for change in result.changes)
+    assert host.check().status is Status.OK
+
+
+def test_a_restart_of_the_computer_is_not_named_while_a_file_is_missing(lab_host: LabHostMaker) -> None:
+    host = lab_host("iis4-smtp-no-source", ARTICLE)
+    result = host.apply()
+    last = the(result, "requirement:SMTP started without a restart of the computer")
+    assert last.status is Status.SKIPPED
+    assert "SMTP files lie beside Inetinfo.exe" in (last.reason or "")

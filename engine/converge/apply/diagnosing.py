@@ -9,7 +9,7 @@ from converge.apply.host import Rehearse, check
 from converge.apply.options import ApplyOptions
 from converge.errors import HostUnreachable
 from converge.model.answer import Found, Refused
-from converge.model.change import Change, HostResult, Problem, Status
+from converge.model.change import Change, HostResult, Position, Problem, Status
 from converge.model.diagnosis import Diagnosis, EventEvidence
 from converge.model.facts import OperatingSystemFacts
 from converge.model.journal import History
@@ -61,7 +61,7 @@ def _judged(groups: Sequence[tuple[Play, ...]], changes: Sequence[Change], memor
     diagnoses = []
     for group in groups:
         of_group = tuple(evidence[symptom] for symptom in asked[group])
-        certainty, reason = judge(found[group], of_group)
+        certainty, reason = judge(found[group], of_group, besides=_besides(group))
         dialogs = tuple(dict.fromkeys(text for play in group for text in play.symptoms.dialogs))
         names = tuple(play.name for play in group)
         first = group[0]
@@ -86,6 +86,13 @@ def _evidence(symptoms: Sequence[EventSymptom], memory: Memory) -> Mapping[Event
 
 def _symptoms(group: Sequence[Play]) -> tuple[EventSymptom, ...]:
     return tuple(dict.fromkeys(symptom for play in group for symptom in play.symptoms.events))
+
+
+def _besides(group: Sequence[Play]) -> Mapping[Position, frozenset[str] | None]:
+    """Where the entries stand that are no evidence of the article's cause; of some only these properties are not."""
+    entries = [entry for play in group for entry in play.entries]
+    properties = {entry.position: frozenset(dict(entry.beyond_article)) for entry in entries if entry.beyond_article}
+    return {**properties, **{entry.position: None for entry in entries if not entry.shows_cause}}
 
 
 def _changes_of(group: Sequence[Play], changes: Sequence[Change]) -> tuple[Change, ...]:

@@ -5,22 +5,22 @@ That a handler is owed is written down before the change that notifies it begins
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from converge.apply.carrying import Carrier
 from converge.apply.restarts import note_stopping
-from converge.errors import InputErrors
+from converge.errors import InputErrors, ResourceError, Undecided, Unforetold
 from converge.model.change import Change, Problem, Status
 from converge.model.journal import HandlerOwed, HandlerPaid, History, OpenHandler, ServicesStarted
 from converge.model.names import fold
 from converge.model.play import Declared, Entry, Play, Scope
 from converge.model.query import OperatingSystem, ServiceStartTime
-from converge.model.resource import Resource
+from converge.model.resource import Condition, Resource
 from converge.plan.decision import Label
-from converge.plan.memory import Memory
+from converge.plan.memory import Memory, gather
 
 RESTARTS_COMPUTER = "restart_computer"
 RESTARTS = ("restart_service", RESTARTS_COMPUTER)
@@ -80,13 +80,32 @@ class Handlers:
             self.later.setdefault(name, reason)
 
     def run(self, *, play_failed: bool) -> Iterator[Change]:
-        """Each handler that was notified or is owed, once, in order of definition; what became of it, as it is done."""
+        """Each handler that was notified, is owed or is needed, once, in order of definition; what became of it, as it is done."""
         owed = {item.handler: item for item in self.history.owed if item.play == self.play.name}
         for entry in self.play.handlers:
             if entry.name in self.notified or entry.name in owed:
                 yield from self._handler(entry, owed.get(entry.name), play_failed=play_failed)
             elif entry.name in self.later:
                 yield self._shown(entry, Status.LATER, reason=self.later[entry.name])
+            elif entry.needed_when is not None and not play_failed:
+                yield from self._if_needed(entry, entry.needed_when)
+
+    def _if_needed(self, entry: Entry, needed_when: Callable[[Scope], Condition]) -> Iterator[Change]:
+        """A handler that nobody notified, where the host itself shows that it is needed."""
+        try:
+            condition = needed_when(self.scope)
+            answers = gather((condition.queries,), self.carrier.performer.memory)
+            because = condition.because(answers) if condition.holds(answers) else ""
+        except Unforetold as error:
+            yield self._shown(entry, Status.LATER, reason=error.what)
+            return
+        except (InputErrors, Undecided, ResourceError) as error:
+            status = Status.UNDECIDED if isinstance(error, Undecided) else Status.FAILED
+            yield self._shown(entry, status, error=Problem.of(error))
+            return
+        if because:
+            for change in self._handler(entry, None, play_failed=False):
+                yield replace(change, notes=(*change.notes, f"needed, because {because}"))
 
     def _handler(self, entry: Entry, owed: OpenHandler | None, *, play_failed: bool) -> Iterator[Change]:
         if play_failed and not self._waits(entry.kind):
@@ -98,9 +117,17 @@ class Handlers:
                 self._paid(entry)
                 yield self._shown(entry, Status.SKIPPED, reason="its `when` does not hold")
                 return
+            if passed_over := unmet(entry, self.scope, carrier=self.carrier):
+                self._paid(entry)
+                yield self._shown(entry, Status.SKIPPED, reason=passed_over)
+                return
             declared = entry.declare(self.scope)
-        except InputErrors as error:
-            yield self._shown(entry, Status.FAILED, error=Problem.of(error))
+        except Unforetold as error:
+            yield self._shown(entry, Status.LATER, reason=error.what)
+            return
+        except (InputErrors, Undecided, ResourceError) as error:
+            status = Status.UNDECIDED if isinstance(error, Undecided) else Status.FAILED
+            yield self._shown(entry, status, error=Problem.of(error))
             return
         for item in declared:
             yield self._one(entry, item, owed)
@@ -148,6 +175,15 @@ class Handlers:
         self, entry: Entry, status: Status, *, reason: str | None = None, error: Problem | None = None
     ) -> Change:
         return not_carried_out(entry, self.play, status, address=f"handler:{entry.name}", reason=reason, error=error)
+
+
+def unmet(entry: Entry, scope: Scope, *, carrier: Carrier) -> str:
+    """Why an entry's turn is passed over: the first `only_if` that does not hold now. Raises Undecided, Unforetold, InputErrors."""
+    for item in entry.only_if:
+        condition = item.that(scope)
+        if not condition.holds(gather((condition.queries,), carrier.performer.memory)):
+            return item.otherwise(scope)
+    return ""
 
 
 def _seen(owed: OpenHandler, services: Sequence[str], memory: Memory) -> str:

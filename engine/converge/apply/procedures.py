@@ -40,11 +40,7 @@ class _Procedure:
                     return self._shown(Status.OK)
                 unmet = [need.describe() for need in self.procedure.preconditions if not self._holds(need)]
                 if unmet:
-                    problem = Problem(
-                        "precondition-unmet",
-                        "before its first step must hold: " + "; ".join(unmet),
-                        "Nothing was begun.",
-                    )
+                    problem = Problem("precondition-unmet", "; ".join(unmet), "Nothing was begun.")
                     return self._shown(Status.FAILED, error=problem)
         except Undecided as error:
             undecided = self._shown(Status.UNDECIDED, error=Problem.of(error))

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 from converge.apply.carrying import Carrier, noted
-from converge.apply.handlers import Handlers, not_carried_out, owed_elsewhere
+from converge.apply.handlers import Handlers, not_carried_out, owed_elsewhere, unmet
 from converge.apply.options import StoppedError
 from converge.apply.procedures import carry_out_procedure
 from converge.apply.restarts import finish_restart
@@ -16,7 +16,7 @@ from converge.model.change import NEEDS_PERSON, Change, Problem, Status
 from converge.model.journal import History
 from converge.model.play import Declared, Entry, Play, Scope
 from converge.model.query import AnyQuery, Service
-from converge.model.resource import ProcedureResource, Resource
+from converge.model.resource import Condition, ProcedureResource, Resource
 from converge.plan.decision import Label
 from converge.plan.facts import FACT_QUERIES, facts
 from converge.plan.memory import gather
@@ -170,10 +170,19 @@ class _Prospect:
         applies = bool(known_facts) and complete
         for applicability in self.play.applies_when:
             applies = self._ask_condition(scope, applicability.that, known, wanted) and applies
+        for condition in self._asides() if applies else ():
+            self._ask_condition(scope, condition, known, wanted)
         for resource in self._declared(scope, certain=applies):
             wishes = _tolerant(resource, known)
             wanted += wishes if applies else [query for query in wishes if isinstance(query, Service)]
         return wanted
+
+    def _asides(self) -> Iterator[Callable[[Scope], Condition]]:
+        """What decides whether single entries and handlers have their turn."""
+        for entry in (*self.play.entries, *self.play.handlers):
+            yield from (item.that for item in entry.only_if)
+            if entry.needed_when is not None:
+                yield entry.needed_when
 
     def _discovered(
         self, known: Answers, known_facts: Mapping[str, object], wanted: list[AnyQuery]
@@ -277,9 +286,16 @@ class _PlayRun:
             if not entry.when(self.scope):
                 yield self._unbound(entry, Status.SKIPPED, reason="its `when` does not hold")
                 return
+            if passed_over := unmet(entry, self.scope, carrier=self.walk.carrier):
+                yield self._unbound(entry, Status.SKIPPED, reason=passed_over)
+                return
             declared = self.foretold.get(id(entry)) or entry.declare(self.scope)
-        except InputErrors as error:
-            yield self._unbound(entry, Status.FAILED, error=Problem.of(error))
+        except Unforetold as error:
+            yield self._unbound(entry, Status.LATER, reason=error.what)
+            return
+        except (InputErrors, Undecided, ResourceError) as error:
+            status = Status.UNDECIDED if isinstance(error, Undecided) else Status.FAILED
+            yield self._unbound(entry, status, error=Problem.of(error))
             return
         for number, item in enumerate(declared):
             try:
@@ -288,7 +304,18 @@ class _PlayRun:
                 rest = declared[number + 1 :] if self.walk.carrier.broken_off else declared[number:]
                 self.walk.left += [_left(entry, self.play, address=each.resource.address) for each in rest]
                 raise
-            yield change
+            yield self._told_as_ours(entry, change)
+
+    def _told_as_ours(self, entry: Entry, change: Change) -> Change:
+        """What differs although the article does not ask for it is said to be the playbook's own wish."""
+        differs = change.differing if change.status not in (Status.OK, Status.SKIPPED) else ()
+        article = self.play.article or "its article"
+        ours = [
+            f"{name} is asked by this playbook, not by {article}: {why}"
+            for name, why in entry.beyond_article
+            if name in differs
+        ]
+        return replace(change, notes=(*change.notes, *ours)) if ours else change
 
     def _one(self, entry: Entry, declared: Declared, handlers: Handlers) -> Change:
         resource = declared.resource

@@ -120,6 +120,13 @@ class Change:
         """Whether it waits for this: NEEDS_PERSON or NO_WAY_BACK."""
         return self.status is Status.WAITING and self.error is not None and self.error.code == code
 
+    @property
+    def differing(self) -> tuple[str, ...]:
+        """The properties that the change is about, by name."""
+        before = self.before if isinstance(self.before, Mapping) else {}
+        after = self.after if isinstance(self.after, Mapping) else {}
+        return tuple(name for name in {**before, **after} if before.get(name) != after.get(name))
+
 
 @dataclass(frozen=True, slots=True)
 class Window:

@@ -70,6 +70,10 @@ class Entry:
     notify: tuple[str, ...] = ()
     requires: tuple[str, ...] = ()
     sensitive: bool = False
+    only_if: tuple[Applicability, ...] = ()  # where one does not hold at its place, the entry is skipped
+    beyond_article: tuple[tuple[str, str], ...] = ()  # properties that it does not ask for, and why they are asked for
+    shows_cause: bool = True  # whether finding it otherwise is evidence of the article's cause
+    needed_when: Callable[[Scope], Condition] | None = None  # a handler that the host itself may ask for
 
 
 @dataclass(frozen=True, slots=True)

@@ -179,6 +179,9 @@ class Condition(Protocol):
     def describe(self) -> str:
         """The condition in words, for `needs: ...` and skip reasons."""
 
+    def because(self, answers: Answers) -> str:
+        """Why it holds, in words."""
+
 
 class Step(Protocol):
     """One step of a procedure: a resource under a name."""

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from types import MappingProxyType
 
 from converge.model.answer import Answer, Answers, Found, Refused
-from converge.model.change import Change, Status
+from converge.model.change import Change, Position, Status
 from converge.model.diagnosis import Certainty, EventEvidence
 from converge.model.facts import EventRecord
 from converge.model.names import fold, same
@@ -116,13 +117,22 @@ def applies(changes: Iterable[Change]) -> bool:
     return any(not (_is_play(change) and change.status is Status.SKIPPED) for change in changes)
 
 
-def judge(changes: Sequence[Change], evidence: Sequence[EventEvidence]) -> tuple[Certainty, str]:
-    """How certain it is, and why in words, of what the check found and the event logs said."""
+def judge(
+    changes: Sequence[Change],
+    evidence: Sequence[EventEvidence],
+    *,
+    besides: Mapping[Position, frozenset[str] | None] = MappingProxyType({}),
+) -> tuple[Certainty, str]:
+    """How certain it is, and why in words, of what the check found and the event logs said.
+
+    `besides` are the places of entries that say nothing of the article's own cause, or of which some properties do not.
+    """
     if not applies(changes):
         return Certainty.NONE, "; ".join(dict.fromkeys(change.reason or "it does not apply" for change in changes))
     logs = _logs(evidence)
     seen = any(item.count for item in evidence)
-    if any(_is_drift(change) for change in changes):
+    drift = [change for change in changes if _is_drift(change)]
+    if any(not _says_nothing(change, besides) for change in drift):
         certainty = Certainty.CERTAIN if seen else Certainty.LIKELY
         return certainty, f"what it repairs is found broken; {logs}"
     if any(_is_open(change) for change in changes):
@@ -131,7 +141,20 @@ def judge(changes: Sequence[Change], evidence: Sequence[EventEvidence]) -> tuple
         return Certainty.POSSIBLE if hinted else Certainty.UNKNOWN, f"whether it is broken is not known ({why}); {logs}"
     if any(item.refused for item in evidence):
         return Certainty.UNKNOWN, f"everything it asks for is in place; {logs}"
+    if drift:
+        named = ", ".join(change.name for change in drift)
+        return (
+            Certainty.NONE,
+            f"its cause is not there; only this, which is no evidence of it, is found otherwise: {named}",
+        )
     return Certainty.NONE, "everything it asks for is in place" + ("; its events are older than that" if seen else "")
+
+
+def _says_nothing(change: Change, besides: Mapping[Position, frozenset[str] | None]) -> bool:
+    if change.position is None or change.position not in besides:
+        return False
+    properties = besides[change.position]
+    return properties is None or (change.status is Status.CHANGED and properties.issuperset(change.differing))
 
 
 def _logs(evidence: Sequence[EventEvidence]) -> str:

@@ -29,7 +29,7 @@ def read_applicability(node: Node | None, *, names: Names, problems: Problems) -
     found = []
     for item in items:
         if isinstance(item, Table) and "that" in item.items and "else" in item.items:
-            that = _read_condition(item.items["that"], names=names, problems=problems)
+            that = read_condition(item.items["that"], names=names, problems=problems)
             reason = read_value(item.items["else"], problems)
             names.check(reason)
             found.append(Applicability(that, _reason(reason, item), item.position))
@@ -52,7 +52,8 @@ def without_secrets(value: Value, scope: Variables, node: Node, what: str) -> ob
     return rendered
 
 
-def _read_condition(node: Node, *, names: Names, problems: Problems) -> Callable[[Scope], Condition]:
+def read_condition(node: Node, *, names: Names, problems: Problems) -> Callable[[Scope], Condition]:
+    """A condition, checked now and worked out for each host."""
     value = read_value(node, problems)
     names.check(value)
     fixed: Condition | None = None

@@ -79,6 +79,7 @@ class ValueOfKey(Form):
     key: KeyName = Field(description=r"The key, such as HKLM\SOFTWARE\Microsoft\InetStp.")
     name: ValueName = Field("", description="The value's name; empty for the default value.")
     view: Literal[32, 64] | None = Field(None, description="The registry view of a 64-bit Windows; 64 by default.")
+    number: bool = Field(False, description="Whether a number is expected: it is found as its decimal digits.")
 
 
 class RegistryText(Form):
@@ -101,11 +102,13 @@ class RegistryText(Form):
         return RegistryValue(path, wanted.name)
 
     def find(self, answers: Answers) -> str | None:
-        """The text, or None where the value is not there or empty. Raises Undecided, Unforetold."""
+        """The text, a number as a decimal one, or None where the value is not there or empty. Raises Undecided, Unforetold."""
         facts = answers.value(OperatingSystem()) if self.registry_value.view == 32 else None
         data = answers.value(self._question(is_64_bit=bool(facts and facts.is_64_bit)))
         if data is None:
             return None
+        if self.registry_value.number and isinstance(data.data, int):
+            return str(data.data)
         if data.text is None:
             what = f"{self._title} is of type {data.type.label}, not a text that can be read"
             raise Undecided(what, refusal="no-text")

@@ -14,6 +14,7 @@ from converge.model.resource import ProcedureResource, Resource
 from converge.playbook.ansible import entry_keyword_hint
 from converge.playbook.bodies import Body, read_body
 from converge.playbook.checking import problems_of
+from converge.playbook.conditions import read_applicability, read_condition
 from converge.playbook.document import Listing, Node, Scalar, Table, kind_of, plain
 from converge.playbook.expressions import Mention
 from converge.playbook.forms import EntryForm, HandlerForm, StepForm
@@ -169,7 +170,7 @@ def read_entries(node: Node | None, reader: Reader, *, tags: frozenset[str], han
         draft = _read_draft(item, reader, HandlerForm if handlers else EntryForm) if isinstance(item, Table) else None
         if draft is not None:
             _check_place(draft, reader, handler=handlers)
-            found.append(_entry(draft, tags=tags))
+            found.append(_entry(draft, reader, tags=tags))
     return tuple(found)
 
 
@@ -194,8 +195,10 @@ def _check_place(draft: Draft, reader: Reader, *, handler: bool) -> None:
         problems.add(draft.node.position, f"{draft.body.fixed.address} is declared twice in this play", hint=hint)
 
 
-def _entry(draft: Draft, *, tags: frozenset[str]) -> Entry:
+def _entry(draft: Draft, reader: Reader, *, tags: frozenset[str]) -> Entry:
     form = draft.form
+    items = draft.node.items
+    needed = items.get("needed_when")
 
     def when(scope: Scope) -> bool:
         return draft.holds(Variables.of(scope))
@@ -213,6 +216,12 @@ def _entry(draft: Draft, *, tags: frozenset[str]) -> Entry:
         notify=listed(getattr(form, "notify", [])),
         requires=listed(getattr(form, "requires", [])),
         sensitive=bool(getattr(form, "sensitive", False)),
+        only_if=read_applicability(items["only_if"], names=reader.names, problems=reader.problems)
+        if "only_if" in items
+        else (),
+        beyond_article=tuple(getattr(form, "beyond_article", {}).items()),
+        shows_cause=bool(getattr(form, "shows_cause", True)),
+        needed_when=read_condition(needed, names=reader.names, problems=reader.problems) if needed else None,
     )
 
 

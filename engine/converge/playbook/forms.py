@@ -105,6 +105,17 @@ class EntryForm(Form):
     tags: Names = Field([], description="Tags for --tags and --skip-tags.")
     notify: Names = Field([], description="Handlers that run at the play's end if this changes.")
     requires: Names = Field([], description="Earlier entries: skipped if one of them did not end ok or changed.")
+    only_if: list[ApplicabilityForm] | ApplicabilityForm = Field(
+        [], description="Conditions on the host, looked at when its turn comes: where one does not hold, it is skipped."
+    )
+    beyond_article: dict[str, str] = Field(
+        {},
+        max_length=20,
+        description="Properties that the article does not ask for, and why they are: shown with it, and no evidence.",
+    )
+    shows_cause: bool = Field(
+        True, description="Whether finding it otherwise is evidence of the article's own cause, for `converge diagnose`."
+    )
     sensitive: bool = Field(False, description="Only a digest of its values is shown.")
 
 
@@ -113,6 +124,12 @@ class HandlerForm(Form):
 
     name: str = Field(min_length=1, max_length=200, description="The name that `notify` uses.")
     when: Bare | list[Bare] = Field(True, description="A bare expression, or a list of which all must hold.")
+    only_if: list[ApplicabilityForm] | ApplicabilityForm = Field(
+        [], description="Conditions on the host, looked at when its turn comes: where one does not hold, it is not run."
+    )
+    needed_when: dict[str, Any] | None = Field(
+        None, description="A condition: where it holds at the play's end, the handler runs without being notified too."
+    )
     tags: Names = Field([], description="Tags; a handler runs whenever it is notified.")
     sensitive: bool = Field(False, description="Only a digest of its values is shown.")
 

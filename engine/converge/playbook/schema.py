@@ -69,6 +69,8 @@ def _fill_play(play: dict[str, Any], definitions: dict[str, Any], of: Mapping[ty
         **condition,
         "description": definitions["ApplicabilityForm"]["properties"]["that"]["description"],
     }
+    needed = definitions["HandlerForm"]["properties"]["needed_when"]
+    definitions["HandlerForm"]["properties"]["needed_when"] = {**condition, "description": needed["description"]}
 
 
 def _add_kinds(form: dict[str, Any], kinds: Mapping[str, str]) -> None:

@@ -11,7 +11,9 @@ from converge.playbook.document import Listing, Node, Scalar, Table, plain
 from converge.playbook.expressions import Expression, Mention, parse_bare, parse_template
 from converge.playbook.problems import Problems, failure
 from converge.playbook.sandbox import MAX_TEXT, Unusable, truth
+from converge.windows.conditions import Expression as Condition
 
+LONGEST_SHOWN = 80  # characters of a variable's value in what is said of an expression
 BARE = "expr"
 """A mapping of this one key holds a bare expression, which comes to true or false."""
 
@@ -77,6 +79,40 @@ class Truth(Whole):
             return truth(self.expression.evaluate(scope))
         except Unusable as error:
             raise failure(self.position, error.message, hint=error.hint) from None
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """A bare expression as a condition: it remembers how it is written, and what the variables in it were."""
+
+    truth: Truth
+    written: str
+    constant: bool = False
+
+    def render(self, scope: Mapping[str, object]) -> Condition:
+        """The condition it came to."""
+        holds = self.truth.render(scope)
+        values = [found for mention, _ in self.mentions() if (found := _shown_value(mention, scope))]
+        text = " ".join(self.written.split())
+        described = f"{text} (where {', '.join(dict.fromkeys(values))})" if values else text
+        return Condition.of(holds=holds, written=described)
+
+    def mentions(self) -> Iterator[tuple[Mention, Position]]:
+        """Those of the expression."""
+        return self.truth.mentions()
+
+
+def _shown_value(mention: Mention, scope: Mapping[str, object]) -> str:
+    """`NAME is VALUE` for people; empty for what is long, missing or secret."""
+    if getattr(scope, "secret_used", False):
+        return ""
+    found: object = scope.get(mention.name)
+    for attribute in mention.attributes:
+        found = found.get(attribute) if isinstance(found, Mapping) else None
+    if getattr(scope, "secret_used", False) or not isinstance(found, str | int | list | tuple):
+        return ""
+    shown = {True: "true", False: "false"}[found] if isinstance(found, bool) else str(found) or "empty"
+    return f"{'.'.join((mention.name, *mention.attributes))} is {shown}" if len(shown) <= LONGEST_SHOWN else ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,6 +196,9 @@ def read_value(node: Node, problems: Problems, *, conditions: bool = True) -> Va
     for key, item in node.items.items():
         bare = conditions and is_bare(node)
         table[key] = read_truth(item, problems) if bare else read_value(item, problems, conditions=conditions)
+    truth_of = table.get(BARE) if conditions and is_bare(node) else None
+    if isinstance(truth_of, Truth):
+        return Judged(truth_of, str(plain(node.items[BARE])))
     return Constant(plain(node)) if all(item.constant for item in table.values()) else TableOf(table)
 
 

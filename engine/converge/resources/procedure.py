@@ -78,7 +78,9 @@ class Procedure(ProcedureResource):
 
     name: str = Field(min_length=1, max_length=200, description="What the procedure is called.")
     needs: tuple[AnyCondition, ...] = Field(
-        (), max_length=MAX_STEPS, description="Conditions, all of which are checked before the first step."
+        (),
+        max_length=MAX_STEPS,
+        description="Conditions, or {that, else}, all of which are checked before the first step.",
     )
     done_when: AnyCondition = Field(description="The condition that proves the end.")
     steps: tuple[ProcedureStep, ...] = Field(

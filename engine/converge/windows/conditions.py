@@ -7,9 +7,9 @@ hold, or is undecided: an answer that was refused is never taken for an absence.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
-from pydantic import Discriminator, Field, Tag, TypeAdapter, model_serializer
+from pydantic import Discriminator, Field, PrivateAttr, Tag, TypeAdapter, model_serializer
 
 from converge.errors import ResourceError, Undecided, Unforetold
 from converge.model.answer import Answers
@@ -21,6 +21,11 @@ MAX_BRANCHES = 200  # conditions under one `all` or `any`
 
 class _About(Part):
     """A condition that is one word and what it is about."""
+
+    @property
+    def costly(self) -> bool:
+        """Whether asking it walks a log: only done where the others leave it open."""
+        return isinstance(self._subject, EventsAre)
 
     @property
     def _subject(self) -> Any:
@@ -38,6 +43,11 @@ class _About(Part):
     def describe(self) -> str:
         """In words."""
         return str(self._subject.describe())
+
+    def because(self, answers: Answers) -> str:
+        """Why it holds, in words."""
+        del answers
+        return self.describe()
 
 
 class ServiceCondition(_About):
@@ -79,7 +89,16 @@ class CimCondition(_About):
 class Expression(Part):
     """`{expr: ...}`: an expression that the playbook has worked out already."""
 
+    costly: ClassVar[bool] = False
     expr: bool = Field(description="A bare Jinja2 expression.")
+    _written: str = PrivateAttr("")
+
+    @classmethod
+    def of(cls, *, holds: bool, written: str) -> Expression:
+        """An expression that came to this, and how it is written with its values."""
+        found = cls(expr=holds)
+        found._written = written
+        return found
 
     def queries(self, known: Answers) -> Collection[AnyQuery]:
         """Nothing."""
@@ -93,7 +112,12 @@ class Expression(Part):
 
     def describe(self) -> str:
         """In words."""
-        return "an expression over the variables"
+        return self._written or ("it always holds" if self.expr else "it never holds")
+
+    def because(self, answers: Answers) -> str:
+        """Why it holds, in words."""
+        del answers
+        return self.describe()
 
 
 class AllOf(Part):
@@ -103,7 +127,12 @@ class AllOf(Part):
 
     def queries(self, known: Answers) -> Collection[AnyQuery]:
         """What each asks."""
-        return _queries(self.all, known)
+        return _queries(self.all, known, decisive=False)
+
+    @property
+    def costly(self) -> bool:
+        """Whether one of them is."""
+        return _any_costly(self.all)
 
     def holds(self, answers: Answers) -> bool:
         """Whether every one holds. Raises Undecided or Unforetold where none is false and one is not known."""
@@ -113,6 +142,10 @@ class AllOf(Part):
         """In words."""
         return _described(self.all, " and ")
 
+    def because(self, answers: Answers) -> str:
+        """Why it holds: each of them."""
+        return " and ".join(condition.because(answers) for condition in self.all)
+
 
 class AnyOf(Part):
     """`{any: [...]}`: at least one holds. One that does decides it, whatever else was refused."""
@@ -121,7 +154,12 @@ class AnyOf(Part):
 
     def queries(self, known: Answers) -> Collection[AnyQuery]:
         """What each asks."""
-        return _queries(self.any, known)
+        return _queries(self.any, known, decisive=True)
+
+    @property
+    def costly(self) -> bool:
+        """Whether one of them is."""
+        return _any_costly(self.any)
 
     def holds(self, answers: Answers) -> bool:
         """Whether one holds. Raises Undecided or Unforetold where none is true and one is not known."""
@@ -130,6 +168,16 @@ class AnyOf(Part):
     def describe(self) -> str:
         """In words."""
         return _described(self.any, " or ")
+
+    def because(self, answers: Answers) -> str:
+        """Why it holds: the first of them that does. Raises ResourceError."""
+        for condition in _cheap_first(self.any):
+            try:
+                if condition.holds(answers):
+                    return condition.because(answers)
+            except (Undecided, Unforetold, ResourceError):
+                continue
+        return self.describe()
 
 
 class Not(Part):
@@ -145,6 +193,11 @@ class Not(Part):
         """What the other asks."""
         return self.negated.queries(known)
 
+    @property
+    def costly(self) -> bool:
+        """Whether the other is."""
+        return self.negated.costly
+
     def holds(self, answers: Answers) -> bool:
         """Whether the other does not hold. Raises Undecided, Unforetold, ResourceError."""
         return not self.negated.holds(answers)
@@ -153,15 +206,74 @@ class Not(Part):
         """In words."""
         return f"not ({self.negated.describe()})"
 
+    def because(self, answers: Answers) -> str:
+        """Why it holds, in words."""
+        del answers
+        return self.describe()
 
-def _queries(conditions: Iterable[AnyCondition], known: Answers) -> Collection[AnyQuery]:
-    return tuple(dict.fromkeys(query for condition in conditions for query in condition.queries(known)))
+
+class Need(Part):
+    """`{that, else}`: a condition, and the sentence that tells a person what is the matter where it does not hold."""
+
+    that: AnyCondition = Field(description="The condition.")
+    otherwise: str = Field(alias="else", min_length=1, max_length=2000, description="What is the matter otherwise.")
+
+    def queries(self, known: Answers) -> Collection[AnyQuery]:
+        """What the condition asks."""
+        return self.that.queries(known)
+
+    @property
+    def costly(self) -> bool:
+        """Whether the condition is."""
+        return self.that.costly
+
+    def holds(self, answers: Answers) -> bool:
+        """Whether it holds. Raises Undecided, Unforetold, ResourceError."""
+        return self.that.holds(answers)
+
+    def describe(self) -> str:
+        """What is the matter where it does not hold."""
+        return self.otherwise
+
+    def because(self, answers: Answers) -> str:
+        """Why it holds, in words."""
+        return self.that.because(answers)
+
+
+def _queries(conditions: Iterable[AnyCondition], known: Answers, *, decisive: bool) -> Collection[AnyQuery]:
+    """What they ask; what is costly only once the others are answered and do not decide it."""
+    asked: dict[AnyQuery, None] = {}
+    decided = False
+    for condition in _cheap_first(conditions):
+        if condition.costly and (decided or any(query not in known for query in asked)):
+            continue
+        own = condition.queries(known)
+        asked.update(dict.fromkeys(own))
+        if not condition.costly and all(query in known for query in own):
+            decided = decided or _comes_to(condition, known) is decisive
+    return tuple(asked)
+
+
+def _comes_to(condition: AnyCondition, known: Answers) -> bool | None:
+    """Whether it holds; None where that is not known, or not yet."""
+    try:
+        return condition.holds(known)
+    except (Undecided, Unforetold, ResourceError, KeyError):
+        return None
+
+
+def _cheap_first(conditions: Iterable[AnyCondition]) -> list[AnyCondition]:
+    return sorted(conditions, key=lambda condition: condition.costly)
+
+
+def _any_costly(conditions: Iterable[AnyCondition]) -> bool:
+    return any(condition.costly for condition in conditions)
 
 
 def _decide(conditions: Iterable[AnyCondition], answers: Answers, *, decisive: bool) -> bool:
     """Whether one of them is what decides; if none is, the first that cannot be known is raised."""
     open_question: Undecided | Unforetold | ResourceError | None = None
-    for condition in conditions:
+    for condition in _cheap_first(conditions):
         try:
             if condition.holds(answers) is decisive:
                 return decisive
@@ -188,13 +300,14 @@ _WORDS: dict[type[Part], str] = {
     AllOf: "all",
     AnyOf: "any",
     Not: "not",
+    Need: "that",
 }
 
 
 def _word(raw: object) -> str | None:
     """The word of a condition as it is written, or of one that was read before."""
     if isinstance(raw, Mapping):
-        return str(next(iter(raw))) if len(raw) == 1 else None
+        return str(next(iter(raw))) if len(raw) == 1 else "that" if "that" in raw else None
     return _WORDS.get(type(raw)) if isinstance(raw, Part) else None
 
 
@@ -208,19 +321,20 @@ AnyCondition = Annotated[
     | Annotated[Expression, Tag("expr")]
     | Annotated[AllOf, Tag("all")]
     | Annotated[AnyOf, Tag("any")]
-    | Annotated[Not, Tag("not")],
+    | Annotated[Not, Tag("not")]
+    | Annotated[Need, Tag("that")],
     Discriminator(
         _word,
         custom_error_type="condition",
         custom_error_message=(
             "a condition is one word and what it is about: service, registry_value, file, component, events, cim, expr,"
-            " all, any or not"
+            " all, any or not; or {that, else}, a condition and what is the matter otherwise"
         ),
     ),
 ]
 """A condition as a field of a kind. In an error's location the word stands twice: once as written, once as the choice."""
 
-for _recursive in (AllOf, AnyOf, Not):
+for _recursive in (AllOf, AnyOf, Not, Need):
     _recursive.model_rebuild()
 
 _CONDITION: TypeAdapter[AnyCondition] = TypeAdapter(AnyCondition)

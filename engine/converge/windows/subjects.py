@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import operator
 import re
-from collections.abc import Callable, Collection, Iterable
-from datetime import date, timedelta
+from collections.abc import Callable, Collection, Iterable, Sequence
+from datetime import date, datetime, timedelta
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
@@ -22,6 +22,7 @@ from converge.model.query import (
     OperatingSystem,
     RegistryValue,
     Service,
+    ServiceStartTime,
 )
 from converge.model.registry import RegistryData
 from converge.windows import components, environment, versions, views
@@ -198,6 +199,13 @@ class FileIs(Part):
         None, description="A version or a day (YYYY-MM-DD, by the host's clock) that the file must be later than."
     )
 
+    not_before: date | None = Field(
+        None, description="A day (YYYY-MM-DD, by the host's clock) before which the file must not have been modified."
+    )
+    at_least: HostPath | None = Field(
+        None, description="Another file of the host whose version this one has, or a later one; it must be there."
+    )
+
     @field_validator("newer_than", mode="after")
     @classmethod
     def _version_or_day(cls, value: str | date | None) -> str | date | None:
@@ -217,21 +225,29 @@ class FileIs(Part):
 
     @model_validator(mode="after")
     def _makes_sense(self) -> FileIs:
-        if self.exists is False and not (self.size is None and self.version is None and self.newer_than is None):
+        if self.exists is False and any(
+            item is not None for item in (self.size, self.version, self.newer_than, self.not_before, self.at_least)
+        ):
             raise ValueError("a file that does not exist has no other properties")
         return self
 
     def queries(self, known: Answers) -> Collection[AnyQuery]:
         """The file; the host's variables first, where the path holds some."""
-        path = environment.resolve_known(self.path, known)
-        return (*environment.questions(self.path), *((File(path),) if path else ()))
+        asked: list[AnyQuery] = []
+        for path in (self.path, *([self.at_least] if self.at_least else [])):
+            resolved = environment.resolve_known(path, known)
+            asked += [*environment.questions(path), *([File(resolved)] if resolved else [])]
+        return tuple(asked)
 
     def holds(self, answers: Answers) -> bool:
         """Whether it is as said. Raises Undecided, Unforetold, ResourceError."""
         facts = answers.value(File(environment.resolve(self.path, answers)))
-        return _decided(self.exists, facts is not None, self._further(facts) if facts else ())
+        return _decided(self.exists, facts is not None, self._further(facts, answers) if facts else ())
 
-    def _further(self, facts: FileFacts) -> Iterable[bool]:
+    def _further(self, facts: FileFacts, answers: Answers) -> Iterable[bool]:
+        if self.at_least is not None:
+            other = answers.value(File(environment.resolve(self.at_least, answers)))
+            yield other is not None and _file_version(facts) >= _file_version(other)
         if isinstance(self.size, SizeRange):
             yield self.size.min <= facts.size and (self.size.max is None or facts.size <= self.size.max)
         elif self.size is not None:
@@ -242,9 +258,9 @@ class FileIs(Part):
         if isinstance(self.newer_than, str):
             yield _file_version(facts) > versions.parse(self.newer_than)
         elif self.newer_than is not None:
-            if facts.modified is None:
-                raise Undecided(f"the host does not tell when {facts.path} was modified", refusal="no-time")
-            yield facts.modified.date() > self.newer_than
+            yield _day(facts) > self.newer_than
+        if self.not_before is not None:
+            yield _day(facts) >= self.not_before
 
     def describe(self) -> str:
         """In words."""
@@ -256,7 +272,16 @@ class FileIs(Part):
             words.append(f"has {choices(self.size)} bytes")
         words += [f"has version {self.version}"] if self.version is not None else []
         words += [f"is newer than {self.newer_than}"] if self.newer_than is not None else []
+        words += [f"was not modified before {self.not_before}"] if self.not_before is not None else []
+        words += [f"has at least the version of {self.at_least}"] if self.at_least is not None else []
         return f"file {self.path} {' and '.join(words) or 'exists'}"
+
+
+def _day(facts: FileFacts) -> date:
+    """When the file was modified, by the host's clock."""
+    if facts.modified is None:
+        raise Undecided(f"the host does not tell when {facts.path} was modified", refusal="no-time")
+    return facts.modified.date()
 
 
 def _file_version(facts: FileFacts) -> tuple[int, ...]:
@@ -297,30 +322,57 @@ class EventsAre(Part):
     strings: tuple[str, ...] = Field(
         (), max_length=20, description="What the event's first insertion strings must be, in any case."
     )
+    about: ServiceName | None = Field(
+        None, description="A service whose short or display name must be one of the insertion strings."
+    )
+    says: str = Field(
+        "", max_length=255, description="What must be one of the insertion strings, such as '%%1083' for error 1083."
+    )
+    since_start_of: ServiceName | None = Field(
+        None, description="Only events since this service was started last count; none do while it does not run."
+    )
 
     def queries(self, known: Answers) -> Collection[AnyQuery]:
-        """The host's clock first, then the events since."""
+        """The host's clock and the services it speaks of first, then the events since."""
+        asked: list[AnyQuery] = [OperatingSystem()]
+        asked += [Service(self.about)] if self.about else []
+        asked += [ServiceStartTime(self.since_start_of)] if self.since_start_of else []
         facts = known.known(OperatingSystem())
-        return (OperatingSystem(), *((self._question(facts.now.replace(microsecond=0)),) if facts else ()))
+        if facts and all(query in known for query in asked):
+            asked += [self._question(facts.now.replace(microsecond=0), known)]
+        return asked
 
-    def _question(self, now: Any) -> Events:
-        limit = 20 if not self.strings else 200
-        return Events(self.log, self.source, self.ids, now - timedelta(seconds=self.within), limit=limit)
+    def _question(self, now: datetime, answers: Answers) -> Events:
+        since = now - timedelta(seconds=self.within)
+        started = answers.known(ServiceStartTime(self.since_start_of)) if self.since_start_of else None
+        limit = 200 if self.strings or self.about or self.says else 20
+        return Events(self.log, self.source, self.ids, max(since, started) if started else since, limit=limit)
 
     def holds(self, answers: Answers) -> bool:
         """Whether one is there. Raises Undecided, Unforetold."""
         facts = answers.value(OperatingSystem())
-        if facts is None:
+        service = answers.value(Service(self.about)) if self.about else None
+        if facts is None or (self.about and service is None):
             return False
-        wanted = tuple(fold(text) for text in self.strings)
-        events = answers.value(self._question(facts.now.replace(microsecond=0))) or ()
-        return any(tuple(map(fold, event.strings[: len(wanted)])) == wanted for event in events)
+        if self.since_start_of and answers.value(ServiceStartTime(self.since_start_of)) is None:
+            return False
+        names = {fold(service.name), fold(service.display_name)} if service else set()
+        events = answers.value(self._question(facts.now.replace(microsecond=0), answers)) or ()
+        return any(self._is_meant([fold(text) for text in event.strings], names) for event in events)
+
+    def _is_meant(self, strings: Sequence[str], names: set[str]) -> bool:
+        wanted = [fold(text) for text in self.strings]
+        said = not self.says or fold(self.says) in strings
+        return said and strings[: len(wanted)] == wanted and (not self.about or not names.isdisjoint(strings))
 
     def describe(self) -> str:
         """In words."""
         hours = self.within / 3600
         span = f"{hours / 24:g} days" if hours >= 48 else f"{hours:g} hours"
-        return f"event {choices(self.ids)} of {self.source} within {span}"
+        about = f" about {self.about}" if self.about else ""
+        said = f" with {self.says}" if self.says else ""
+        since = f" and since {self.since_start_of} was started" if self.since_start_of else ""
+        return f"event {choices(self.ids)} of {self.source}{about}{said} was logged within {span}{since}"
 
 
 class CimCount(Part):
