@@ -13,7 +13,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
 
+from tests.cli.forked import Forked
+
 REPOSITORY = Path(__file__).parents[2]
+FORKED = Forked()
 BOUND = 300  # seconds for any one run of the program, on a machine that does much else
 
 INVENTORY = """\
@@ -62,11 +65,7 @@ class Program:
         return kept | self.environment | dict(more or {})
 
     def __call__(self, *words: str, env: Mapping[str, str] | None = None, stdin: str = "") -> Ended:
-        done = subprocess.run(
-            self.argv(words), cwd=self.folder, env=self.env(env), input=stdin, text=True,
-            capture_output=True, timeout=BOUND, check=False,
-        )  # fmt: skip
-        return Ended(done.returncode, done.stdout, done.stderr)
+        return Ended(*FORKED.run(words, cwd=self.folder, env=self.env(env), stdin=stdin, timeout=BOUND))
 
     def started(self, *words: str, stdout: IO[str] | int = subprocess.PIPE) -> subprocess.Popen[str]:
         return subprocess.Popen(
