@@ -118,6 +118,16 @@ def test_method_2_refuses_a_list_that_would_lose_a_component(lab_host: LabHostMa
     assert host.state() == before
 
 
+def test_method_2_refuses_a_list_that_would_install_what_was_not_there(lab_host: LabHostMaker) -> None:
+    listed = ["iis_www", "iis_inetmgr", "iis_ftp"]
+    host = lab_host("exchange2000-node-smtp-reinstalled", ARTICLE, **CHOSEN, iis_components=listed)
+    before = host.state()
+    refused = the(host.apply(), METHOD_2)
+    assert refused.error is not None
+    assert "iis_ftp is not installed, and named in iis_components" in refused.error.what
+    assert host.state() == before
+
+
 def test_method_2_is_not_begun_unless_the_loss_is_accepted(lab_host: LabHostMaker) -> None:
     host = lab_host("exchange2000-node-smtp-reinstalled", ARTICLE, **CHOSEN)
     host.accept_no_way_back = False
