@@ -273,3 +273,19 @@ def test_a_restart_of_the_computer_is_not_named_while_a_file_is_missing(lab_host
     last = the(result, "requirement:SMTP started without a restart of the computer")
     assert last.status is Status.SKIPPED
     assert "SMTP files lie beside Inetinfo.exe" in (last.reason or "")
+
+
+@pytest.mark.parametrize(
+    ("written", "pointed"),
+    [
+        (r"C:\WINNT\System32\Inetsrv\Seo.dll\2", r"D:\inetsrv\Seo.dll\2"),  # a type library in a resource of it
+        ("C:/WINNT/System32/Inetsrv/Seo.dll", r"D:\inetsrv\Seo.dll"),
+        (r"C:\WINNT\System32\inf\..\Inetsrv\Seo.dll", r"D:\inetsrv\Seo.dll"),
+    ],
+)
+def test_a_reference_is_known_however_it_is_written(written: str, pointed: str, lab_host: LabHostMaker) -> None:
+    host = lab_host("iis4-smtp-healthy", ARTICLE)
+    key = r"HKLM\SOFTWARE\Classes\TypeLib\{8B0D3E4B-0000-0000-0000-000000000001}\1.0\0\win32"
+    host.set_value(key, "", number=1, data=written)
+    host.apply()
+    assert host.value(key, "") == ("string", pointed)

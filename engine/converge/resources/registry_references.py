@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ntpath
 import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -145,7 +146,7 @@ class RegistryReferences(Resource):
     def _part(self, element: str) -> _Part | None:
         for name in self.files:
             found = re.match(
-                rf'(\s*"?\s*)((?:[A-Za-z]:|%[^%"]+%|\\\\)[^":%]*?\\)({re.escape(name)})(?=$|[\s",])(.*)',
+                rf'(\s*"?\s*)((?:[A-Za-z]:|%[^%"]+%|\\\\)[^":%]*?[\\/])({re.escape(name)})(?=$|[\s",]|\\\d+(?:$|[\s",]))(.*)',
                 element,
                 re.IGNORECASE | re.DOTALL,
             )
@@ -177,7 +178,8 @@ class RegistryReferences(Resource):
         return ReferencesState(values=tuple(sorted(ours, key=lambda item: (fold(item.key), fold(item.name)))))
 
     def _judged(self, folder: str, answers: Answers) -> str:
-        """`right`, `wrong`, or an empty text for a folder that is elsewhere."""
+        """`right`, `wrong`, or an empty text for a folder that is elsewhere. `..` leads back, as Windows reads it."""
+        folder = ntpath.normpath(folder) if ".." in folder else folder
         if paths.same_folder(folder, environment.resolve(self.directory, answers)):
             return "right"
         wrong = (environment.resolve(mine, answers) for mine in self.from_)
@@ -200,7 +202,7 @@ class RegistryReferences(Resource):
         if part is None or self._judged(environment.expanded(part.folder, answers), answers) != "wrong":
             return element
         folder = environment.resolve(self.directory, answers).rstrip("\\")
-        if " " in folder and '"' not in part.before and part.rest.strip():
+        if " " in folder and '"' not in part.before and part.rest.strip() and not part.rest.startswith("\\"):
             return f'{part.before}"{folder}\\{part.file}"{part.rest}'  # else its blank would begin the arguments
         return f"{part.before}{folder}\\{part.file}{part.rest}"
 
