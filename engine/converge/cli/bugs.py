@@ -12,6 +12,7 @@ from pathlib import Path
 
 from converge import __version__
 from converge.model.change import Problem
+from converge.model.opening import make_state_folder
 
 
 def keep(error: BaseException, *, folder: Path, where: str = "") -> Problem:
@@ -46,7 +47,7 @@ def _told(error: BaseException, where: str) -> str:
 
 
 def _write(folder: Path, text: str) -> Path:
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    make_state_folder(folder)
     moment = datetime.now(UTC)
     descriptor, name = tempfile.mkstemp(prefix=f"converge-{moment:%Y-%m-%dT%H%M%SZ}-", suffix=".txt", dir=folder)
     with os.fdopen(descriptor, "w", encoding="utf-8", errors="backslashreplace") as file:

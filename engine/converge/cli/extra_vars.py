@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from converge.errors import InputErrors, InputProblem, UsageError
+from converge.model.opening import read_bounded, require_own
+from converge.model.unfolding import unfolds_too_far
 
 LARGEST_FILE = 16 * 1024 * 1024  # bytes
 
@@ -32,8 +34,8 @@ def _has_yaml_colon(text: str) -> bool:
 
 def _from_file(path: Path) -> dict[str, object]:
     try:
-        with path.open("rb") as file:
-            data = file.read(LARGEST_FILE + 1)
+        data = read_bounded(path, most=LARGEST_FILE)
+        require_own(path)
     except OSError as error:
         raise UsageError(f"--extra-vars @{path} cannot be read: {error.strerror or error}") from error
     if len(data) > LARGEST_FILE:
@@ -50,6 +52,8 @@ def _mapping(text: str, *, name: str) -> dict[str, object]:
     from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
     try:
+        if "*" in text and unfolds_too_far(YAML(typ="safe", pure=True).compose(text)):
+            raise InputErrors([InputProblem(name, 0, 0, "it stands for too many values once its aliases are followed")])
         loaded = YAML(typ="safe", pure=True).load(text)
     except MarkedYAMLError as error:
         mark = error.problem_mark

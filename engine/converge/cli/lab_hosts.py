@@ -13,6 +13,7 @@ from converge.lab.endpoint.host import Host
 from converge.lab.endpoint.server import LabServer
 from converge.lab.image import load_image
 from converge.lab.world import World
+from converge.model.opening import require_state_folder
 from converge.model.secret import Secret
 from converge.store.names import file_name
 
@@ -58,6 +59,9 @@ class LabHosts:
     """Keeps worlds as `FOLDER/HOST.json` and serves them. Safe to use from many threads."""
 
     def __init__(self, folder: Path) -> None:
+        """Raises UsageError for a folder that another account may change."""
+        require_state_folder(folder.parent)
+        require_state_folder(folder)
         self._folder = folder
         self._server: LabServer | None = None
         self._served: dict[str, Served] = {}

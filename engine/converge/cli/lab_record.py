@@ -13,6 +13,7 @@ from pathlib import Path
 
 from converge.errors import UsageError
 from converge.model.change import Json
+from converge.model.opening import make_state_folder, require_state_folder
 from converge.model.secret import Secret
 
 STOP_SECONDS = 10.0
@@ -41,13 +42,16 @@ class LabRecord:
     """The record of the process that serves this folder's hosts."""
 
     def __init__(self, folder: Path) -> None:
+        """Raises UsageError for a folder that another account may change."""
+        require_state_folder(folder.parent)
+        require_state_folder(folder)
         self._folder = folder
         self._path = folder / "up.json"
         self._lock: int | None = None
 
     def claim(self) -> None:
         """Become that process. Raises UsageError where another one is."""
-        self._folder.mkdir(parents=True, exist_ok=True)
+        make_state_folder(self._folder)
         descriptor = os.open(self._folder / "up.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)

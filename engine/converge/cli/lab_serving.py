@@ -17,6 +17,7 @@ from converge.cli.signals import stopping
 from converge.errors import UsageError
 from converge.fleet.stop import StopToken
 from converge.inventory import load
+from converge.model.opening import OWNER_ONLY, create_output, make_state_folder
 from converge.report.sink import sink_for
 
 START_SECONDS = 120.0
@@ -47,10 +48,10 @@ def detach(images: Sequence[str], inventories: Sequence[str], *, json_wanted: bo
     wanted_hosts(images, inventories)  # what is wrong with the files is told here, not in a log
     if LabRecord(FOLDER).is_up():
         raise UsageError("the lab is up already in this folder", try_="converge lab down")
-    FOLDER.mkdir(parents=True, exist_ok=True)
+    make_state_folder(FOLDER)
     words = [*images, *(word for inventory in inventories for word in ("-i", inventory))]
     log = FOLDER / "up.log"
-    with log.open("wb") as errors:
+    with open(create_output(log, mode=OWNER_ONLY), "wb") as errors:
         process = subprocess.Popen(  # noqa: S603  # this very program
             [sys.executable, "-m", "converge.cli.main", "lab", "up", "--format", "json", *words],
             stdin=subprocess.DEVNULL,

@@ -10,6 +10,7 @@ from typing import TextIO
 
 from converge.cli.exit_codes import ExitCode, worst
 from converge.errors import UsageError
+from converge.model.opening import OWNER_ONLY, READABLE, create_output
 from converge.report.sink import sink_for
 
 
@@ -47,10 +48,11 @@ class Output:
 
 
 @contextmanager
-def opened(path: str | None, *, whole: bool = False) -> Iterator[Output]:
+def opened(path: str | None, *, whole: bool = False, for_others: bool = False) -> Iterator[Output]:
     """The output for `-o`, standard output without it. Raises UsageError when the file cannot be made.
 
-    `whole` leaves an earlier file as it is until the new one is complete: whoever reads it never sees half of one.
+    `for_others` lets other accounts read it. `whole` leaves an earlier file as it is until the new one is complete: whoever
+    reads it never sees half of one.
     """
     if path is None or path == "-":
         output = Output(sys.stdout)
@@ -63,7 +65,9 @@ def opened(path: str | None, *, whole: bool = False) -> Iterator[Output]:
         return
     written_to = f"{path}.{os.getpid()}.tmp" if whole else path
     try:
-        file = open(written_to, "w", encoding="utf-8", newline="\n")  # noqa: SIM115  # closed below, whose errors are told apart
+        # What is told of hosts is for its owner alone; figures for a collector are for the account that collects them.
+        descriptor = create_output(written_to, mode=READABLE if for_others else OWNER_ONLY)
+        file = open(descriptor, "w", encoding="utf-8", newline="\n")  # noqa: SIM115  # closed below, whose errors are told apart
     except OSError as error:
         raise UsageError(
             f"the output file {path} cannot be written: {error.strerror or error}",

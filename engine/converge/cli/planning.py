@@ -29,6 +29,7 @@ from converge.lab.rehearsal import Rehearsal
 from converge.model.change import HostResult, Problem, Status
 from converge.model.journal import Journal
 from converge.model.machine import Machine, Observer
+from converge.model.opening import read_bounded
 from converge.model.saved_plan import HostPlan, PlannedFrom, SavedPlan
 from converge.plan.approval import Approved
 from converge.plan.evidence import evidence
@@ -98,9 +99,12 @@ def _made_from(sources: Sources, selection: Selection) -> PlannedFrom:
     )
 
 
+LARGEST_PLAYBOOK = 64 * 1024 * 1024  # bytes; more than any that is read
+
+
 def _digest(name: str) -> str:
     try:
-        return hashlib.sha256(Path(name).read_bytes()).hexdigest()
+        return hashlib.sha256(read_bounded(name, most=LARGEST_PLAYBOOK)).hexdigest()
     except OSError as error:
         raise UsageError(f"the playbook {name} cannot be read: {error.strerror or error}") from error
 

@@ -43,7 +43,8 @@ JITTER = 0.25  # seconds at most between the beginnings of the first hosts
 def run(options: RunOptions) -> ExitCode:
     """Do what the options ask for. Errors before any host was touched are told and end with 1."""
     run_id = new_run_id()
-    with opened(options.output, whole=options.output_format == "prometheus") as out:
+    collected = options.output_format == "prometheus"
+    with opened(options.output, whole=collected, for_others=collected) as out:
         try:
             _refuse_silence(options)
             selection = select(options.sources)

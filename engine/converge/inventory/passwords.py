@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 import shlex
+import shutil
 import threading
 from dataclasses import dataclass, field
 from typing import Literal
 
 from converge.errors import HostUnreachable
 from converge.inventory.programs import ProgramFailed, run_program
+from converge.model.opening import doubt, read_bounded
 from converge.model.secret import Secret
 
 COMMAND_SECONDS = 30.0
@@ -70,6 +72,13 @@ def _from_command(command: str) -> Secret:
         raise _unavailable("converge_password_command is no command", why=str(error)) from None
     if not argv:
         raise _unavailable("converge_password_command is empty")
+    program = shutil.which(argv[0])
+    if program is not None and (words := doubt(program)):
+        raise _unavailable(
+            f"the password command {argv[0]} is not run: another account may change it",
+            why="It would be run with your rights.",
+            try_=words,
+        )
     try:
         output = run_program(argv, seconds=COMMAND_SECONDS, max_output=MAX_PASSWORD_BYTES, quotes_errors=False)
     except ProgramFailed as error:
@@ -94,8 +103,7 @@ def _from_env(name: str) -> Secret:
 
 def _from_file(path: str) -> Secret:
     try:
-        with open(os.path.expanduser(path), "rb") as file:
-            data = file.read(MAX_PASSWORD_BYTES)
+        data = read_bounded(os.path.expanduser(path), most=MAX_PASSWORD_BYTES)
     except (OSError, ValueError) as error:
         reason = error.strerror or "" if isinstance(error, OSError) else str(error)
         raise _unavailable(f"the password file {path} cannot be read", why=reason) from None

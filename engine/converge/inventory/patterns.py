@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from converge.errors import UsageError
 from converge.inventory.hostnames import BadRange, is_host_pattern, split_port
 from converge.inventory.values import did_you_mean
+from converge.model.opening import read_bounded
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -53,8 +54,7 @@ def _lines(path: str) -> list[str]:
     try:
         if not os.path.isfile(path):
             raise UsageError(f"--limit @{path}: no such file", try_="name a file with one host or pattern in a line")
-        with open(path, "rb") as file:
-            text = file.read(MAX_LIMIT_FILE + 1).decode("utf-8-sig")
+        text = read_bounded(path, most=MAX_LIMIT_FILE).decode("utf-8-sig")
     except (OSError, ValueError) as error:
         raise UsageError(f"--limit @{path}: cannot be read", why=str(error)) from error
     if len(text) > MAX_LIMIT_FILE:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from converge.inventory.hostnames import BadRange, expand
 from converge.inventory.ini_source import read_ini_inventory
 from converge.inventory.script_source import is_script, read_script_inventory
-from converge.inventory.text import is_regular, read_text
+from converge.inventory.text import is_own, is_regular, read_text
 from converge.inventory.values import Findings, Place, Variable
 from converge.inventory.yaml_source import CONVERT, PORT, read_yaml_inventory
 from converge.inventory.yaml_tree import VAULT_HEADER, read_yaml
@@ -74,6 +74,8 @@ class _Reader:
 
     def file(self, path: str) -> None:
         """Run or read one file."""
+        if is_script(path) and not is_own(path, self._findings):
+            return
         if is_script(path) and read_script_inventory(path, members=self._members, findings=self._findings):
             return
         ending = os.path.splitext(path)[1]

@@ -7,6 +7,7 @@ import stat
 from typing import TYPE_CHECKING
 
 from converge.inventory.values import Place
+from converge.model.opening import doubt, has_no_owners, read_bounded
 
 if TYPE_CHECKING:
     from converge.inventory.values import Findings
@@ -20,16 +21,28 @@ _UTF16 = (b"\xff\xfe", b"\xfe\xff")
 def read_text(path: str, findings: Findings, *, comments: bytes = b"#") -> str | None:
     """The text of a file, or None once its problem is noted. Lines starting with one of `comments` may hold any bytes."""
     try:
-        with open(path, "rb") as file:
-            data = file.read(MAX_BYTES + 1)
+        data = read_bounded(path, most=MAX_BYTES)
     except (OSError, ValueError) as error:  # ValueError: a null character in the path
         reason = error.strerror if isinstance(error, OSError) else str(error)
         findings.error(Place(path), f"cannot be read: {reason}")
+        return None
+    if not is_own(path, findings):
         return None
     if len(data) > MAX_BYTES:
         findings.error(Place(path), f"is larger than {MAX_BYTES >> 20} MiB", hint="split it into a folder of files")
         return None
     return _decode(data, path, findings=findings, comments=comments)
+
+
+def is_own(path: str, findings: Findings) -> bool:
+    """Whether no other account may change a file; the problem is noted, or a warning where no file has an owner."""
+    if not (words := doubt(path)):
+        return True
+    if has_no_owners(path):
+        findings.warn(Place(path), "lies on a file system without owners: other accounts may change it")
+        return True
+    findings.error(Place(path), "is not read: another account may change it", hint=words)
+    return False
 
 
 def is_regular(path: str) -> bool:

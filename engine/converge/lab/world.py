@@ -29,6 +29,7 @@ from converge.lab.specs import (
 )
 from converge.model.facts import ServiceState, StartMode
 from converge.model.names import fold, same
+from converge.model.opening import make_state_folder
 from converge.model.registry import Hive, RegistryPath
 from converge.windows import paths
 from converge.windows.registry import parse_path
@@ -314,7 +315,7 @@ class World:
 
     def save(self, path: Path) -> None:
         """Write to a file, whole or not at all; readable by its owner only."""
-        path.parent.mkdir(parents=True, exist_ok=True)
+        make_state_folder(path.parent)
         beside = path.with_name(f"{path.name}.{os.getpid()}.{threading.get_ident()}.new")
         with open(os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as stream:
             json.dump(self.to_json(), stream)

@@ -6,6 +6,7 @@ from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 
 from converge.model.change import Position
+from converge.model.opening import doubt, has_no_owners, read_bounded
 from converge.model.play import Play
 from converge.model.resource import Resource
 from converge.playbook.document import MAX_BYTES, Node, read_document
@@ -62,8 +63,11 @@ def _roots(texts: Iterable[Text], problems: Problems) -> list[Node]:
 
 def _read(path: Path, problems: Problems) -> bytes | None:
     try:
-        with path.open("rb") as stream:
-            return stream.read(MAX_BYTES + 1)
+        content = read_bounded(path, most=MAX_BYTES)
     except OSError as error:
         problems.add(Position(str(path), 0, 0), f"the file cannot be read: {error.strerror or error}")
         return None
+    if (words := doubt(path)) and not has_no_owners(path):
+        problems.add(Position(str(path), 0, 0), "the file is not read: another account may change it", hint=words)
+        return None
+    return content

@@ -21,6 +21,7 @@ from converge.errors import ResourceError, Undecided, Unforetold
 from converge.model.action import AnyAction, CopyFile, MoveFile, WriteFile
 from converge.model.answer import Absent, Answers, Found
 from converge.model.facts import FileFacts
+from converge.model.opening import doubt, read_bounded
 from converge.model.query import AnyQuery, Directory, File
 from converge.model.resource import Resource, State
 from converge.windows import environment, keeping, paths, versions
@@ -288,10 +289,12 @@ class FileResource(Resource):
 
 def _read(path: Path) -> bytes:
     try:
-        with path.open("rb") as stream:
-            return stream.read(MAX_CONTENT + 1)
+        content = read_bounded(path, most=MAX_CONTENT)
     except OSError as error:
         raise ValueError(f"the source {path} cannot be read: {error.strerror or error}") from error
+    if words := doubt(path):
+        raise ValueError(f"the source {path} is not read: another account may change it. {words}")
+    return content
 
 
 def _digest(content: bytes) -> str:

@@ -17,6 +17,8 @@ from ruamel.yaml.nodes import MappingNode, Node, SequenceNode
 
 from converge.errors import InputErrors, InputProblem, UsageError
 from converge.model.durations import in_words, read_duration
+from converge.model.opening import read_bounded, require_own
+from converge.model.unfolding import unfolds_too_far
 from converge.schedule.local_time import zone_named
 from converge.schedule.windows import ChangeWindows, read_windows
 
@@ -116,8 +118,8 @@ def load_policy(path: Path) -> Policy:
 def read_content(path: Path) -> bytes:
     """What a policy file holds. Raises UsageError."""
     try:
-        with path.open("rb") as file:
-            content = file.read(LARGEST + 1)
+        content = read_bounded(path, most=LARGEST)
+        require_own(path)
     except OSError as error:
         raise UsageError(
             f"the policy {path} cannot be read: {error.strerror or error}", try_="look at the path after --policy"
@@ -132,6 +134,9 @@ def parse_policy(content: bytes, *, path: Path) -> Policy:
     try:
         text = content.decode("utf-8")
         node = YAML(typ="safe", pure=True).compose(text)
+        if unfolds_too_far(node):
+            words = "it stands for too many values once its aliases are followed"
+            raise InputErrors([InputProblem(str(path), 0, 0, words)])
         value = YAML(typ="safe", pure=True).load(text)
     except UnicodeDecodeError as error:
         raise InputErrors([InputProblem(str(path), 0, 0, "it is not UTF-8")]) from error

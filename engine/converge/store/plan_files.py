@@ -17,6 +17,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from converge.errors import UsageError
 from converge.model.change import Json
+from converge.model.opening import read_bounded, require_own
 from converge.model.saved_plan import FORMAT, SavedPlan
 from converge.store import durable
 from converge.store.keys import derived_key, key_name
@@ -100,8 +101,8 @@ def read_plan(path: Path, *, key: bytes | None) -> ReadPlan:
 
 def _document(path: Path) -> dict[str, Any]:
     try:
-        with path.open("rb") as file:
-            data = file.read(LARGEST + 1)
+        data = read_bounded(path, most=LARGEST)
+        require_own(path)
     except OSError as error:
         raise UsageError(f"the plan {path} cannot be read: {error.strerror or error}") from error
     if len(data) > LARGEST:

@@ -18,6 +18,7 @@ from sqlalchemy.exc import ArgumentError
 
 from converge.errors import JournalUnavailable, UsageError
 from converge.model.journal import History, JournalWrittenOff, RegistrySnapshot
+from converge.model.opening import require_state_folder
 from converge.model.secret import Secret
 from converge.store import migrations, writing_off
 from converge.store.chain import Chain
@@ -84,6 +85,7 @@ class Store:
     @classmethod
     def open(cls, where: Where) -> Self:
         """Open it, make it where there is none, bring its schema up to date. Raises JournalUnavailable and UsageError."""
+        require_state_folder(where.folder)
         database = _database(where)
         try:
             if where.read_only:

@@ -15,6 +15,7 @@ from cryptography import x509
 
 from converge.errors import UsageError
 from converge.model.listening import LOOPBACK_NAMES
+from converge.model.opening import read_bounded, require_own
 from converge.model.secret import Secret
 
 SHORTEST_TOKEN = 20  # characters
@@ -71,8 +72,8 @@ def read_token(path: Path) -> Secret:
         mode = path.stat().st_mode
         if mode & (stat.S_IROTH | stat.S_IWOTH):
             raise UsageError(f"everybody may read the token file {path}", try_=f"chmod 600 {path}")
-        with path.open("rb") as file:
-            content = file.read(LARGEST_FILE)
+        content = read_bounded(path, most=LARGEST_FILE)
+        require_own(path)
         return Secret(content.decode("utf-8").strip())
     except OSError as error:
         raise UsageError(f"the token file {path} cannot be read: {error.strerror or error}") from error
@@ -141,7 +142,7 @@ def _context(certificate: Path, key: Path) -> ssl.SSLContext:
 def _names_of(certificate: Path) -> set[str]:
     """The names and addresses a certificate is for."""
     try:
-        found = x509.load_pem_x509_certificate(certificate.read_bytes()[:LARGEST_FILE])
+        found = x509.load_pem_x509_certificate(read_bounded(certificate, most=LARGEST_FILE))
         names = found.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
     except (OSError, ValueError, x509.ExtensionNotFound):
         return set()
