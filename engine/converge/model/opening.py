@@ -63,15 +63,18 @@ def require_own(path: str | Path) -> None:
         )
 
 
-def require_state_folder(folder: Path) -> None:
-    """Raises UsageError for a folder of converge's own state that another account owns or may write."""
+def require_state_folder(folder: Path, *, only_read: bool = False) -> None:
+    """Raises UsageError for a folder of converge's own state that another account owns or may write.
+
+    `only_read`: root and the owner of the current folder may keep what is only shown.
+    """
     try:
         found = folder.stat()
     except OSError:
         return  # it is not there, or whoever opens it tells why it cannot be
     if not stat.S_ISDIR(found.st_mode) or has_no_owners(folder):
         return
-    if words := _writers(folder, {os.getuid()}, sticky=False):
+    if words := _writers(folder, _trusted() if only_read else {os.getuid()}, sticky=False):
         raise UsageError(
             f"the state folder {folder} is not used: another account may change it",
             why="Journals, plans and the keys that sign them lie there.",

@@ -85,7 +85,7 @@ class Store:
     @classmethod
     def open(cls, where: Where) -> Self:
         """Open it, make it where there is none, bring its schema up to date. Raises JournalUnavailable and UsageError."""
-        require_state_folder(where.folder)
+        require_state_folder(where.folder, only_read=where.read_only)
         database = _database(where)
         try:
             if where.read_only:
