@@ -136,11 +136,12 @@ async def asked(address, **login):
 print(asyncio.run(asked("tcp://127.0.0.1:" + port)))
 login = Security.temporary().get_connection_args("client")
 print(asyncio.run(asked("tls://127.0.0.1:" + port, connection_args=login)))
-try:
-    found = any(urllib.request.urlopen(f"http://127.0.0.1:{port}/{page}", timeout=5).read()
-                for page in ("", "info/main/workers.html", "health", "metrics", "json/identity.json"))
-except Exception:
-    found = False
+def shows(page):
+    try:
+        return bool(urllib.request.urlopen(f"http://127.0.0.1:{port}/{page}", timeout=5).read())
+    except Exception:
+        return False
+found = [page for page in ("", "info/main/workers.html", "health", "metrics", "json/identity.json") if shows(page)]
 print("pages" if found else "nothing")
 """
 
