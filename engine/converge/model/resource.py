@@ -48,6 +48,8 @@ class Resource(BaseModel):
     key_fields: ClassVar[tuple[str, ...]] = ()
     state_type: ClassVar[type[State]] = State
     settles_within: ClassVar[timedelta] = timedelta(0)
+    way_back_summary: ClassVar[str] = ""  # what undo restores, as a sentence for the reference
+    example: ClassVar[str] = ""  # an entry as it stands in a playbook, for the reference
     handler_only: ClassVar[bool] = False  # may stand under `handlers:` only
     blocks_play: ClassVar[bool] = False  # when it is not ok, the play's later entries are skipped
     needs_person: ClassVar[bool] = False  # converge cannot do it; `done_when` tells whether it was done

@@ -28,12 +28,19 @@ class CommandState(State):
 
 
 class CommandResource(Resource):
-    """A program that is run once its guard does not hold. Without a guard it runs every time, and nobody can foretell why."""
+    """A program that is run once its guard does not hold. Without a guard it runs every time."""
 
     kind: ClassVar[str] = "command"
     key_fields: ClassVar[tuple[str, ...]] = ("name",)
     state_type: ClassVar[type[State]] = CommandState
     settles_within: ClassVar[timedelta] = timedelta(seconds=60)
+    way_back_summary: ClassVar[str] = "nothing: what a command does is not recorded."
+    example: ClassVar[str] = r"""
+- command:
+    name: register the counters
+    argv: ['lodctr.exe', 'C:\Program Files\Vendor\counters.ini']
+    unless: {registry_value: {key: 'HKLM\SYSTEM\CurrentControlSet\Services\Vendor\Performance', name: First Counter, exists: true}}
+"""
 
     name: str = Field(min_length=1, max_length=200, description="What the command is called where it is shown.")
     argv: tuple[str, ...] = Field(

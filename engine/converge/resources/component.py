@@ -69,6 +69,14 @@ class ComponentResource(Resource):
     key_fields: ClassVar[tuple[str, ...]] = ("name",)
     state_type: ClassVar[type[State]] = ComponentState
     settles_within: ClassVar[timedelta] = PATIENCE
+    way_back_summary: ClassVar[str] = (
+        "in part: taking a component out again leaves files and settings behind; the settings of one "
+        "that was removed are lost."
+    )
+    example: ClassVar[str] = r"""
+- name: The SMTP service is installed
+  component: {name: iis_smtp, source: 'D:\i386', provides: {services: [SMTPSVC]}}
+"""
 
     name: str = Field(
         pattern=r"^[A-Za-z0-9_.\-]{1,64}$", description="The component's name in the .inf file, such as iis_smtp."

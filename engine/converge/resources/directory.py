@@ -30,6 +30,14 @@ class DirectoryResource(Resource):
     kind: ClassVar[str] = "directory"
     key_fields: ClassVar[tuple[str, ...]] = ("path",)
     state_type: ClassVar[type[State]] = DirectoryState
+    way_back_summary: ClassVar[str] = (
+        "a folder that was made goes where it is empty; one that was removed comes back from where it "
+        "was kept."
+    )
+    example: ClassVar[str] = r"""
+- name: There is a folder for logs
+  directory: {path: 'D:\Logs\Vendor'}
+"""
 
     path: HostPath = Field(description="The full path; %VARIABLES% are the host's.")
     ensure: Literal["present", "absent"] = Field(

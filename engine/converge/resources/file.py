@@ -51,6 +51,14 @@ class FileResource(Resource):
     kind: ClassVar[str] = "file"
     key_fields: ClassVar[tuple[str, ...]] = ("path",)
     state_type: ClassVar[type[State]] = FileState
+    way_back_summary: ClassVar[str] = (
+        "what was replaced or removed comes back from where it was kept; a file that was not there goes "
+        "again."
+    )
+    example: ClassVar[str] = r"""
+- name: The settings of the agent
+  file: {path: 'C:\Program Files\Vendor\agent.ini', content: 'interval=60'}
+"""
 
     path: HostPath = Field(description="The full path; %VARIABLES% are the host's.")
     ensure: Literal["present", "absent"] = Field(

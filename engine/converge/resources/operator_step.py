@@ -29,6 +29,13 @@ class OperatorStep(Resource):
     key_fields: ClassVar[tuple[str, ...]] = ("name",)
     state_type: ClassVar[type[State]] = OperatorStepState
     needs_person: ClassVar[bool] = True
+    way_back_summary: ClassVar[str] = "what a person does is not recorded."
+    example: ClassVar[str] = r"""
+- operator_step:
+    name: Setup has reinstalled Exchange
+    instructions: Run Setup and choose Reinstall.
+    done_when: {service: {name: RESvc, running: true}}
+"""
 
     name: str = Field(min_length=1, max_length=200, description="What the step is called.")
     instructions: str = Field(min_length=1, max_length=8000, description="What the person is to do, in words.")

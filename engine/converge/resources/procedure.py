@@ -75,6 +75,20 @@ class Procedure(ProcedureResource):
     key_fields: ClassVar[tuple[str, ...]] = ("name",)
     state_type: ClassVar[type[State]] = ProcedureState
     settles_within: ClassVar[timedelta] = timedelta(minutes=30)
+    way_back_summary: ClassVar[str] = "step by step as far as each step has one; the plan says what has none."
+    example: ClassVar[str] = r"""
+- procedure:
+    name: reinstall SMTP
+    needs: [{file: {path: 'D:\i386\Iis4.inf', exists: true}}]
+    done_when: {service: {name: SMTPSVC, running: true}}
+    steps:
+      - name: remove SMTP
+        component: {name: iis_smtp, ensure: absent, source: 'D:\i386', provides: {services: [SMTPSVC]}}
+      - name: install SMTP
+        component: {name: iis_smtp, source: 'D:\i386', provides: {services: [SMTPSVC]}}
+      - name: SMTP runs
+        service: {name: SMTPSVC, running: true}
+"""
 
     name: str = Field(min_length=1, max_length=200, description="What the procedure is called.")
     needs: tuple[AnyCondition, ...] = Field(

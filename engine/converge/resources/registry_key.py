@@ -54,6 +54,14 @@ class RegistryKeyResource(Resource):
     model_config = ConfigDict(populate_by_name=True)
     kind: ClassVar[str] = "registry_key"
     state_type: ClassVar[type[State]] = RegistryKeyState
+    way_back_summary: ClassVar[str] = (
+        "a key that was made goes again where it is still empty; one that was removed is made again "
+        "with its values, without its permissions."
+    )
+    example: ClassVar[str] = r"""
+- name: The product has a settings key
+  registry_key: {key: 'HKLM\SOFTWARE\Vendor\Product'}
+"""
 
     key_: KeyName = Field(alias="key", description=r"The key, such as HKLM\SOFTWARE\Vendor\Product.")
     view: Literal[32, 64] | None = Field(None, description="The registry view of a 64-bit Windows; 64 by default.")

@@ -71,6 +71,15 @@ class RegistryReferences(Resource):
     model_config = ConfigDict(populate_by_name=True)
     kind: ClassVar[str] = "registry_references"
     state_type: ClassVar[type[State]] = ReferencesState
+    way_back_summary: ClassVar[str] = "each value that was changed is as it was before."
+    example: ClassVar[str] = r"""
+- name: Seo.dll is registered where it lies
+  registry_references:
+    roots: ['HKLM\SOFTWARE\Classes']
+    files: [Seo.dll]
+    from: ['%SystemRoot%\System32\Inetsrv']
+    directory: 'D:\Inetsrv'
+"""
 
     roots: tuple[KeyName, ...] = Field(
         min_length=1, max_length=50, description=r"Keys to search below, such as HKLM\SOFTWARE\Classes."

@@ -113,6 +113,15 @@ class RegistryValueResource(Resource):
     model_config = ConfigDict(populate_by_name=True)
     kind: ClassVar[str] = "registry_value"
     state_type = ValueState  # unannotated: the field `type` below hides the builtin one
+    way_back_summary: ClassVar[str] = (
+        "the value is as it was before, with its type, or gone where there was none. Keys that were "
+        "made for it go where they are empty."
+    )
+    example: ClassVar[str] = r"""
+- name: Windows keeps a log of PowerShell scripts
+  registry_value: {key: 'HKLM\SOFTWARE\Policies\Microsoft\Windows\PowerShell\ScriptBlockLogging',
+                   name: EnableScriptBlockLogging, type: dword, data: 1}
+"""
 
     key_: KeyName = Field(alias="key", description=r"The key, such as HKLM\SYSTEM\CurrentControlSet\Services\SMTPSVC.")
     name: ValueName = Field("", description="The value's name; empty, as by default, for the key's default value.")

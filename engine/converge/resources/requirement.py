@@ -29,6 +29,13 @@ class Requirement(Resource):
     key_fields: ClassVar[tuple[str, ...]] = ("name",)
     state_type: ClassVar[type[State]] = RequirementState
     blocks_play: ClassVar[bool] = True
+    way_back_summary: ClassVar[str] = "it changes nothing."
+    example: ClassVar[str] = r"""
+- requirement:
+    name: The fix lies beside the installation files
+    that: {file: {path: 'D:\i386\Ims.inf', exists: true}}
+    else: copy the fix to D:\i386
+"""
 
     name: str = Field(min_length=1, max_length=200, description="What is required.")
     that: AnyCondition = Field(description="The condition that must hold.")

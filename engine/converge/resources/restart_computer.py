@@ -28,6 +28,11 @@ class RestartComputerResource(Resource):
     kind: ClassVar[str] = "restart_computer"
     state_type: ClassVar[type[State]] = ComputerState
     handler_only: ClassVar[bool] = True
+    way_back_summary: ClassVar[str] = "a restart leaves nothing to undo."
+    example: ClassVar[str] = r"""
+- name: restart Windows
+  restart_computer: {timeout: 20 minutes}
+"""
 
     timeout: Duration = Field(1200.0, gt=0, le=86400, description="How long it may take until it answers again.")
 

@@ -35,6 +35,11 @@ class RestartService(Resource):
     state_type: ClassVar[type[State]] = RestartState
     settles_within: ClassVar[timedelta] = timedelta(seconds=60)
     handler_only: ClassVar[bool] = True
+    way_back_summary: ClassVar[str] = "a restart leaves nothing to undo."
+    example: ClassVar[str] = r"""
+- name: restart the agent
+  restart_service: {name: VendorAgent}
+"""
 
     name: ServiceName = Field(description="The short name, such as SMTPSVC.")
 

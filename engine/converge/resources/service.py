@@ -52,6 +52,11 @@ class ServiceResource(Resource):
     key_fields: ClassVar[tuple[str, ...]] = ("name",)
     state_type: ClassVar[type[State]] = ServiceCondition
     settles_within: ClassVar[timedelta] = timedelta(seconds=60)
+    way_back_summary: ClassVar[str] = "start mode, path and state are as they were before."
+    example: ClassVar[str] = r"""
+- name: Nothing is printed on servers
+  service: {name: Spooler, running: false, start_mode: disabled}
+"""
 
     name: ServiceName = Field(description="The short name, such as SMTPSVC.")
     running: bool | None = Field(None, description="Whether it is to run. A paused service does not; it is resumed.")
