@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from ruamel.yaml import YAML
+import yaml
 from tests.conformance.case import ACCOUNT, Case
 
 from converge.apply.host import apply, check
@@ -68,10 +68,7 @@ class Site:
         entries = [{"name": f"entry {number}", **entry} for number, entry in enumerate(resources)]
         play = {"name": "the play", "hosts": "all", "resources": entries, "handlers": list(handlers), **more}
         path = self.folder / "playbook.yml"
-        yaml = YAML(typ="safe")
-        yaml.default_flow_style = False  # in flow style it writes texts that it cannot read: `?0`
-        with path.open("w", encoding="utf-8") as stream:
-            yaml.dump([play], stream)
+        path.write_text(yaml.safe_dump([play]), encoding="utf-8")
         return load([path], kinds=KINDS)
 
     def options(self, **given: Any) -> ApplyOptions:

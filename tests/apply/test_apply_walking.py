@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ruamel.yaml import YAML
+import yaml
 from tests.apply.apply_site import Site, statuses, told
 
 from converge.model.play import Play
@@ -18,7 +18,7 @@ BY_HAND = r"D:\Vendor\by-hand.txt"
 def plays_of(site: Site, *raw: dict[str, Any]) -> tuple[Play, ...]:
     path = site.folder / "plays.yml"
     with path.open("w", encoding="utf-8") as stream:
-        YAML(typ="safe").dump([{"hosts": "all", **play} for play in raw], stream)
+        yaml.safe_dump([{"hosts": "all", **play} for play in raw], stream)
     return load([path], kinds=KINDS)
 
 

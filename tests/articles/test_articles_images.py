@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from ruamel.yaml import YAML
+import yaml
 
 from converge.lab import service_manager
 from converge.lab.image import FOLDER, list_images, load_image
@@ -42,7 +42,7 @@ def test_every_image_loads_and_says_where_it_is_known_from(name: str) -> None:
     world = load_image(name, host_name="TEST")
     assert world.profile.host_name == "TEST"
     assert world.accounts
-    assert YAML(typ="safe").load((FOLDER / f"{name}.yml").read_text(encoding="utf-8"))["source"]
+    assert yaml.safe_load((FOLDER / f"{name}.yml").read_text(encoding="utf-8"))["source"]
 
 
 @pytest.mark.parametrize("name", IMAGES)

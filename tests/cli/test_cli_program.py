@@ -30,7 +30,7 @@ def test_nothing_heavy_is_loaded_for_the_version(program: Program) -> None:
         cwd=program.folder,
     )
     for module in (
-        "pydantic", "requests", "lxml", "aiohttp", "rich", "jinja2", "ruamel", "sqlalchemy", "cryptography", "spnego",
+        "pydantic", "requests", "lxml", "aiohttp", "rich", "jinja2", "yaml", "sqlalchemy", "cryptography", "spnego",
         "winrm", "dateutil", "apscheduler", "prometheus_client", "distributed", "asyncio", "ssl",
     ):  # fmt: skip
         assert f"'{module}'" not in done.stdout, f"{module} costs time that --version does not have"

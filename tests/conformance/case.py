@@ -12,7 +12,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from ruamel.yaml import YAML
+import yaml
 
 import converge.resources  # noqa: F401  # makes the kinds known
 from converge.lab.effects import enact
@@ -107,7 +107,7 @@ class Case:
         play = {"name": "the case", "hosts": "all", "resources": entries, "handlers": self.handlers}
         path = folder / "case.yml"
         with path.open("w", encoding="utf-8") as stream:
-            YAML(typ="safe").dump([play], stream)
+            yaml.safe_dump([play], stream)
         return load([path], kinds=KINDS)
 
 
@@ -124,7 +124,7 @@ def all_cases() -> tuple[Case, ...]:
 def _read() -> Iterator[Case]:
     known = {item.name for item in fields(Case)}
     for path in sorted((FOLDER / "cases").glob("*.yml")):
-        for raw in YAML(typ="safe").load(path.read_text(encoding="utf-8")):
+        for raw in yaml.safe_load(path.read_text(encoding="utf-8")):
             unknown = set(raw) - known
             assert not unknown, f"{path.name}: {raw.get('title')}: unknown {unknown}"
             yield Case(file=path.stem, **raw)

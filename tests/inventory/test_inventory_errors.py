@@ -30,12 +30,12 @@ YAML_MISTAKES: list[tuple[str, tuple[int, int], str, str]] = [
     ("all:\n  hosts: {a: 1.2.3.4}\n", (2, 14), "variables of host a must be a mapping", ""),
     ("all:\n  hosts: {10: }\n", (2, 11), "10 is no name of a host", 'quote it: "10"'),
     ("all:\n  vars: {1: x}\n", (2, 10), "1 is no name of a variable", ""),
-    ("all:\n  hosts:\n    a:\n      v: 1\n      v: 2\n", (5, 7), "duplicate key v", "in line 4"),
-    ("all:\n  vars: {x: {y: 1, y: 2}}\n", (2, 20), "duplicate key y", "in line 2"),
-    ("all:\n\thosts: {}\n", (2, 1), "'\\t'", "spaces"),
+    ("all:\n  hosts:\n    a:\n      v: 1\n      v: 2\n", (5, 7), "the key v stands here twice", "in line 4"),
+    ("all:\n  vars: {x: {y: 1, y: 2}}\n", (2, 20), "the key y stands here twice", "in line 2"),
+    ("all:\n\thosts: {}\n", (2, 1), "a tab stands where", ""),
     ("all:\n  vars: {a: b: c}\n", (2, 14), "", ""),
-    ("all:\n  vars:\n    a: b: c\n", (3, 9), "mapping values are not allowed", "quote texts"),
-    ("all: {vars: {a: !foo x}}\n", (1, 17), "unknown tag !foo", ""),
+    ("all:\n  vars:\n    a: b: c\n", (3, 9), "mapping values are not allowed", "needs quotes"),
+    ("all: {vars: {a: !foo x}}\n", (1, 17), "tag !foo is not known", ""),
     ("- a\n- b\n", (1, 1), "is no inventory", ""),
     ("all:\n---\nall:\n", (2, 1), "a second document", ""),
     ("plugin: amazon.aws.aws_ec2\n", (1, 1), "inventory plugin amazon.aws.aws_ec2", "ansible-inventory -i"),
@@ -44,7 +44,7 @@ YAML_MISTAKES: list[tuple[str, tuple[int, int], str, str]] = [
     ("all: {children: {a: {children: {b: {children: {a: }}}}}}\n", (1, 48), "contain each other: a > b > a", ""),
     ("all: {children: {a: {children: {a: }}}}\n", (1, 33), "contain each other: a > a", ""),
     ("x: {children: {all: }}\n", (1, 16), "contain each other", ""),
-    ("all: {vars: {x: {<<: 1}}}\n", (1, 22), "nothing to merge", ""),
+    ("all: {vars: {x: {<<: 1}}}\n", (1, 22), "takes a mapping", ""),
     ("all: {vars: {ansible_port: many}}\n", (1, 14), "ansible_port is wrong", ""),
     ("all: {vars: {ansible_winrm_transport: [ntml]}}\n", (1, 14), "ansible_winrm_transport is wrong", ""),
     ("all: {vars: {converge_pasword_env: X}}\n", (1, 14), "unknown variable", "did you mean converge_password_env?"),
@@ -106,12 +106,12 @@ def test_mistakes_of_all_files_are_told_at_once(read: Loader) -> None:
     places = [(problem.file, problem.line) for problem in problems_of(read, dict(files), "inv", "missing.yml")]
     assert places == [
         ("inv/a.yml", 2),
+        ("inv/a.yml", 3),
         ("inv/a.yml", 4),
         ("inv/b.ini", 1),
-        ("missing.yml", 0),
         ("inv/group_vars/all.yml", 2),
         ("inv/host_vars/h.yml", 1),
-        ("inv/a.yml", 3),
+        ("missing.yml", 0),
     ]
 
 
@@ -126,10 +126,10 @@ def test_a_mistake_that_many_hosts_share_is_told_once(read: Loader) -> None:
     assert [problem.line for problem in caught.value.problems] == [2]
 
 
-def test_thousands_of_mistakes_are_counted_not_listed(read: Loader) -> None:
+def test_thousands_of_mistakes_are_not_all_listed(read: Loader) -> None:
     problems = problems_of(read, {"h.ini": "a b\n" * 3000})
-    assert len(problems) == 501
-    assert problems[-1].message == "and 2500 more problems"
+    assert len(problems) == 301
+    assert problems[-1].message == "there may be more problems than these 300"
 
 
 def test_a_missing_source_says_how_to_name_a_host(read: Loader) -> None:
@@ -151,7 +151,7 @@ def test_a_byte_order_mark_and_windows_line_ends_are_read_over(read: Loader) -> 
 def test_bytes_that_are_not_utf8_are_told_with_their_place(read: Loader) -> None:
     (problem,) = problems_of(read, {"h.ini": b"[web]\n\xc3\xa4b\xe9 x=1\n"})
     assert (problem.line, problem.column) == (2, 3)
-    assert "0xe9 is not UTF-8" in problem.message
+    assert "0xe9 is no UTF-8" in problem.message
     (problem,) = problems_of(read, {"h.yml": "all:\n".encode("utf-16")})
     assert "UTF-16" in problem.message
     assert read({"h.ini": b"; caf\xe9\nweb\n# caf\xe9\n"}).hosts == ("web",)

@@ -14,10 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from converge.errors import InputErrors, InputProblem
-from converge.inventory import load, yaml_plain
-from converge.inventory.tree import Node, plain
-from converge.inventory.values import Findings
-from converge.inventory.yaml_tree import _Composer
+from converge.inventory import load
 
 T = TypeVar("T")
 
@@ -68,48 +65,6 @@ def test_any_bytes_load_or_tell_what_is_wrong(data: bytes, name: str) -> None:
 @given(fragments, names)
 def test_any_mixture_of_syntax_loads_or_tells_what_is_wrong(text: str, name: str) -> None:
     try_to_load(text.encode("utf-8", "surrogatepass"), name)
-
-
-keys = st.sampled_from(["all", "hosts", "vars", "web01", "10.0.0.1", "a_b", "1", "yes", "x-y"])
-scalars = st.sampled_from(
-    ["", "1", "yes", "10.0.0.1", r"C:\Windows", "a b", "'q'", '"d e"', "~", "x # c", "{a: 1, b: c d}", "{a: 1, b: yes}", "{}",
-     "'{{ a }}'", "a: b", "-", "- x", "[1]", "0755", "&a", "$x", "a  ", "{a:1}", "{a: }", '"x', "!", "''", "a'b", "(x)", "x|y"]
-)  # fmt: skip
-lines = st.tuples(st.sampled_from(["", " ", "  ", "    "]), keys, st.sampled_from([":", ": ", ":  "]), scalars).map(
-    "".join
-)
-documents = st.lists(st.one_of(lines, st.sampled_from(["", "# c", "---", "  # d", "more"])), min_size=1, max_size=8)
-
-
-@settings(max_examples=1500, deadline=None)
-@given(documents)
-def test_the_quick_reader_reads_what_the_whole_parser_reads(chosen: list[str]) -> None:
-    text = "\n".join(chosen) + "\n"
-    quick = yaml_plain.read(text)
-    if quick is None:
-        return
-    findings = Findings()
-    whole = _Composer(text, file="f", findings=findings).document()
-    assert whole is not None, (text, findings.errors)
-    assert shape(quick) == shape(whole), text
-
-
-def shape(node: Node) -> object:
-    """Values, and the places of keys; the place of a missing value is nobody's business."""
-    if isinstance(node.value, dict):
-        return [(repr(key), mark, shape(child)) for key, (mark, child) in node.value.items()]
-    if isinstance(node.value, list):
-        return [shape(child) for child in node.value]
-    return (repr(node.value), None if node.value is None else (node.line, node.column))
-
-
-def test_the_quick_reader_reads_an_ordinary_inventory() -> None:
-    text = "all:\n  vars: {a: 1}\n  hosts:\n    # x\n    web01:\n      ansible_host: 10.0.0.1 # y\n    web02: {n: x, m: yes}\n"
-    quick = yaml_plain.read(text)
-    assert quick is not None
-    assert plain(quick) == {
-        "all": {"vars": {"a": 1}, "hosts": {"web01": {"ansible_host": "10.0.0.1"}, "web02": {"n": "x", "m": True}}}
-    }
 
 
 @pytest.mark.parametrize(

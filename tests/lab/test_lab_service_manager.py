@@ -18,7 +18,7 @@ files:
   'C:\app': {app.exe: 100, inetinfo.exe: 100, needed.dll: 5}
 services:
   Plain: {image_path: 'C:\app\app.exe', display_name: Plain Service}
-  Off: {image_path: 'C:\app\app.exe', start: disabled}
+  'Off': {image_path: 'C:\app\app.exe', start: disabled}
   NoFile: {image_path: 'C:\app\gone.exe', display_name: No File}
   NoFolder: {image_path: 'D:\gone\gone.exe'}
   Raw: {image_path: {string: '%SystemDrive%\app\app.exe'}}
@@ -32,7 +32,7 @@ services:
   Above: {image_path: 'C:\app\app.exe', depends_on: [Plain], display_name: Above It}
   OnBroken: {image_path: 'C:\app\app.exe', depends_on: [NoFile], display_name: On Broken}
   OnNothing: {image_path: 'C:\app\app.exe', depends_on: [Ghost], display_name: On Nothing}
-  OnOff: {image_path: 'C:\app\app.exe', depends_on: [Off]}
+  OnOff: {image_path: 'C:\app\app.exe', depends_on: ['Off']}
   RoundA: {image_path: 'C:\app\app.exe', depends_on: [RoundB]}
   RoundB: {image_path: 'C:\app\app.exe', depends_on: [RoundA]}
   Hanging: {image_path: 'C:\app\app.exe', hangs: true}

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import jsonschema
 import pytest
-from ruamel.yaml import YAML
+import yaml
 
 from converge.errors import InputErrors
 from converge.model.resource import KINDS
@@ -81,7 +81,7 @@ def test_the_schema_is_one_and_has_a_version() -> None:
 
 @pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.name)
 def test_shipped_playbooks_are_valid_by_the_schema(path: Path) -> None:
-    data = YAML(typ="safe", pure=True).load(path.read_text())
+    data = yaml.safe_load(path.read_text())
     assert [error.json_path for error in VALIDATOR.iter_errors(data)] == []
 
 

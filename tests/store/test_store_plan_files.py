@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 
 from converge.errors import UsageError
-from converge.model.change import Change, Position, Problem, Status, WayBack
+from converge.model.change import Change, Problem, Status, WayBack
+from converge.model.position import Position
 from converge.model.saved_plan import FORMAT, HostPlan, PlannedFrom, SavedPlan
 from converge.store.keys import key_name
 from converge.store.plan_files import ReadPlan, _signature, read_plan, write_plan

@@ -7,8 +7,8 @@ import re
 from dataclasses import dataclass, replace
 
 import pytest
+import yaml
 from lxml import etree
-from ruamel.yaml import YAML
 from tests.recordings import WIRE, needs_recordings
 
 from converge.errors import RemoteProtocolError
@@ -34,7 +34,7 @@ def exchanges() -> list[Exchange]:
     """Every recorded pair of request and answer."""
     found = []
     for path in sorted(WIRE.glob("pypsrp/*.yml")):
-        for number, message in enumerate(YAML(typ="safe").load(path.read_text(encoding="utf-8"))["messages"]):
+        for number, message in enumerate(yaml.safe_load(path.read_text(encoding="utf-8"))["messages"]):
             answer = message["response"] or ""
             found.append(Exchange(f"{path.stem}-{number}", message["request"].encode(), answer.encode()))
     return found

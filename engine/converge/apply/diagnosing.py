@@ -9,12 +9,13 @@ from converge.apply.host import Rehearse, check
 from converge.apply.options import ApplyOptions
 from converge.errors import HostUnreachable
 from converge.model.answer import Found, Refused
-from converge.model.change import Change, HostResult, Position, Problem, Status
+from converge.model.change import Change, HostResult, Problem, Status
 from converge.model.diagnosis import Diagnosis, EventEvidence
 from converge.model.facts import OperatingSystemFacts
 from converge.model.journal import History
 from converge.model.machine import Observer
 from converge.model.play import EventSymptom, Play
+from converge.model.position import Position
 from converge.model.query import OperatingSystem
 from converge.plan.diagnosis import EventLooks, applies, judge
 from converge.plan.memory import Memory, gather

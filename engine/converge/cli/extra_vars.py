@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Sequence
-from pathlib import Path
 
-from converge.errors import InputErrors, InputProblem, UsageError
-from converge.model.opening import read_bounded, require_own
-from converge.model.unfolding import unfolds_too_far
+from converge.errors import UsageError
+from converge.reading.files import decoded, read_bytes
+from converge.reading.problems import Problems, failure
+from converge.reading.tree import Scalar, Table, plain
+from converge.reading.yaml import read_yaml
 
 LARGEST_FILE = 16 * 1024 * 1024  # bytes
 
@@ -19,9 +20,9 @@ def read_extra_vars(words: Sequence[str]) -> dict[str, object]:
     for word in words:
         text = word.strip()
         if text.startswith("@"):
-            variables |= _from_file(Path(text[1:]))
+            variables |= _from_file(text[1:])
         elif text.startswith(("{", "[")) or _has_yaml_colon(text):
-            variables |= _mapping(text, name="--extra-vars")
+            variables |= _mapping(text, name="--extra-vars", problems=Problems())
         else:
             variables |= _pairs(text)
     return variables
@@ -32,40 +33,22 @@ def _has_yaml_colon(text: str) -> bool:
     return bool(colon) and "=" not in name
 
 
-def _from_file(path: Path) -> dict[str, object]:
-    try:
-        data = read_bounded(path, most=LARGEST_FILE)
-        require_own(path)
-    except OSError as error:
-        raise UsageError(f"--extra-vars @{path} cannot be read: {error.strerror or error}") from error
-    if len(data) > LARGEST_FILE:
-        raise UsageError(f"--extra-vars @{path} is larger than {LARGEST_FILE:,} bytes")
-    try:
-        text = data.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise UsageError(f"--extra-vars @{path} is not UTF-8") from error
-    return _mapping(text, name=str(path))
+def _from_file(path: str) -> dict[str, object]:
+    problems = Problems()
+    data = read_bytes(path, limit=LARGEST_FILE, problems=problems)
+    text = decoded(data, file=path, problems=problems) if data is not None else None
+    return _mapping(text or "", name=path, problems=problems)
 
 
-def _mapping(text: str, *, name: str) -> dict[str, object]:
-    from ruamel.yaml import YAML
-    from ruamel.yaml.error import MarkedYAMLError, YAMLError
-
-    try:
-        if "*" in text and unfolds_too_far(YAML(typ="safe", pure=True).compose(text)):
-            raise InputErrors([InputProblem(name, 0, 0, "it stands for too many values once its aliases are followed")])
-        loaded = YAML(typ="safe", pure=True).load(text)
-    except MarkedYAMLError as error:
-        mark = error.problem_mark
-        line, column = (mark.line + 1, mark.column + 1) if mark else (0, 0)
-        raise InputErrors([InputProblem(name, line, column, str(error.problem), "YAML")]) from error
-    except (YAMLError, ValueError, RecursionError) as error:
-        raise InputErrors([InputProblem(name, 0, 0, str(error), "YAML")]) from error
-    if loaded is None:
+def _mapping(text: str, *, name: str, problems: Problems) -> dict[str, object]:
+    root = read_yaml(text, file=name, problems=problems)
+    problems.raise_if_any()
+    assert root is not None  # else a problem was noted
+    if isinstance(root, Scalar) and root.value is None:
         return {}
-    if not isinstance(loaded, dict) or not all(isinstance(key, str) for key in loaded):
-        raise InputErrors([InputProblem(name, 0, 0, "this is no mapping", "names with values")])
-    return loaded
+    if not isinstance(root, Table) or root.typed:
+        raise failure(root.position, "this is no mapping", expected="names with values")
+    return {key: plain(node) for key, node in root.items.items()}
 
 
 def _pairs(text: str) -> dict[str, object]:

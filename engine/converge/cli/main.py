@@ -56,7 +56,7 @@ def _is_playbook(word: str) -> None:
         return
     from converge.cli.playbooks import near
     from converge.errors import UsageError
-    from converge.playbook.problems import nearest
+    from converge.reading.spelling import nearest
 
     looks_like_a_file = Path(word).suffix or Path(word).parent != Path()
     command = "" if looks_like_a_file else nearest(word, (*COMMANDS, "check"))

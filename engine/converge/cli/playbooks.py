@@ -39,7 +39,7 @@ def load_plays(
 ) -> tuple[tuple[Play, ...], tuple[Text, ...]]:
     """Every play of the files, by their order and then by file, and the files as they were read. Raises InputErrors."""
     from converge.playbook.loading import load_texts, read_files
-    from converge.playbook.problems import Problems
+    from converge.reading.problems import Problems
 
     problems = Problems()
     texts = read_files(playbooks, problems)
@@ -56,7 +56,7 @@ def known_kinds() -> Mapping[str, type[Resource]]:
 
 def near(path: Path) -> str:
     """The playbook that was probably meant, or those that there are: a hint."""
-    from converge.playbook.problems import nearest
+    from converge.reading.spelling import nearest
 
     folder = path if path.is_dir() else path.parent
     for place in dict.fromkeys((folder, DEFAULT_FOLDER)):

@@ -184,7 +184,7 @@ def _unknown_images(targets: Mapping[str, Target], inventory: Inventory) -> list
         return []
     from converge.cli.lab_hosts import world_path
     from converge.lab.image import image_names
-    from converge.playbook.problems import did_you_mean
+    from converge.reading.spelling import did_you_mean
 
     def is_kept(host: str) -> bool:
         return world_path(STATE_FOLDER / "lab", host).exists()

@@ -6,8 +6,11 @@ from typing import TYPE_CHECKING
 
 from converge.inventory.known import KNOWN, OTHER_ANSIBLE, UNUSED_WINRM, Wrong
 from converge.inventory.templates import holds_template
-from converge.inventory.values import Findings, Place, Variable, did_you_mean
+from converge.inventory.values import Variable
+from converge.model.position import Position
 from converge.model.secret import Locked
+from converge.reading.problems import Problems
+from converge.reading.spelling import did_you_mean
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -17,14 +20,14 @@ _WINRM = "ansible_winrm_"
 _ANSIBLE = "ansible_"
 
 
-def check_variables(variables: Iterable[tuple[str, Variable]], findings: Findings) -> None:
+def check_variables(variables: Iterable[tuple[str, Variable]], problems: Problems) -> None:
     """Note values that cannot be meant, and names that look like another. Templates are checked when they are used."""
     for name, variable in variables:
         if not name.startswith((_OURS, _ANSIBLE)):
             continue
         known = KNOWN.get(name)
         if known is None:
-            _unknown(name, variable.place, findings=findings)
+            _unknown(name, variable.place, problems=problems)
             continue
         value = variable.value
         if value is None or isinstance(value, Locked) or holds_template(value):
@@ -32,22 +35,22 @@ def check_variables(variables: Iterable[tuple[str, Variable]], findings: Finding
         try:
             known.read(value)
         except Wrong as error:
-            findings.error(variable.place, f"{name} is wrong", expected=str(error), hint=error.hint)
+            problems.error(variable.place, f"{name} is wrong", expected=str(error), hint=error.hint)
 
 
-def _unknown(name: str, place: Place, *, findings: Findings) -> None:
+def _unknown(name: str, place: Position, *, problems: Problems) -> None:
     if name.startswith(_OURS):
         hint = did_you_mean(name, (known for known in KNOWN if known.startswith(_OURS)), cutoff=0.8)
         if hint:
-            findings.error(place, f"unknown variable {name[:100]}", hint=hint)
+            problems.error(place, f"unknown variable {name[:100]}", hint=hint)
         else:
-            findings.warn(place, f"converge has no variable {name[:100]}")
+            problems.warn(place, f"converge has no variable {name[:100]}")
     elif name in UNUSED_WINRM:
-        findings.warn(place, f"{name} is known from Ansible; converge does not use it")
+        problems.warn(place, f"{name} is known from Ansible; converge does not use it")
     elif name.startswith(_WINRM):
         hint = did_you_mean(name, (known for known in KNOWN if known.startswith(_WINRM)), cutoff=0.8)
-        findings.warn(place, f"unknown connection variable {name[:100]}", hint=hint)
+        problems.warn(place, f"unknown connection variable {name[:100]}", hint=hint)
     elif name not in OTHER_ANSIBLE:
         hint = did_you_mean(name, (known for known in KNOWN if known.startswith(_ANSIBLE)), cutoff=0.87)
         if hint:
-            findings.warn(place, f"{name[:100]} is no connection variable", hint=hint)
+            problems.warn(place, f"{name[:100]} is no connection variable", hint=hint)

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Final, Literal, cast
 from converge.errors import InputErrors
 from converge.inventory.known import KNOWN, LAB_CONNECTION, WINRM_CONNECTIONS, Wrong
 from converge.inventory.passwords import Origin, PasswordSource, PasswordStore
-from converge.inventory.values import Findings, Place
 from converge.model.kept import Keeping
+from converge.model.position import Position
 from converge.model.secret import Locked, Secret
+from converge.reading.problems import Problems
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -75,7 +76,7 @@ def settings_of(
     host: str,
     variables: Mapping[str, object],
     *,
-    place_of: Callable[[str], Place],
+    place_of: Callable[[str], Position],
     passwords: PasswordStore,
 ) -> HostSettings:
     """The settings of a host. Raises InputErrors with every value that cannot be meant."""
@@ -83,7 +84,7 @@ def settings_of(
     connection = reader.text("ansible_connection") or "winrm"
     connection = "winrm" if connection in WINRM_CONNECTIONS else connection
     if connection not in ("winrm", LAB_CONNECTION):
-        reader.findings.raise_errors()
+        reader.problems.raise_if_any()
         return _skipped(host, connection)
     scheme, port = _scheme_and_port(reader)
     operation, read = _timeouts(reader)
@@ -123,16 +124,16 @@ def settings_of(
         ),
         password_source=_password(reader, passwords),
     )
-    reader.findings.raise_errors()
+    reader.problems.raise_if_any()
     return settings
 
 
 class _Reader:
     """Reads known variables, noting what is wrong with them."""
 
-    def __init__(self, host: str, variables: Mapping[str, object], *, place_of: Callable[[str], Place]) -> None:
+    def __init__(self, host: str, variables: Mapping[str, object], *, place_of: Callable[[str], Position]) -> None:
         self.host = host
-        self.findings = Findings()
+        self.problems = Problems()
         self._variables = variables
         self._given = {name for name in variables if name in KNOWN}
         self._place_of = place_of
@@ -145,7 +146,7 @@ class _Reader:
             try:
                 value = self._variables[name]
             except InputErrors as error:
-                self.findings.take(error.problems)
+                self.problems.extend(error.problems)
                 return None
             if value is None:
                 continue
@@ -175,12 +176,12 @@ class _Reader:
         """Whether a variable is set to something, without rendering it."""
         return name in self._given
 
-    def place(self, name: str) -> Place:
+    def place(self, name: str) -> Position:
         return self._place_of(name)
 
     def error(self, name: str, message: str, *, expected: str = "", hint: str = "") -> None:
         """Note a problem where the variable stands."""
-        self.findings.error(self._place_of(name), message, expected=expected, hint=hint)
+        self.problems.error(self._place_of(name), message, expected=expected, hint=hint)
 
 
 def _unlock(name: str) -> str:

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections import deque
 from typing import TYPE_CHECKING
 
-from converge.inventory.values import Place, Variable
+from converge.inventory.values import Variable
+from converge.model.position import Position
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from converge.inventory.values import Findings
+    from converge.reading.problems import Problems
 
 PRIORITY = "ansible_group_priority"
 
@@ -35,7 +36,7 @@ class Group:
     def __init__(self, name: str) -> None:
         self.name = name
         self.hosts: dict[str, Host] = {}
-        self.children: dict[str, Place] = {}
+        self.children: dict[str, Position] = {}
         self.parents: dict[str, Group] = {}
         self.variables: dict[str, Variable] = {}
         self.priority = 1
@@ -48,7 +49,7 @@ class Membership:
     def __init__(self) -> None:
         self.hosts: dict[str, Host] = {}
         self.groups: dict[str, Group] = {"all": Group("all"), "ungrouped": Group("ungrouped")}
-        self.add_child("all", "ungrouped", place=Place(""))
+        self.add_child("all", "ungrouped", place=Position(""))
         self._ancestors: dict[tuple[str, ...], tuple[Group, ...]] = {}
 
     def add_group(self, name: str) -> Group:
@@ -67,14 +68,14 @@ class Membership:
         host.groups[group.name] = group
         return host
 
-    def add_child(self, parent: str, child: str, *, place: Place) -> None:
+    def add_child(self, parent: str, child: str, *, place: Position) -> None:
         """Make every host of `child` one of `parent`. Loops are found when the membership is settled."""
         child_group = self.add_group(child)
         parent_group = self.add_group(parent)
         parent_group.children.setdefault(child, place)
         child_group.parents[parent] = parent_group
 
-    def set_group_variable(self, group: Group, *, name: str, variable: Variable, findings: Findings) -> None:
+    def set_group_variable(self, group: Group, *, name: str, variable: Variable, problems: Problems) -> None:
         """Set a variable for every host of a group. `ansible_group_priority` decides between groups of one depth."""
         if name != PRIORITY:
             group.variables[name] = variable
@@ -82,17 +83,17 @@ class Membership:
         try:
             group.priority = int(str(variable.value))
         except ValueError:
-            findings.error(variable.place, f"{PRIORITY} of {group.name} is no number", expected="a whole number")
+            problems.error(variable.place, f"{PRIORITY} of {group.name} is no number", expected="a whole number")
 
-    def settle(self, findings: Findings) -> None:
+    def settle(self, problems: Problems) -> None:
         """Check what can be checked only at the end, and compute what follows: depths, `all`, `ungrouped`."""
         for name, group in self.groups.items():
             if name != "all" and not group.parents:
-                self.add_child("all", name, place=Place(""))
+                self.add_child("all", name, place=Position(""))
         self._settle_ungrouped()
-        self._settle_depths(findings)
+        self._settle_depths(problems)
         for name in self.groups.keys() & self.hosts.keys():
-            findings.warn(Place(self.hosts[name].source), f"{name} is both a group and a host")
+            problems.warn(Position(self.hosts[name].source), f"{name} is both a group and a host")
 
     def _settle_ungrouped(self) -> None:
         implicit = {"all", "ungrouped"}
@@ -104,7 +105,7 @@ class Membership:
             elif host.groups.pop("ungrouped", None):
                 del ungrouped.hosts[host.name]
 
-    def _settle_depths(self, findings: Findings) -> None:
+    def _settle_depths(self, problems: Problems) -> None:
         """A group is one deeper than its deepest parent. What cannot be ordered so is, or hangs below, a loop."""
         open_parents = {name: len(group.parents) for name, group in self.groups.items()}
         ready = deque(name for name, count in open_parents.items() if not count)
@@ -120,7 +121,7 @@ class Membership:
         while stuck:
             loop = self._loop_through(stuck)
             place = self.groups[loop[-1]].children[loop[0]]
-            findings.error(place, f"groups contain each other: {' > '.join((*loop, loop[0]))}", expected="no loop")
+            problems.error(place, f"groups contain each other: {' > '.join((*loop, loop[0]))}", expected="no loop")
             stuck -= self._connected(loop, stuck)
 
     def _loop_through(self, stuck: set[str]) -> list[str]:

@@ -7,9 +7,12 @@ import shlex
 from typing import TYPE_CHECKING, NamedTuple
 
 from converge.inventory.hostnames import BadRange, expand
-from converge.inventory.scalars import became, ini_value
-from converge.inventory.values import Findings, Place, Variable, did_you_mean
+from converge.inventory.values import Variable
 from converge.inventory.yaml_source import PORT
+from converge.model.position import Position
+from converge.reading.problems import Problems
+from converge.reading.scalars import became, ini_value
+from converge.reading.spelling import did_you_mean
 
 if TYPE_CHECKING:
     from converge.inventory.groups import Membership
@@ -27,32 +30,32 @@ class _Token(NamedTuple):
     column: int
 
 
-def read_ini_inventory(text: str, *, file: str, members: Membership, findings: Findings) -> None:
+def read_ini_inventory(text: str, *, file: str, members: Membership, problems: Problems) -> None:
     """Add what an INI inventory says. Lines before the first section are hosts of no group."""
-    reader = _Reader(file, members=members, findings=findings)
+    reader = _Reader(file, members=members, problems=problems)
     for number, line in enumerate(text.splitlines(), start=1):
         stripped = line.strip()
         if stripped and not stripped.startswith(_COMMENTS):
-            reader.line(stripped, Place(file, number, len(line) - len(line.lstrip()) + 1))
+            reader.line(stripped, Position(file, number, len(line) - len(line.lstrip()) + 1))
     reader.finish()
 
 
 class _Reader:
-    def __init__(self, file: str, *, members: Membership, findings: Findings) -> None:
+    def __init__(self, file: str, *, members: Membership, problems: Problems) -> None:
         self._file = file
         self._members = members
-        self._findings = findings
+        self._problems = problems
         self._group = "ungrouped"
         self._kind = "hosts"
         self._set_here: set[str] = set()
-        self._undeclared: dict[str, tuple[Place, str]] = {}
+        self._undeclared: dict[str, tuple[Position, str]] = {}
 
-    def line(self, line: str, place: Place) -> None:
+    def line(self, line: str, place: Position) -> None:
         """Read a line without the blanks around it."""
         if section := _SECTION.fullmatch(line):
             self._section(section[1], section[2] or "hosts", place=place)
         elif line.startswith("[") and line.endswith("]"):
-            self._findings.error(
+            self._problems.error(
                 place, f"{line[:80]} is no section", expected="[group], [group:vars] or [group:children]"
             )
         elif self._kind == "hosts":
@@ -66,13 +69,13 @@ class _Reader:
         """Tell of groups that are named but declared nowhere."""
         for name, (place, message) in self._undeclared.items():
             hint = did_you_mean(name, self._members.groups.keys() - self._undeclared, cutoff=0.6)
-            self._findings.error(place, message, expected=f"a section [{name}] or [{name}:children]", hint=hint)
+            self._problems.error(place, message, expected=f"a section [{name}] or [{name}:children]", hint=hint)
 
-    def _section(self, name: str, kind: str, *, place: Place) -> None:
+    def _section(self, name: str, kind: str, *, place: Position) -> None:
         self._set_here = set()
         if kind not in _KINDS:
             hint = did_you_mean(kind, _KINDS, cutoff=0.5)
-            self._findings.error(place, f"section of unknown type {kind[:60]}", expected="vars or children", hint=hint)
+            self._problems.error(place, f"section of unknown type {kind[:60]}", expected="vars or children", hint=hint)
             kind = "vars" if hint.endswith("vars?") else "children"
         elif kind == "vars" and name not in self._members.groups:
             self._undeclared.setdefault(name, (place, f"variables of the undeclared group {name}"))
@@ -81,41 +84,41 @@ class _Reader:
         self._members.add_group(name)
         self._group, self._kind = name, kind
 
-    def _child(self, line: str, place: Place) -> None:
+    def _child(self, line: str, place: Position) -> None:
         match = _CHILD.fullmatch(line)
         if match is None:
-            self._findings.error(place, f"{line[:80]} is no name of a group", expected="one group in a line")
+            self._problems.error(place, f"{line[:80]} is no name of a group", expected="one group in a line")
             return
         name = match[1]
         if name not in self._members.groups:
             self._undeclared.setdefault(name, (place, f"{self._group} contains the undeclared group {name}"))
         self._members.add_child(self._group, name, place=place)
 
-    def _variable(self, line: str, place: Place) -> None:
+    def _variable(self, line: str, place: Position) -> None:
         name, equals, value = line.partition("=")
         name = name.strip()
         if not equals or not name:
-            self._findings.error(place, "is no variable", expected="name=value")
+            self._problems.error(place, "is no variable", expected="name=value")
             return
         self._once(name, place)
         self._members.set_group_variable(
             self._members.groups[self._group],
             name=name,
             variable=self._read(name, value.strip(), place),
-            findings=self._findings,
+            problems=self._problems,
         )
 
-    def _host(self, line: str, place: Place) -> None:
+    def _host(self, line: str, place: Position) -> None:
         try:
             tokens = _tokens(line, place.column)
         except ValueError as error:
-            self._findings.error(
+            self._problems.error(
                 place, f"is no host: {str(error).lower()}", hint="close every quote, double every backslash"
             )
             return
         pattern = tokens[0].text
         if pattern.startswith("---"):
-            self._findings.error(place, "'---' starts a YAML file", hint="name the file .yml")
+            self._problems.error(place, "'---' starts a YAML file", hint="name the file .yml")
             return
         variables = self._inline(tokens[1:], place)
         try:
@@ -123,7 +126,7 @@ class _Reader:
             if pattern.endswith(":"):
                 raise BadRange(f"{pattern[:80]} ends in a colon, after which the port is missing")
         except BadRange as error:
-            self._findings.error(place, str(error))
+            self._problems.error(place, str(error))
             return
         group = self._members.groups[self._group]
         for name in names:
@@ -132,32 +135,32 @@ class _Reader:
                 host.variables.setdefault(PORT, Variable(port, place))
             host.variables.update(variables)
 
-    def _inline(self, tokens: list[_Token], place: Place) -> dict[str, Variable]:
+    def _inline(self, tokens: list[_Token], place: Position) -> dict[str, Variable]:
         """The `name=value` pairs right of a host."""
         variables: dict[str, Variable] = {}
         self._set_here = set()
         for token in tokens:
-            at = Place(self._file, place.line, token.column)
+            at = Position(self._file, place.line, token.column)
             name, equals, value = token.text.partition("=")
             if not equals or not name:
                 hint = (
                     "write name=value without blanks, or quote the value" if not name or "=" not in token.text else ""
                 )
-                self._findings.error(at, "is no variable of a host", expected="name=value", hint=hint)
+                self._problems.error(at, "is no variable of a host", expected="name=value", hint=hint)
                 break
             self._once(name, at)
             variables[name] = self._read(name, value, at)
         return variables
 
-    def _read(self, name: str, text: str, place: Place) -> Variable:
+    def _read(self, name: str, text: str, place: Position) -> Variable:
         value = ini_value(text)
         if isinstance(value, int | float) and (changed := became(text, value)):
-            self._findings.changed(place, name, changed)
+            self._problems.changed(place, name, changed)
         return Variable(value, place)
 
-    def _once(self, name: str, place: Place) -> None:
+    def _once(self, name: str, place: Position) -> None:
         if name in self._set_here:
-            self._findings.error(place, f"duplicate key {name[:100]}", hint="the same section or line sets it already")
+            self._problems.error(place, f"duplicate key {name[:100]}", hint="the same section or line sets it already")
         self._set_here.add(name)
 
 

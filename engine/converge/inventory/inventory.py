@@ -15,9 +15,10 @@ from converge.inventory.connection import HostSettings, settings_of
 from converge.inventory.groups import Membership
 from converge.inventory.passwords import PasswordStore
 from converge.inventory.sources import is_host_list, read_source
-from converge.inventory.values import Findings, Place
 from converge.inventory.variable_files import VariableFolder
 from converge.inventory.variables import HostVariables, Layers, OtherHosts
+from converge.model.position import Position
+from converge.reading.problems import Problems
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -35,21 +36,21 @@ def load(
 
     Raises InputErrors with everything that is wrong in all of them.
     """
-    findings = Findings()
+    problems = Problems()
     members = Membership()
     for source in sources:
-        read_source(str(source), members=members, findings=findings)
-    members.settle(findings)
-    folders = _VariableFolders(members, findings)
+        read_source(str(source), members=members, problems=problems)
+    members.settle(problems)
+    folders = _VariableFolders(members, problems)
     layers = Layers(
         members,
         inventory_folders=folders.read(_folders_of(sources)),
         playbook_folders=folders.read([str(folder) for folder in playbook_directories]),
         extra=extra_variables,
     )
-    check_variables(layers.all_variables(), findings)
-    findings.raise_errors()
-    return Inventory(members, layers, warnings=findings.warnings)
+    check_variables(layers.all_variables(), problems)
+    problems.raise_if_any()
+    return Inventory(members, layers, warnings=problems.warnings)
 
 
 def _folders_of(sources: Sequence[str]) -> list[str]:
@@ -67,9 +68,9 @@ def _folders_of(sources: Sequence[str]) -> list[str]:
 class _VariableFolders:
     """Reads each folder once, though an inventory and a playbook may share it."""
 
-    def __init__(self, members: Membership, findings: Findings) -> None:
+    def __init__(self, members: Membership, problems: Problems) -> None:
         self._members = members
-        self._findings = findings
+        self._problems = problems
         self._read: dict[str, VariableFolder] = {}
 
     def read(self, folders: Sequence[str]) -> list[VariableFolder]:
@@ -78,7 +79,7 @@ class _VariableFolders:
     def _one(self, folder: str) -> VariableFolder:
         real = os.path.realpath(folder)
         if real not in self._read:
-            self._read[real] = VariableFolder(folder, findings=self._findings)
+            self._read[real] = VariableFolder(folder, problems=self._problems)
             self._read[real].read(groups=self._members.groups, hosts=self._members.hosts)
         return self._read[real]
 
@@ -174,13 +175,13 @@ class Inventory:
         place = self._place(host, name)
         return str(place) if place.file else None
 
-    def _place(self, host: str, name: str) -> Place:
+    def _place(self, host: str, name: str) -> Position:
         for layer in self._layers.of(self._members.hosts[host]):
             if name in layer:
                 return layer[name].place
-        return Place("")
+        return Position("")
 
-    def place(self, host: str, name: str) -> Place:
+    def place(self, host: str, name: str) -> Position:
         """Where a host got a variable from."""
         return self._place(host, name)
 

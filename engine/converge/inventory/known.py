@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Final
 
-from converge.inventory.values import did_you_mean
 from converge.model import durations
+from converge.reading.spelling import did_you_mean
 
 JsonSchema = dict[str, object]
 

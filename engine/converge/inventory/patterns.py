@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 from converge.errors import UsageError
 from converge.inventory.hostnames import BadRange, is_host_pattern, split_port
-from converge.inventory.values import did_you_mean
 from converge.model.opening import read_bounded
+from converge.reading.spelling import did_you_mean
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence

@@ -10,8 +10,11 @@ from typing import TYPE_CHECKING
 
 from converge.inventory.programs import NotAProgram, ProgramFailed, run_program
 from converge.inventory.text import MAX_BYTES
-from converge.inventory.values import Findings, Place, Unsafe, Variable
+from converge.inventory.values import Variable
+from converge.model.position import Position
 from converge.model.secret import Locked
+from converge.reading.problems import Problems
+from converge.reading.scalars import Unsafe
 
 if TYPE_CHECKING:
     from converge.inventory.groups import Group, Membership
@@ -30,9 +33,9 @@ def is_script(path: str) -> bool:
     return os.path.isfile(path) and os.access(path, os.X_OK)
 
 
-def read_script_inventory(path: str, *, members: Membership, findings: Findings) -> bool:
+def read_script_inventory(path: str, *, members: Membership, problems: Problems) -> bool:
     """Run an executable inventory and add what it says. False: the system cannot run it, it may be an ordinary file."""
-    reader = _Script(path, members=members, findings=findings)
+    reader = _Script(path, members=members, problems=problems)
     try:
         reader.read()
     except NotAProgram:
@@ -45,11 +48,11 @@ class _BadOutput(Exception):
 
 
 class _Script:
-    def __init__(self, path: str, *, members: Membership, findings: Findings) -> None:
-        self._place = Place(path)
+    def __init__(self, path: str, *, members: Membership, problems: Problems) -> None:
+        self._place = Position(path)
         self._program = os.path.abspath(path)
         self._members = members
-        self._findings = findings
+        self._problems = problems
         self._named: dict[str, None] = {}
 
     def read(self) -> None:
@@ -75,14 +78,14 @@ class _Script:
         except NotAProgram:
             raise
         except ProgramFailed as error:
-            self._findings.error(self._place, f"inventory script, {what}: {error}")
+            self._problems.error(self._place, f"inventory script, {what}: {error}")
         except (ValueError, RecursionError, _BadOutput) as error:
             reason = str(error) if isinstance(error, _BadOutput) else "what it wrote is no JSON in UTF-8"
-            self._findings.error(self._place, f"inventory script, {what}: {reason}", expected="one JSON object")
+            self._problems.error(self._place, f"inventory script, {what}: {reason}", expected="one JSON object")
         else:
             if isinstance(answer, dict):
                 return answer
-            self._findings.error(
+            self._problems.error(
                 self._place, f"inventory script, {what}: wrote {_kind(answer)}", expected="one JSON object"
             )
         return None
@@ -92,7 +95,7 @@ class _Script:
         if isinstance(data, list):
             data = {"hosts": data}
         elif isinstance(data, dict) and not any(section in data for section in _SECTIONS):
-            self._findings.warn(
+            self._problems.warn(
                 self._place, f"inventory script: {name[:60]} is no group, so it is taken as a host, as Ansible does"
             )
             data = {"hosts": [name], "vars": data}
@@ -119,7 +122,7 @@ class _Script:
             return
         for name, value in values.items():
             self._members.set_group_variable(
-                group, name=name, variable=Variable(value, self._place), findings=self._findings
+                group, name=name, variable=Variable(value, self._place), problems=self._problems
             )
 
     def _children(self, group: Group, names: object) -> None:
@@ -133,7 +136,7 @@ class _Script:
         return []
 
     def _wrong(self, value: object, *, group: str, section: str, expected: str) -> None:
-        self._findings.error(
+        self._problems.error(
             self._place, f"inventory script: {section} of {group[:60]} is {_kind(value)}", expected=expected
         )
 
@@ -149,7 +152,7 @@ class _Script:
         for host in self._named:
             left = deadline - time.monotonic()
             if left <= 0:
-                self._findings.error(
+                self._problems.error(
                     self._place,
                     f"inventory script: --host for {len(self._named)} hosts takes more than {ALL_HOSTS_SECONDS:g} s",
                     hint="write the variables of all hosts with --list under _meta: {hostvars: {...}}",

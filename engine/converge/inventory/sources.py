@@ -8,14 +8,17 @@ from typing import TYPE_CHECKING
 from converge.inventory.hostnames import BadRange, expand
 from converge.inventory.ini_source import read_ini_inventory
 from converge.inventory.script_source import is_script, read_script_inventory
-from converge.inventory.text import is_own, is_regular, read_text
-from converge.inventory.values import Findings, Place, Variable
+from converge.inventory.text import is_regular, read_text
+from converge.inventory.values import Variable
 from converge.inventory.yaml_source import CONVERT, PORT, read_yaml_inventory
-from converge.inventory.yaml_tree import VAULT_HEADER, read_yaml
+from converge.model.position import Position
+from converge.reading.files import is_own
+from converge.reading.problems import Problems
+from converge.reading.tree import Node, Table
+from converge.reading.yaml import VAULT_HEADER, read_yaml
 
 if TYPE_CHECKING:
     from converge.inventory.groups import Membership
-    from converge.inventory.tree import Node
 
 # What Ansible (core 2.19, `inventory_ignore_extensions`) passes over in a folder of inventories.
 IGNORED_ENDINGS = (
@@ -31,11 +34,11 @@ def is_host_list(source: str) -> bool:
     return "," in source and not os.path.exists(source)
 
 
-def read_source(source: str, *, members: Membership, findings: Findings) -> None:
+def read_source(source: str, *, members: Membership, problems: Problems) -> None:
     """Add what one source says."""
-    reader = _Reader(members, findings)
+    reader = _Reader(members, problems)
     if "\0" in source or not source.strip():
-        findings.error(Place(source.replace("\0", "?")), "is no path", expected="a file, a folder, or `host,`")
+        problems.error(Position(source.replace("\0", "?")), "is no path", expected="a file, a folder, or `host,`")
     elif is_host_list(source):
         reader.host_list(source)
     elif os.path.isdir(source):
@@ -43,25 +46,25 @@ def read_source(source: str, *, members: Membership, findings: Findings) -> None
     elif os.path.exists(source):
         reader.file(source)
     else:
-        findings.error(
-            Place(source), "no such inventory", hint=f"to name a host itself, end it with a comma: {source},"
+        problems.error(
+            Position(source), "no such inventory", hint=f"to name a host itself, end it with a comma: {source},"
         )
 
 
 class _Reader:
-    def __init__(self, members: Membership, findings: Findings) -> None:
+    def __init__(self, members: Membership, problems: Problems) -> None:
         self._members = members
-        self._findings = findings
+        self._problems = problems
 
     def folder(self, folder: str, depth: int = 0) -> None:
         """Read the files of a folder, and of folders in it, in the order of the bytes of their names."""
         if depth > _MAX_FOLDERS_DEEP:
-            self._findings.error(Place(folder), f"is nested deeper than {_MAX_FOLDERS_DEEP} folders")
+            self._problems.error(Position(folder), f"is nested deeper than {_MAX_FOLDERS_DEEP} folders")
             return
         try:
             entries = sorted(os.listdir(folder), key=os.fsencode)
         except OSError as error:
-            self._findings.error(Place(folder), f"cannot be listed: {error.strerror}")
+            self._problems.error(Position(folder), f"cannot be listed: {error.strerror}")
             return
         for entry in entries:
             if entry.startswith(".") or entry in _IGNORED_NAMES or entry.endswith(IGNORED_ENDINGS):
@@ -74,56 +77,56 @@ class _Reader:
 
     def file(self, path: str) -> None:
         """Run or read one file."""
-        if is_script(path) and not is_own(path, self._findings):
+        if is_script(path) and not is_own(path, self._problems):
             return
-        if is_script(path) and read_script_inventory(path, members=self._members, findings=self._findings):
+        if is_script(path) and read_script_inventory(path, members=self._members, problems=self._problems):
             return
         ending = os.path.splitext(path)[1]
         if ending == ".toml":
             hint = CONVERT.format(file=path)
-            self._findings.error(Place(path), "is TOML", expected="YAML, INI or a program", hint=hint)
+            self._problems.error(Position(path), "is TOML", expected="YAML, INI or a program", hint=hint)
             return
-        text = read_text(path, self._findings, comments=b"#" if ending in _YAML_ENDINGS else b"#;")
+        text = read_text(path, self._problems, comments=b"#" if ending in _YAML_ENDINGS else b"#;")
         if text is None:
             return
         if text.startswith(VAULT_HEADER):
-            self._findings.error(
-                Place(path, 1, 1),
+            self._problems.error(
+                Position(path, 1, 1),
                 "is encrypted with Ansible Vault",
                 hint="keep hosts in the clear and secrets in converge_password_command, _env or _file",
             )
         elif ending in _YAML_ENDINGS:
-            root = read_yaml(text, file=path, findings=self._findings)
+            root = read_yaml(text, file=path, problems=self._problems, ansible=True)
             if root is not None:
                 self._yaml(root, path)
         elif ending or not self._was_yaml(text, path):
-            read_ini_inventory(text, file=path, members=self._members, findings=self._findings)
+            read_ini_inventory(text, file=path, members=self._members, problems=self._problems)
 
     def _yaml(self, root: Node, path: str) -> None:
-        read_yaml_inventory(root, file=path, members=self._members, findings=self._findings)
+        read_yaml_inventory(root, file=path, members=self._members, problems=self._problems)
 
     def _was_yaml(self, text: str, path: str) -> bool:
         """Try a file without an extension as YAML first, as Ansible does. False: it is something else."""
-        attempt = Findings()
-        root = read_yaml(text, file=path, findings=attempt)
+        attempt = Problems()
+        root = read_yaml(text, file=path, problems=attempt, ansible=True)
         if root is None:
             if not _looks_like_yaml(text):
                 return False
-            self._findings.take(attempt.errors)
+            self._problems.extend(attempt.errors)
             return True
-        if not isinstance(root.value, dict):
+        if not isinstance(root, Table):
             return False
         self._yaml(root, path)
         return True
 
     def host_list(self, source: str) -> None:
         """Add the hosts that a list names."""
-        place = Place(source)
+        place = Position(source)
         for pattern in filter(None, (piece.strip() for piece in source.split(","))):
             try:
                 names, port = expand(pattern)
             except BadRange as error:
-                self._findings.error(place, str(error))
+                self._problems.error(place, str(error))
                 continue
             for name in names:
                 host = self._members.add_host(name, self._members.groups["ungrouped"], source=source)

@@ -12,8 +12,8 @@ from jinja2.nativetypes import NativeCodeGenerator
 from jinja2.runtime import Context
 from jinja2.sandbox import SandboxedEnvironment
 
-from converge.inventory.values import Unsafe
 from converge.model.secret import Locked
+from converge.reading.scalars import Unsafe
 
 MAX_NODES = 100_000
 """Values that one variable may hold once rendered, aliases followed."""

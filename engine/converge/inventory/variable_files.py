@@ -6,10 +6,12 @@ import os
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from converge.inventory.text import is_regular, read_text
-from converge.inventory.tree import Node
-from converge.inventory.values import Findings, Place, Variable
+from converge.inventory.values import Variable
 from converge.inventory.yaml_source import named_variables
-from converge.inventory.yaml_tree import VAULT_HEADER, read_yaml
+from converge.model.position import Position
+from converge.reading.problems import Problems
+from converge.reading.tree import Node, Scalar, Table
+from converge.reading.yaml import VAULT_HEADER, read_yaml
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -30,9 +32,9 @@ class FileVariables(NamedTuple):
 class VariableFolder:
     """The `group_vars` and `host_vars` of one folder, read for the names an inventory has."""
 
-    def __init__(self, folder: str, *, findings: Findings) -> None:
+    def __init__(self, folder: str, *, problems: Problems) -> None:
         self._folder = folder
-        self._findings = findings
+        self._problems = problems
         self.groups: dict[str, FileVariables] = {}
         self.hosts: dict[str, FileVariables] = {}
 
@@ -57,7 +59,7 @@ class VariableFolder:
     def _files(self, folder: str, depth: int = 0) -> list[str]:
         """The files of a folder of variables in the order in which they are read, later ones winning."""
         if depth > _MAX_FOLDERS_DEEP:
-            self._findings.error(Place(folder), f"is nested deeper than {_MAX_FOLDERS_DEEP} folders")
+            self._problems.error(Position(folder), f"is nested deeper than {_MAX_FOLDERS_DEEP} folders")
             return []
         files: list[str] = []
         for entry in sorted(_listing(folder)):
@@ -76,24 +78,23 @@ class VariableFolder:
         variables: dict[str, Variable] = {}
         vaults: list[str] = []
         for path in paths:
-            text = read_text(path, self._findings)
+            text = read_text(path, self._problems)
             if text is None:
                 continue
             if text.startswith(VAULT_HEADER):
                 vaults.append(path)
-                self._findings.warn(Place(path), "is encrypted with Ansible Vault: what it sets cannot be read")
+                self._problems.warn(Position(path), "is encrypted with Ansible Vault: what it sets cannot be read")
                 continue
-            root = read_yaml(text, file=path, findings=self._findings)
+            root = read_yaml(text, file=path, problems=self._problems, ansible=True)
             if root is not None:
-                variables.update(self._variables(root, path))
+                variables.update(self._variables(root))
         return FileVariables(variables, tuple(vaults))
 
-    def _variables(self, root: Node, path: str) -> list[tuple[str, Variable]]:
-        if isinstance(root.value, dict):
-            return named_variables(root.value, file=path, findings=self._findings)
-        if root.value is not None:
-            place = Place(path, root.line, root.column)
-            self._findings.error(place, "is no file of variables", expected="`name: value` lines")
+    def _variables(self, root: Node) -> list[tuple[str, Variable]]:
+        if isinstance(root, Table):
+            return named_variables(root, self._problems)
+        if not isinstance(root, Scalar) or root.value is not None:
+            self._problems.error(root.position, "is no file of variables", expected="`name: value` lines")
         return []
 
 

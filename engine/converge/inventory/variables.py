@@ -10,8 +10,11 @@ from jinja2 import TemplateError, TemplateSyntaxError, UndefinedError
 
 from converge.errors import InputErrors, InputProblem
 from converge.inventory.templates import holds_template, is_template, render
-from converge.inventory.values import Place, Unsafe, Variable, did_you_mean
+from converge.inventory.values import Variable
+from converge.model.position import Position
 from converge.model.secret import Locked
+from converge.reading.scalars import Unsafe
+from converge.reading.spelling import did_you_mean
 
 if TYPE_CHECKING:
     from converge.inventory.groups import Group, Host, Membership
@@ -51,7 +54,7 @@ class Layers:
         self._members = members
         self._inventory_folders = inventory_folders
         self._playbook_folders = playbook_folders
-        self.extra = {name: Variable(value, Place("--extra-vars")) for name, value in extra.items()}
+        self.extra = {name: Variable(value, Position("--extra-vars")) for name, value in extra.items()}
         self._shared: dict[tuple[Group, ...], Layer] = {}
 
     def of(self, host: Host) -> tuple[Mapping[str, Variable], ...]:

@@ -73,17 +73,13 @@ What is wrong with a file is told with file, line and column, all of it at once.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from io import StringIO
 from pathlib import Path
 from typing import Any
 
 from pydantic import Field, ValidationError
-from ruamel.yaml import YAML
-from ruamel.yaml.comments import CommentedMap, CommentedSeq
-from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
 from converge.errors import InputErrors, InputProblem
 from converge.lab.effects import enact
@@ -91,6 +87,10 @@ from converge.lab.specs import AccountSpec, Effects, Profile, Quirks, StepSpec
 from converge.lab.world import World, account_of
 from converge.model.names import fold
 from converge.model.registry import Hive, RegistryPath
+from converge.reading.files import decoded, read_bytes
+from converge.reading.problems import Problems, failure, problem
+from converge.reading.tree import Listing, Node, Scalar, Table, place_at
+from converge.reading.yaml import read_yaml
 
 FOLDER = Path(__file__).parent / "images"
 MAX_SIZE = 4 * 1024 * 1024  # bytes of one image file
@@ -151,13 +151,12 @@ def load_image(name: str, *, host_name: str = "", folder: Path = FOLDER) -> Worl
 @dataclass(frozen=True, slots=True)
 class _Document:
     path: Path
-    raw: Any
+    root: Table
     image: ImageFile
 
     def problem(self, location: Sequence[str | int], message: str) -> InputProblem:
-        line, column = _place(self.raw, location)
         where = ".".join(str(part) for part in location)
-        return InputProblem(str(self.path), line, column, f"{where}: {message}" if where else message)
+        return problem(place_at(self.root, location), f"{where}: {message}" if where else message)
 
 
 def _lineage(name: str, folder: Path) -> list[_Document]:
@@ -182,27 +181,22 @@ def _parse(path: Path) -> _Document:
 
 @lru_cache(maxsize=64)
 def _parse_at(path: Path, _modified: int) -> _Document:
-    if path.stat().st_size > MAX_SIZE:
-        raise InputErrors([InputProblem(str(path), 0, 0, f"is larger than {MAX_SIZE} bytes")])
+    problems = Problems()
+    data = read_bytes(str(path), limit=MAX_SIZE, problems=problems)
+    text = decoded(data, file=str(path), problems=problems) if data is not None else None
+    root = read_yaml(text, file=str(path), problems=problems) if text is not None else None
+    problems.raise_if_any()
+    assert root is not None  # else a problem was noted
+    if not isinstance(root, Table):
+        raise failure(root.position, "is no mapping", expected="profile:, files:, registry:, ...")
     try:
-        raw = YAML(typ="rt").load(StringIO(path.read_text(encoding="utf-8")))
-    except MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
-        line, column = (mark.line + 1, mark.column + 1) if mark else (0, 0)
-        message = " ".join(filter(None, (error.problem, error.context)))
-        raise InputErrors([InputProblem(str(path), line, column, message)]) from error
-    except (YAMLError, ValueError) as error:
-        raise InputErrors([InputProblem(str(path), 0, 0, str(error))]) from error
-    if not isinstance(raw, Mapping):
-        raise InputErrors([InputProblem(str(path), 1, 1, "is no mapping", expected="profile:, files:, registry:, ...")])
-    try:
-        image = ImageFile.model_validate(_plain(raw))
+        image = ImageFile.model_validate(_plain(root))
     except ValidationError as error:
-        document = _Document(path, raw, ImageFile.model_construct())
+        document = _Document(path, root, ImageFile.model_construct())
         raise InputErrors(
             [document.problem(item["loc"], _words(item["msg"], item.get("input"))) for item in error.errors()]
         ) from error
-    return _Document(path, raw, image)
+    return _Document(path, root, image)
 
 
 def _words(message: str, found: object) -> str:
@@ -210,39 +204,13 @@ def _words(message: str, found: object) -> str:
     return f"{text}, not {found!r}" if isinstance(found, int | float | bool) else text
 
 
-def _plain(value: Any) -> Any:
-    """The tree without the marks of the YAML reader; names that look like numbers or truths become texts again."""
-    if isinstance(value, Mapping):
-        return {key if isinstance(key, str) else str(key): _plain(item) for key, item in value.items()}
-    if isinstance(value, list):
-        return [_plain(item) for item in value]
-    if isinstance(value, bool) or value is None:
-        return value
-    for kind in (int, float, str):
-        if isinstance(value, kind):
-            return kind(value)
-    return value
-
-
-def _place(raw: Any, location: Sequence[str | int]) -> tuple[int, int]:
-    """Line and column, from 1, of the deepest part of a location that stands in the file."""
-    line, column = 1, 1
-    node = raw
-    for part in location:
-        if isinstance(node, CommentedMap):
-            key = next((item for item in node if item == part or str(item) == part), None)
-            if key is None and part not in node:
-                break
-            row = node.lc.data.get(key)
-            line, column = (row[0] + 1, row[1] + 1) if row else (line, column)
-            node = node[key]
-        elif isinstance(node, CommentedSeq) and isinstance(part, int) and part < len(node):
-            row = node.lc.data.get(part)
-            line, column = (row[0] + 1, row[1] + 1) if row else (line, column)
-            node = node[part]
-        else:
-            break
-    return line, column
+def _plain(node: Node) -> Any:
+    """The tree as plain values; names that look like numbers or truths stay the texts that they are."""
+    if isinstance(node, Scalar):
+        return node.value
+    if isinstance(node, Listing):
+        return [_plain(item) for item in node.items]
+    return {key: _plain(item) for key, item in node.items.items()}
 
 
 def _profile(chain: Sequence[_Document], host_name: str) -> Profile:

@@ -8,6 +8,7 @@ from enum import StrEnum
 from typing import Any, Literal
 
 from converge.errors import ConvergeError
+from converge.model.position import Position
 
 Json = Any  # what json.dumps takes: None, bool, int, float, str, lists and string-keyed mappings of these
 
@@ -37,18 +38,6 @@ HOST_STATUSES = tuple(status for status in Status if status is not Status.LATER)
 NEEDS_PERSON = "needs-operator"
 NO_WAY_BACK = "no-way-back"
 """Codes of what waits: for a person, and for --accept-no-way-back."""
-
-
-@dataclass(frozen=True, slots=True)
-class Position:
-    """A place in a file a user wrote. Lines and columns count from 1."""
-
-    file: str
-    line: int
-    column: int
-
-    def __str__(self) -> str:
-        return f"{self.file}:{self.line}"
 
 
 @dataclass(frozen=True, slots=True)

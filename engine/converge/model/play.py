@@ -8,7 +8,7 @@ from datetime import timedelta
 from typing import Protocol
 
 from converge.model.answer import Answers
-from converge.model.change import Position
+from converge.model.position import Position
 from converge.model.query import AnyQuery
 from converge.model.resource import Condition, Resource
 from converge.model.rollout import Rollout

@@ -12,7 +12,8 @@ from dataclasses import dataclass, field, replace
 from converge.errors import ResourceError, Undecided, Unforetold
 from converge.model.action import AnyAction, action_as_json
 from converge.model.answer import Answers
-from converge.model.change import Change, Json, Position, Problem, Status, WayBack
+from converge.model.change import Change, Json, Problem, Status, WayBack
+from converge.model.position import Position
 from converge.model.resource import Resource, State
 from converge.plan.recall import recalled
 

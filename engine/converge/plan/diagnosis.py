@@ -8,11 +8,12 @@ from datetime import datetime
 from types import MappingProxyType
 
 from converge.model.answer import Answer, Answers, Found, Refused
-from converge.model.change import Change, Position, Status
+from converge.model.change import Change, Status
 from converge.model.diagnosis import Certainty, EventEvidence
 from converge.model.facts import EventRecord
 from converge.model.names import fold, same
 from converge.model.play import EventSymptom
+from converge.model.position import Position
 from converge.model.query import Events
 
 MOST_EVENTS = 200  # of one log and source: enough to tell that something happens again and again

@@ -11,10 +11,10 @@ from pydantic import ValidationError
 from converge.errors import InputErrors
 from converge.model.resource import Resource
 from converge.playbook.checking import problems_of
-from converge.playbook.document import Node, Table, kind_of, plain
-from converge.playbook.problems import Problems
 from converge.playbook.templates import Constant, Value, read_value
 from converge.playbook.variables import Names, Variables
+from converge.reading.problems import Problems
+from converge.reading.tree import Node, Table, kind_of, plain
 
 
 @dataclass(slots=True)
@@ -57,7 +57,7 @@ def read_body(
     """The body of a kind. None once what is wrong with it is noted. `skipping`: keys that are read elsewhere."""
     if not isinstance(node, Table):
         expected = "a mapping such as {" + ", ".join(f"{name}: ..." for name in list(kind.model_fields)[:2]) + "}"
-        problems.add(node.position, f"{kind.kind} takes a mapping, not {kind_of(node)}", expected=expected)
+        problems.error(node.position, f"{kind.kind} takes a mapping, not {kind_of(node)}", expected=expected)
         return None
     own = Table(node.position, {key: item for key, item in node.items.items() if key not in skipping}, node.keys)
     value = read_value(own, problems)

@@ -12,11 +12,12 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from converge.errors import InputProblem
-from converge.model.change import Position
+from converge.model.position import Position
 from converge.playbook.ansible import parameter_hint, value_hint
-from converge.playbook.document import Listing, Node, Scalar, Table, kind_of, plain
-from converge.playbook.problems import did_you_mean, problem, shown
 from converge.playbook.templates import BARE, holds_expression
+from converge.reading.problems import problem
+from converge.reading.spelling import did_you_mean, shown
+from converge.reading.tree import Listing, Node, Scalar, Table, kind_of, plain
 
 _QUOTED = re.compile(r"'([^']*)'")
 _EXPECTED = {

@@ -11,10 +11,10 @@ from converge.errors import InputErrors
 from converge.model.play import Applicability, Scope
 from converge.model.resource import Condition
 from converge.playbook.checking import problems_of
-from converge.playbook.document import Listing, Node, Table, plain
-from converge.playbook.problems import Problems, failure
 from converge.playbook.templates import Constant, Value, read_value
 from converge.playbook.variables import Names, Variables
+from converge.reading.problems import Problems, failure
+from converge.reading.tree import Listing, Node, Table, plain
 from converge.windows.conditions import AnyCondition, parse_condition
 
 CONDITION_MODELS: tuple[type[BaseModel], ...] = tuple(

@@ -17,11 +17,12 @@ from converge.model.play import Discovery, Finder, Scope
 from converge.model.query import AnyQuery, Directory, File, OperatingSystem, RegistryValue, Service
 from converge.playbook.checking import problems_of
 from converge.playbook.conditions import without_secrets
-from converge.playbook.document import Listing, Node, Table, kind_of, plain
 from converge.playbook.forms import Form
-from converge.playbook.problems import Problems, did_you_mean
 from converge.playbook.templates import Constant, read_value
 from converge.playbook.variables import Names, Variables
+from converge.reading.problems import Problems
+from converge.reading.spelling import did_you_mean
+from converge.reading.tree import Listing, Node, Table, kind_of, plain
 from converge.windows import environment, paths, registry
 from converge.windows.fields import HostPath, KeyName, ServiceName, ValueName
 
@@ -277,7 +278,7 @@ def read_discovery(
             if (candidate := _read_candidate(one, allowed, problems)) is not None
         ]
         if isinstance(item, Listing) and not item.items:
-            problems.add(node.place(name), f"{name} has no candidate", expected=f"a list of {_known()}")
+            problems.error(node.place(name), f"{name} has no candidate", expected=f"a list of {_known()}")
         found.append(Discovery(name, tuple(candidates), node.place(name)))
         before.append(name)
     return tuple(found)
@@ -290,13 +291,13 @@ def _known() -> str:
 def _read_candidate(node: Node, names: Names, problems: Problems) -> Callable[[Scope], Finder] | None:
     if not isinstance(node, Table) or len(node.items) != 1:
         what = kind_of(node) if not isinstance(node, Table) else f"a mapping of {len(node.items)} keys"
-        problems.add(node.position, f"a candidate is a mapping of one key, not {what}", expected=f"one of {_known()}")
+        problems.error(node.position, f"a candidate is a mapping of one key, not {what}", expected=f"one of {_known()}")
         return None
     word = next(iter(node.items))
     form = CANDIDATES.get(word)
     if form is None:
         hint = did_you_mean(word, CANDIDATES)
-        problems.add(node.place(word), f"unknown key {word}", expected=f"one of {_known()}", hint=hint)
+        problems.error(node.place(word), f"unknown key {word}", expected=f"one of {_known()}", hint=hint)
         return None
     value = read_value(node, problems, conditions=False)
     names.check(value)

@@ -8,19 +8,20 @@ from functools import cached_property
 
 from pydantic import BaseModel, ValidationError
 
-from converge.model.change import Position
 from converge.model.play import Declared, Entry, Scope
+from converge.model.position import Position
 from converge.model.resource import ProcedureResource, Resource
 from converge.playbook.ansible import entry_keyword_hint
 from converge.playbook.bodies import Body, read_body
 from converge.playbook.checking import problems_of
 from converge.playbook.conditions import read_applicability, read_condition
-from converge.playbook.document import Listing, Node, Scalar, Table, kind_of, plain
 from converge.playbook.expressions import Mention
 from converge.playbook.forms import EntryForm, HandlerForm, StepForm
-from converge.playbook.problems import Problems, did_you_mean, failure, shown
 from converge.playbook.templates import Constant, Value, read_truth, read_value
 from converge.playbook.variables import Names, Variables
+from converge.reading.problems import Problems, failure
+from converge.reading.spelling import did_you_mean, shown
+from converge.reading.tree import Listing, Node, Scalar, Table, kind_of, plain
 
 Kinds = Mapping[str, type[Resource]]
 MAX_LOOP = 10_000
@@ -181,18 +182,18 @@ def _check_place(draft: Draft, reader: Reader, *, handler: bool) -> None:
     place = draft.node.place(draft.kind)
     if handler:
         if not (kind.handler_only or draft.kind == "command"):
-            problems.add(place, f"{draft.kind} cannot be a handler", hint="put it under resources")
+            problems.error(place, f"{draft.kind} cannot be a handler", hint="put it under resources")
         if draft.name is not None and not draft.name.constant:
-            problems.add(draft.node.place("name"), "the name of a handler holds no expressions")
+            problems.error(draft.node.place("name"), "the name of a handler holds no expressions")
         return
     if kind.handler_only:
-        problems.add(place, f"{draft.kind} is a handler, not a resource", hint="put it under handlers, and notify it")
+        problems.error(place, f"{draft.kind} is a handler, not a resource", hint="put it under handlers, and notify it")
     if draft.body.fixed is None or draft.when or draft.loop is not None:
         return
     first = reader.declared.setdefault(draft.body.fixed.identity, draft.node.position)
     if first is not draft.node.position:
         hint = f"the other is in line {first.line}; leave one of them"
-        problems.add(draft.node.position, f"{draft.body.fixed.address} is declared twice in this play", hint=hint)
+        problems.error(draft.node.position, f"{draft.body.fixed.address} is declared twice in this play", hint=hint)
 
 
 def _entry(draft: Draft, reader: Reader, *, tags: frozenset[str]) -> Entry:
@@ -296,13 +297,13 @@ def _read_kind(
 def _read_steps(node: Node, reader: Reader) -> tuple[Draft, ...]:
     problems = reader.problems
     if not isinstance(node, Listing) or not node.items:
-        problems.add(node.position, f"steps takes a list of entries, not {kind_of(node)}", expected="- KIND: {...}")
+        problems.error(node.position, f"steps takes a list of entries, not {kind_of(node)}", expected="- KIND: {...}")
         return ()
     found: list[Draft] = []
     seen: dict[str, Position] = {}
     for item in node.items:
         if not isinstance(item, Table):
-            problems.add(
+            problems.error(
                 item.position, f"a step is a mapping, not {kind_of(item)}", expected="- name: ...\n  KIND: {...}"
             )
             continue
@@ -310,10 +311,10 @@ def _read_steps(node: Node, reader: Reader) -> tuple[Draft, ...]:
         if draft is None:
             continue
         if issubclass(draft.body.kind, ProcedureResource) or draft.body.kind.handler_only:
-            problems.add(item.place(draft.kind), f"{draft.kind} cannot be a step of a procedure")
+            problems.error(item.place(draft.kind), f"{draft.kind} cannot be a step of a procedure")
         name = str(getattr(draft.form, "name", ""))
         if name and name in seen:
-            problems.add(
+            problems.error(
                 item.place("name"), f"two steps are called {name}", hint=f"the other is in line {seen[name].line}"
             )
         seen[name] = item.position
@@ -333,13 +334,13 @@ def _kind_of_entry(node: Table, reader: Reader, form_type: type[BaseModel]) -> s
             hint = "it has no meaning here"
         hint = hint or did_you_mean(key, [*fields, *reader.kinds])
         expected = f"a kind ({', '.join(sorted(reader.kinds))})" if not kinds and not hint else ""
-        problems.add(node.place(key), f"unknown key {key}", expected=expected, hint=hint)
+        problems.error(node.place(key), f"unknown key {key}", expected=expected, hint=hint)
     if len(kinds) > 1:
-        problems.add(
+        problems.error(
             node.place(kinds[1]), f"{kinds[1]} stands beside {kinds[0]}: an entry has one kind", hint="make two entries"
         )
     elif not kinds and not strangers:
-        problems.add(node.position, "the entry has no kind", expected=f"one of {', '.join(sorted(reader.kinds))}")
+        problems.error(node.position, "the entry has no kind", expected=f"one of {', '.join(sorted(reader.kinds))}")
     return kinds[0] if len(kinds) == 1 else None
 
 
@@ -369,5 +370,5 @@ def _read_loop(own: Table, reader: Reader) -> Value | None:
     reader.names.check(value)
     if isinstance(value, Constant) and not isinstance(value.value, list):
         hint = "put it into a list: [...]; a variable is written '{{ NAME }}'" if isinstance(value.value, str) else ""
-        reader.problems.add(node.position, f"loop takes a list, not {shown(value.value)}", expected="a list", hint=hint)
+        reader.problems.error(node.position, f"loop takes a list, not {shown(value.value)}", expected="a list", hint=hint)
     return value

@@ -14,8 +14,8 @@ from jinja2 import TemplateError, TemplateSyntaxError, UndefinedError, nodes
 from jinja2.environment import Template
 from jinja2.parser import Parser
 
-from converge.playbook.problems import did_you_mean
 from converge.playbook.sandbox import FILTERS, SANDBOX, TESTS, Unusable, settled
+from converge.reading.spelling import did_you_mean
 
 MAX_LENGTH = 8192
 MAX_DEPTH = 60

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from converge.model.change import Position
-from converge.playbook.document import Listing, Node, Scalar, Table
-from converge.playbook.problems import Problems, did_you_mean
+from converge.model.position import Position
+from converge.reading.problems import Problems
+from converge.reading.spelling import did_you_mean
+from converge.reading.tree import Listing, Node, Scalar, Table
 
 
 def check_links(play: Table, problems: Problems) -> None:
@@ -16,7 +17,7 @@ def check_links(play: Table, problems: Problems) -> None:
         for name, position in _texts(handler.items.get("name")):
             if name in handlers:
                 hint = f"the other is in line {handlers[name].line}"
-                problems.add(position, f"two handlers are called {name}", hint=hint)
+                problems.error(position, f"two handlers are called {name}", hint=hint)
             handlers[name] = position
     entries = list(_entries(play.items.get("resources")))
     all_names = {name for entry in entries for name, _ in _texts(entry.items.get("name"))}
@@ -27,7 +28,7 @@ def check_links(play: Table, problems: Problems) -> None:
         for name, position in _texts(entry.items.get("notify")):
             if name not in handlers:
                 hint = did_you_mean(name, handlers) or "declare it under handlers"
-                problems.add(position, f"no handler is called {name}", hint=hint)
+                problems.error(position, f"no handler is called {name}", hint=hint)
         for name, position in _texts(entry.items.get("requires")):
             _check_requires(name, position, earlier, later=all_names, problems=problems)
         for name, _ in _texts(entry.items.get("name")):
@@ -39,9 +40,9 @@ def _check_requires(
 ) -> None:
     if name not in earlier:
         hint = "it does not stand before: move it up" if name in later else did_you_mean(name, earlier)
-        problems.add(position, f"no earlier entry is called {name}", hint=hint)
+        problems.error(position, f"no earlier entry is called {name}", hint=hint)
     elif earlier[name] > 1:
-        problems.add(position, f"two earlier entries are called {name}", hint="give them different names")
+        problems.error(position, f"two earlier entries are called {name}", hint="give them different names")
 
 
 def _entries(node: Node | None) -> Iterator[Table]:

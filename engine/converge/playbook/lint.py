@@ -8,10 +8,10 @@ from pathlib import Path
 
 from converge.errors import InputProblem
 from converge.model.resource import Resource
-from converge.playbook.document import Listing, Node, Scalar, Table
 from converge.playbook.loading import read_roots
 from converge.playbook.plays import read_plays
-from converge.playbook.problems import Problems, problem
+from converge.reading.problems import Problems, problem
+from converge.reading.tree import Listing, Node, Scalar, Table
 
 _WOW = re.compile(r"\\wow6432node(?:\\|$)", re.IGNORECASE)
 _WINDOWS = re.compile(r"^[A-Za-z]:\\(?:winnt|windows)(?:\\|$)", re.IGNORECASE)

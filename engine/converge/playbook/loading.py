@@ -5,16 +5,17 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 
-from converge.model.change import Position
-from converge.model.opening import doubt, has_no_owners, read_bounded
 from converge.model.play import Play
 from converge.model.resource import Resource
-from converge.playbook.document import MAX_BYTES, Node, read_document
 from converge.playbook.plays import read_plays
-from converge.playbook.problems import Problems
+from converge.reading.files import decoded, read_bytes
+from converge.reading.problems import Problems
+from converge.reading.tree import Node
+from converge.reading.yaml import read_yaml
 
+MAX_BYTES = 4 * 1024 * 1024
 Text = tuple[str, bytes]
-"""A file that was read: its name, and at most one byte more than a playbook may have."""
+"""A file that was read: its name and what it holds."""
 
 
 def load(
@@ -48,7 +49,8 @@ def load_texts(
 
 def read_files(paths: Iterable[str | Path], problems: Problems) -> tuple[Text, ...]:
     """Every file that can be read; what is wrong with the others is noted."""
-    return tuple((str(path), data) for path in paths if (data := _read(Path(path), problems)) is not None)
+    read = ((str(path), read_bytes(str(path), limit=MAX_BYTES, problems=problems)) for path in paths)
+    return tuple((name, data) for name, data in read if data is not None)
 
 
 def read_roots(paths: Iterable[str | Path], problems: Problems) -> list[Node]:
@@ -57,17 +59,10 @@ def read_roots(paths: Iterable[str | Path], problems: Problems) -> list[Node]:
 
 
 def _roots(texts: Iterable[Text], problems: Problems) -> list[Node]:
-    roots = (read_document(name, data, problems) for name, data in texts)
+    roots = (_root(name, data, problems) for name, data in texts)
     return [root for root in roots if root is not None]
 
 
-def _read(path: Path, problems: Problems) -> bytes | None:
-    try:
-        content = read_bounded(path, most=MAX_BYTES)
-    except OSError as error:
-        problems.add(Position(str(path), 0, 0), f"the file cannot be read: {error.strerror or error}")
-        return None
-    if (words := doubt(path)) and not has_no_owners(path):
-        problems.add(Position(str(path), 0, 0), "the file is not read: another account may change it", hint=words)
-        return None
-    return content
+def _root(name: str, data: bytes, problems: Problems) -> Node | None:
+    text = decoded(data, file=name, problems=problems)
+    return None if text is None else read_yaml(text, file=name, problems=problems)

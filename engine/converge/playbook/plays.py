@@ -7,20 +7,21 @@ from datetime import timedelta
 
 from pydantic import ValidationError
 
-from converge.model.change import Position
 from converge.model.play import EventSymptom, Play, Scope, Symptoms
+from converge.model.position import Position
 from converge.model.rollout import Rollout, Share, parse_batches
 from converge.playbook.ansible import play_keyword_hint
 from converge.playbook.checking import problems_of
 from converge.playbook.conditions import read_applicability
 from converge.playbook.discovery import read_discovery
-from converge.playbook.document import Listing, Node, Scalar, Table, kind_of, plain
 from converge.playbook.entries import Kinds, Reader, listed, read_entries, words
 from converge.playbook.forms import PlayForm
 from converge.playbook.links import check_links
-from converge.playbook.problems import Problems, did_you_mean, shown
 from converge.playbook.templates import Value, read_value
 from converge.playbook.variables import RESERVED, Names, Variables, check_cycles
+from converge.reading.problems import Problems
+from converge.reading.spelling import did_you_mean, shown
+from converge.reading.tree import Listing, Node, Scalar, Table, kind_of, plain
 
 _AN_EXAMPLE = "- name: ...\n    hosts: ...\n    resources: [...]"
 
@@ -28,17 +29,17 @@ _AN_EXAMPLE = "- name: ...\n    hosts: ...\n    resources: [...]"
 def read_plays(root: Node, *, kinds: Kinds, known_variables: Collection[str], problems: Problems) -> list[Play]:
     """The plays of one file, in its order. What is wrong is noted, and the play left out."""
     if isinstance(root, Scalar) and root.value is None:
-        problems.add(Position(root.position.file, 0, 0), "the file holds no play", expected="a list of plays")
+        problems.error(Position(root.position.file, 0, 0), "the file holds no play", expected="a list of plays")
         return []
     if not isinstance(root, Listing):
         looks_like_play = isinstance(root, Table) and "hosts" in root.items
         hint = "put a dash before it: - name: ..." if looks_like_play else ""
-        problems.add(
+        problems.error(
             root.position, f"a playbook is a list of plays, not {kind_of(root)}", expected=_AN_EXAMPLE, hint=hint
         )
         return []
     if not root.items:
-        problems.add(root.position, "the file holds no play", expected="a list of plays")
+        problems.error(root.position, "the file holds no play", expected="a list of plays")
     plays = []
     for item in root.items:
         if problems.full:
@@ -47,7 +48,7 @@ def read_plays(root: Node, *, kinds: Kinds, known_variables: Collection[str], pr
             play = _Play(item, kinds=kinds, known_variables=known_variables, problems=problems).read()
             plays += [play] if play is not None else []
         else:
-            problems.add(item.position, f"a play is a mapping, not {kind_of(item)}", expected=_AN_EXAMPLE)
+            problems.error(item.position, f"a play is a mapping, not {kind_of(item)}", expected=_AN_EXAMPLE)
     return plays
 
 
@@ -71,7 +72,7 @@ class _Play:
         check_cycles(variables, self._problems)
         for name in discovered:
             if name in variables:
-                self._problems.add(
+                self._problems.error(
                     self._place("discover", name),
                     f"{name} is both under vars and under discover",
                     hint="keep one of them",
@@ -112,7 +113,7 @@ class _Play:
         for key in self._node.items:
             if key not in fields:
                 hint = play_keyword_hint(key) or (f"put {key} under resources" if key in self._kinds else "")
-                self._problems.add(self._node.place(key), f"unknown key {key}", hint=hint or did_you_mean(key, fields))
+                self._problems.error(self._node.place(key), f"unknown key {key}", hint=hint or did_you_mean(key, fields))
         foreign = any(key not in fields and play_keyword_hint(key) for key in self._node.items)
         own = Table(
             self._node.position,
@@ -122,7 +123,7 @@ class _Play:
         order = own.items.get("order")
         if isinstance(order, Scalar) and isinstance(order.value, str):
             hint = "known from Ansible: the order of hosts; here `order` sorts playbooks"
-            self._problems.add(order.position, f"order takes a whole number, not {shown(order.value)}", hint=hint)
+            self._problems.error(order.position, f"order takes a whole number, not {shown(order.value)}", hint=hint)
             own = Table(own.position, {key: item for key, item in own.items.items() if key != "order"}, own.keys)
         try:
             return PlayForm.model_validate(plain(own))
@@ -152,10 +153,10 @@ class _Play:
             for name in self._table_keys(key):
                 if name in RESERVED:
                     message = f"{name} has a meaning of its own and cannot be a variable's name"
-                    self._problems.add(self._place(key, name), message, hint="call it otherwise")
+                    self._problems.error(self._place(key, name), message, hint="call it otherwise")
                 elif not name.isidentifier() or not name.isascii():
                     message = f"{name} cannot be a variable's name"
-                    self._problems.add(self._place(key, name), message, expected="letters, digits and underscores")
+                    self._problems.error(self._place(key, name), message, expected="letters, digits and underscores")
 
 
 def _scope_of(

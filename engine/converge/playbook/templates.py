@@ -6,11 +6,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from converge.model.change import Position
-from converge.playbook.document import Listing, Node, Scalar, Table, plain
+from converge.model.position import Position
 from converge.playbook.expressions import Expression, Mention, parse_bare, parse_template
-from converge.playbook.problems import Problems, failure
 from converge.playbook.sandbox import MAX_TEXT, Unusable, truth
+from converge.reading.problems import Problems, failure
+from converge.reading.tree import Listing, Node, Scalar, Table, plain
 from converge.windows.conditions import Expression as Condition
 
 LONGEST_SHOWN = 80  # characters of a variable's value in what is said of an expression
@@ -208,7 +208,7 @@ def _read_text(node: Scalar, problems: Problems) -> Value:
         # A block ends in a line break that nobody means as part of an expression's value.
         pieces = parse_template(text.strip() if node.block and text.lstrip().startswith("{{") else text)
     except Unusable as error:
-        problems.add(node.position, error.message, hint=error.hint)
+        problems.error(node.position, error.message, hint=error.hint)
         return Constant(text)
     if len(pieces) == 1:
         (piece,) = pieces
@@ -231,7 +231,7 @@ def read_truth(node: Node, problems: Problems) -> Value:
             raise Unusable("a bare expression stands here, as one text")
         return Truth(parse_bare(value), node.position)
     except Unusable as error:
-        problems.add(node.position, error.message, hint=error.hint)
+        problems.error(node.position, error.message, hint=error.hint)
         return Constant(False)
 
 

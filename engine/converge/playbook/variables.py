@@ -7,12 +7,13 @@ from hashlib import blake2b
 from typing import Any
 
 from converge.errors import InputErrors
-from converge.model.change import Position
+from converge.model.position import Position
 from converge.model.secret import Locked, Secret
 from converge.playbook.expressions import Mention
-from converge.playbook.problems import Problems, did_you_mean, failure
 from converge.playbook.sandbox import Unusable
 from converge.playbook.templates import Value
+from converge.reading.problems import Problems, failure
+from converge.reading.spelling import did_you_mean
 
 FACTS: Mapping[str, Collection[str]] = {
     "os": ("version", "build", "service_pack", "product_type", "architecture", "language", "system_root"),
@@ -173,13 +174,13 @@ class Names:
                 self._check_fact(mention, position)
             elif mention.name == "item":
                 if not in_loop:
-                    self._problems.add(
+                    self._problems.error(
                         position, "item has a meaning only in an entry with a loop", hint="add loop: [...]"
                     )
             elif mention.optional and mention.name not in RESERVED:
                 continue
             elif mention.name not in self._known and mention.name not in self._outside:
-                self._problems.add(position, f"unknown variable {mention.name}", hint=self._hint(mention.name))
+                self._problems.error(position, f"unknown variable {mention.name}", hint=self._hint(mention.name))
 
     def _hint(self, name: str) -> str:
         if name in _ANSIBLE_FACTS:
@@ -192,7 +193,7 @@ class Names:
         if room and room not in FACTS:
             known = [f"facts.{item}" for item in FACTS]
             hint = next((f"did you mean facts.{item}.{room}?" for item in FACTS if room in FACTS[item]), "")
-            self._problems.add(
+            self._problems.error(
                 position,
                 f"unknown fact facts.{room}",
                 expected=" or ".join(known),
@@ -201,7 +202,7 @@ class Names:
         elif name and name not in FACTS[room]:
             names = ", ".join(FACTS[room])
             hint = did_you_mean(name, FACTS[room])
-            self._problems.add(position, f"unknown fact facts.{room}.{name}", expected=f"one of {names}", hint=hint)
+            self._problems.error(position, f"unknown fact facts.{room}.{name}", expected=f"one of {names}", hint=hint)
 
 
 def check_cycles(play: Mapping[str, tuple[Value, Position]], problems: Problems) -> None:
@@ -221,7 +222,7 @@ def check_cycles(play: Mapping[str, tuple[Value, Position]], problems: Problems)
                 done.add(name)
             elif name in path:
                 around = [*path[path.index(name) :], name]
-                problems.add(play[name][1], f"the variable {name} refers to itself: {' -> '.join(around)}")
+                problems.error(play[name][1], f"the variable {name} refers to itself: {' -> '.join(around)}")
             elif name not in done:
                 path.append(name)
                 todo.append((name, False))

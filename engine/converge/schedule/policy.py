@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from apscheduler.triggers.base import BaseTrigger  # type: ignore[import-untyped]  # it has no types
 from apscheduler.triggers.cron import CronTrigger  # type: ignore[import-untyped]  # it has no types
 from apscheduler.triggers.interval import IntervalTrigger  # type: ignore[import-untyped]  # it has no types
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, InstanceOf, ValidationError, model_validator
-from ruamel.yaml import YAML
-from ruamel.yaml.error import MarkedYAMLError, YAMLError
-from ruamel.yaml.nodes import MappingNode, Node, SequenceNode
 
-from converge.errors import InputErrors, InputProblem, UsageError
+from converge.errors import InputErrors, UsageError
 from converge.model.durations import in_words, read_duration
 from converge.model.opening import read_bounded, require_own
-from converge.model.unfolding import unfolds_too_far
+from converge.reading.files import decoded
+from converge.reading.problems import Problems
+from converge.reading.tree import place_at, plain
+from converge.reading.yaml import read_yaml
 from converge.schedule.local_time import zone_named
 from converge.schedule.windows import ChangeWindows, read_windows
 
@@ -131,44 +131,17 @@ def read_content(path: Path) -> bytes:
 
 def parse_policy(content: bytes, *, path: Path) -> Policy:
     """The policy in a file's content; `path` is only told. Raises InputErrors."""
-    try:
-        text = content.decode("utf-8")
-        node = YAML(typ="safe", pure=True).compose(text)
-        if unfolds_too_far(node):
-            words = "it stands for too many values once its aliases are followed"
-            raise InputErrors([InputProblem(str(path), 0, 0, words)])
-        value = YAML(typ="safe", pure=True).load(text)
-    except UnicodeDecodeError as error:
-        raise InputErrors([InputProblem(str(path), 0, 0, "it is not UTF-8")]) from error
-    except MarkedYAMLError as error:
-        mark = error.problem_mark
-        line, column = (mark.line + 1, mark.column + 1) if mark else (0, 0)
-        raise InputErrors([InputProblem(str(path), line, column, str(error.problem))]) from error
-    except (YAMLError, ValueError, RecursionError) as error:
-        raise InputErrors([InputProblem(str(path), 0, 0, f"it is no YAML: {type(error).__name__}")]) from error
+    problems = Problems()
+    text = decoded(content, file=str(path), problems=problems)
+    root = read_yaml(text, file=str(path), problems=problems) if text is not None else None
+    problems.raise_if_any()
+    assert root is not None  # else a problem was noted
+    value = plain(root)
     try:
         return Policy.model_validate({} if value is None else value)
     except ValidationError as error:
-        problems = [_problem(path, node, each["loc"], each["msg"]) for each in error.errors(include_url=False)]
-        raise InputErrors(problems) from None
-
-
-def _problem(path: Path, node: Node | None, place: Sequence[Any], words: str) -> InputProblem:
-    found = node
-    for step in place:
-        below = _below(found, step)
-        if below is None:
-            break
-        found = below
-    line, column = (found.start_mark.line + 1, found.start_mark.column + 1) if found is not None else (0, 0)
-    where = ".".join(str(step) for step in place)
-    return InputProblem(str(path), line, column, f"{where}: {words.removeprefix('Value error, ')}" if where else words)
-
-
-def _below(node: Node | None, step: object) -> Node | None:
-    if isinstance(node, MappingNode):
-        return next((value for key, value in node.value if key.value == str(step)), None)
-    if isinstance(node, SequenceNode) and isinstance(step, int) and step < len(node.value):
-        below: Node = node.value[step]
-        return below
-    return None
+        for each in error.errors(include_url=False):
+            where = ".".join(str(step) for step in each["loc"])
+            words = each["msg"].removeprefix("Value error, ")
+            problems.error(place_at(root, each["loc"]), f"{where}: {words}" if where else words)
+    raise InputErrors(problems.errors)

@@ -1,10 +1,20 @@
-"""Texts that stand for values: plain scalars of YAML 1.1 as Ansible reads them, and the Python literals of INI files."""
+"""Texts that stand for values: plain scalars of YAML in two dialects, and the Python literals of INI files."""
 
 from __future__ import annotations
 
 import ast
 import re
 import warnings
+
+_WORDS: dict[str, bool | None] = {
+    **dict.fromkeys(("", "~", "null", "Null", "NULL")),
+    **dict.fromkeys(("true", "True", "TRUE", "yes", "Yes", "YES", "on", "On", "ON"), True),
+    **dict.fromkeys(("false", "False", "FALSE", "no", "No", "NO", "off", "Off", "OFF"), False),
+}
+_NUMBER_BEGINS = frozenset("-+.0123456789")
+_WHOLE = re.compile(r"[-+]?(?:0|[1-9][0-9]{0,30})")
+_HEX = re.compile(r"0x[0-9a-fA-F]{1,32}")
+_FRACTION = re.compile(r"[-+]?(?:[0-9]{1,30}\.[0-9]{0,30}|\.[0-9]{1,30})(?:[eE][-+]?[0-9]{1,3})?")
 
 _NULLS = frozenset({"", "~", "null", "Null", "NULL"})
 _TRUE = frozenset({"yes", "Yes", "YES", "true", "True", "TRUE", "on", "On", "ON"})
@@ -21,6 +31,28 @@ _SPECIAL_FLOAT = re.compile(r"([-+]?)\.(inf|Inf|INF)|\.(?:nan|NaN|NAN)")
 _PLAIN_WORD = re.compile(r"[A-Za-z_][A-Za-z0-9_.\-\\]*")
 _PLAIN_INTEGER = re.compile(r"0|-?[1-9][0-9]{0,17}")
 _LITERAL_WORDS = frozenset({"True", "False", "None"})
+
+
+class Unsafe(str):
+    """A text marked `!unsafe`: braces in it mean themselves."""
+
+    __slots__ = ()
+
+
+def plain_value(text: str) -> str | int | float | bool | None:
+    """The value of an unquoted scalar: YAML 1.1's truth words, as Ansible has them; numbers decimal or 0x.
+
+    What is a number in one YAML version and a text or another number in the next (010, 1_000, 1:30, dates) stays a text.
+    """
+    if text in _WORDS:
+        return _WORDS[text]
+    if text[0] not in _NUMBER_BEGINS:
+        return text
+    if _WHOLE.fullmatch(text):
+        return int(text)
+    if _HEX.fullmatch(text):
+        return int(text, 16)
+    return float(text) if _FRACTION.fullmatch(text) else text
 
 
 def yaml_value(text: str) -> object:

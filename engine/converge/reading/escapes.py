@@ -1,18 +1,8 @@
-"""Plain YAML scalars as values, and the escapes that eat the backslashes of Windows paths."""
+"""Escapes of YAML that eat the backslashes of Windows paths between double quotes."""
 
 from __future__ import annotations
 
 import re
-
-_WORDS: dict[str, bool | None] = {
-    **dict.fromkeys(("", "~", "null", "Null", "NULL")),
-    **dict.fromkeys(("true", "True", "TRUE", "yes", "Yes", "YES", "on", "On", "ON"), True),
-    **dict.fromkeys(("false", "False", "FALSE", "no", "No", "NO", "off", "Off", "OFF"), False),
-}
-_NUMBER_BEGINS = frozenset("-+.0123456789")
-_WHOLE = re.compile(r"[-+]?(?:0|[1-9][0-9]{0,30})")
-_HEX = re.compile(r"0x[0-9a-fA-F]{1,32}")
-_FRACTION = re.compile(r"[-+]?(?:[0-9]{1,30}\.[0-9]{0,30}|\.[0-9]{1,30})(?:[eE][-+]?[0-9]{1,3})?")
 
 _ESCAPES = {
     "\0": "0", "\a": "a", "\b": "b", "\t": "t", "\n": "n", "\v": "v", "\f": "f", "\r": "r", "\x1b": "e",
@@ -29,22 +19,6 @@ _PATH = re.compile(
 _AFTER_EXPRESSION = re.compile(r"\}\}[\\" + "".join(_ESCAPES) + "]")
 PROSE = frozenset({"content", "instructions", "else", "warning", "message", "dialogs", "when", "expr", "article"})
 """Keys whose texts are no paths: line breaks in them are meant."""
-
-
-def plain_value(text: str) -> str | int | float | bool | None:
-    """The value of an unquoted scalar: YAML 1.1's truth words, as Ansible has them; numbers decimal or 0x.
-
-    What is a number in one YAML version and a text or another number in the next (010, 1_000, 1:30, dates) stays a text.
-    """
-    if text in _WORDS:
-        return _WORDS[text]
-    if text[0] not in _NUMBER_BEGINS:
-        return text
-    if _WHOLE.fullmatch(text):
-        return int(text)
-    if _HEX.fullmatch(text):
-        return int(text, 16)
-    return float(text) if _FRACTION.fullmatch(text) else text
 
 
 def corrected_path(text: str, *, key: str) -> str:
