@@ -51,7 +51,7 @@ SERVICE = "resources: [{service: {name: W3SVC, running: true}}]"
         (b"- " + b"[" * 500, (1, 43), "nested deeper"),
         (b"- name: {{ x }}", (1, 10), "must be a text"),
         (b"- name: {{ x }}\\foo", (1, 10), "quotes"),
-        (b'- name: "c:\\Setup"', (1, 13), "single quotes"),
+        (b'- name: "c:\\Setup"', (1, 12), "single quotes"),
         (b"- !!python/object:os.system {name: x}", (1, 3), "is not known"),
         (b"- name: !vault x", (1, 9), "inventory"),
         (b"- ? [a]\n  : x", (1, 5), "must be a text"),

@@ -59,14 +59,13 @@ def conditions_reference() -> str:
 
 def _word(condition: type[BaseModel]) -> str:
     """The word that a condition begins with in a playbook."""
-    ((name, field),) = condition.model_fields.items()
+    name, field = next(iter(condition.model_fields.items()))
     return field.alias or name
 
 
 def _rows(condition: type[BaseModel]) -> Iterator[str]:
     """The properties of what a condition is about, or the condition's own field where it is about no single thing."""
-    ((_, field),) = condition.model_fields.items()
-    about = field.annotation
+    about = next(iter(condition.model_fields.values())).annotation
     yield from _table(about if isinstance(about, type) and issubclass(about, BaseModel) else condition)
 
 

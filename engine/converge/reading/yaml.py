@@ -48,6 +48,8 @@ _TEXT_TAGS = frozenset({_CORE + "str", "!"})
 _CONVERTED_TAGS = frozenset(_CORE + name for name in ("int", "float", "bool", "null"))
 _VAULT_TAGS = frozenset({"!vault", "!vault-encrypted"})
 _FORBIDDEN = re.compile("[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+_BREAK = re.compile("\r\n|[\r\n\x85\u2028\u2029]")
+"""What the parser counts as the end of a line."""
 _QUOTE_IT = "an expression that begins a value needs quotes: '{{ ... }}'"
 _INDENTATION = "look at the indentation of this line and of those above"
 _LEFT_OPEN = {
@@ -262,7 +264,7 @@ class _Composer:
         mark = error.problem_mark or error.context_mark
         position = Position(self._file, mark.line + 1, mark.column + 1) if mark else Position(self._file)
         problem = str(error.problem or "this is no YAML")
-        line = "".join(self._text.split("\n")[mark.line : mark.line + 1]) if mark else ""
+        line = self._line(mark.line) if mark else ""
         message, expected = _IN_PLAIN_WORDS.get(problem, (problem, ""))
         hint = _INDENTATION if problem in _IN_PLAIN_WORDS else ""
         if "escape" in problem or "hexdecimal" in problem:
@@ -277,13 +279,16 @@ class _Composer:
             hint = "a text that holds a colon and a blank needs quotes; or the line is indented differently from its neighbours"
         self._problems.error(position, message, expected=expected, hint=hint)
 
+    def _line(self, number: int) -> str:
+        return "".join(_BREAK.split(self._text)[number : number + 1])
+
     def _left_open(self, error: MarkedYAMLError) -> bool:
         """Note a bracket or a quote that is not closed, where it begins; False if the error is another one."""
         begun, found = error.context_mark, error.problem_mark
         if error.context not in _LEFT_OPEN or begun is None or found is None or "escape" in str(error.problem):
             return False
         what, begins, ends = _LEFT_OPEN[error.context]
-        line = self._text.split("\n")[begun.line]
+        line = self._line(begun.line)
         hint = _QUOTE_IT if "{{" in line else ""
         if begun.line == found.line and "end" not in (error.problem or ""):
             position = Position(self._file, found.line + 1, found.column + 1)
