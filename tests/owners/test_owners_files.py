@@ -250,7 +250,7 @@ def test_without_owners_there_is_a_warning(site: Program, monkeypatch: pytest.Mo
 
     monkeypatch.chdir(site.folder)
     open_to_all(site.folder / "inventory/hosts.yml")
-    monkeypatch.setattr("converge.inventory.text.has_no_owners", lambda _path: True)
+    monkeypatch.setattr("converge.reading.files.has_no_owners", lambda _path: True)
     (warning,) = load(["inventory/hosts.yml"]).warnings
     assert "without owners" in str(warning)
 

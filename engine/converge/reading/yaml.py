@@ -8,7 +8,6 @@ stays a text; what Ansible reads too is YAML 1.1 with `!vault` and `!unsafe`, as
 from __future__ import annotations
 
 import base64
-import binascii
 import re
 from typing import Any, NoReturn
 
@@ -237,7 +236,7 @@ class _Composer:
         if tag == _CORE + "binary":
             try:
                 return base64.b64decode(text).decode("utf-8", "replace")
-            except binascii.Error:
+            except ValueError:
                 self._problems.error(position, "this is no base64")
                 return None
         self._problems.error(position, f"the tag {tag[:60]} is not known", expected="a plain value, !vault or !unsafe")
