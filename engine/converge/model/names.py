@@ -1,4 +1,4 @@
-"""How Windows compares names: case-insensitively, one character at a time."""
+"""How Windows compares names (case-insensitively, one character at a time), and how messages quote them."""
 
 from __future__ import annotations
 
@@ -18,3 +18,8 @@ def fold(name: str) -> str:
 def same(left: str, right: str) -> bool:
     """Whether two spellings name one thing."""
     return fold(left) == fold(right)
+
+
+def quoted(text: str) -> str:
+    """A text as messages quote it, as it would stand in a playbook: backslashes are not doubled."""
+    return f"'{text}'" if text.isprintable() and "'" not in text else repr(text)

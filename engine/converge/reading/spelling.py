@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from difflib import get_close_matches
 
+from converge.model.names import quoted
+
 MAX_CANDIDATES = 2000
 """Names among which the nearest spelling is looked for; among more it takes too long."""
 
@@ -26,5 +28,5 @@ def did_you_mean(word: str, known: Iterable[str], *, cutoff: float = 0.72) -> st
 
 def shown(value: object) -> str:
     """A value as messages quote it, cut short."""
-    text = repr(value)
+    text = quoted(value) if isinstance(value, str) else repr(value)
     return text if len(text) <= 80 else f"{text[:77]}..."

@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from functools import lru_cache
 
-from converge.model.names import fold, same
+from converge.model.names import fold, quoted, same
 
 _VARIABLE = re.compile(r"%([^%]+)%")
 _ABSOLUTE = re.compile(r"^(?:[A-Za-z]:\\|\\\\[^\\]+\\[^\\]+)")
@@ -44,25 +44,25 @@ def is_absolute(path: str) -> bool:
 def check(path: str) -> str:
     """The normalised form of an absolute path without variables. Raises ValueError with words for people."""
     if verbatim := _VERBATIM.fullmatch(path.strip().replace("/", "\\")):
-        raise ValueError(f"{path!r} is a spelling for programs: write {verbatim['rest']!r}")
+        raise ValueError(f"{quoted(path)} is a spelling for programs: write {quoted(verbatim['rest'])}")
     text = normalise(path)
     if not is_absolute(text):
-        raise ValueError(f"{path!r} is not a full path such as C:\\folder\\file")
+        raise ValueError(f"{quoted(path)} is not a full path such as C:\\folder\\file")
     if found := _FORBIDDEN.search(text):
-        raise ValueError(f"{path!r} holds {found.group()!r}, which no Windows file name may hold")
+        raise ValueError(f"{quoted(path)} holds {found.group()!r}, which no Windows file name may hold")
     parts = text.split("\\")
     if any(part in (".", "..") for part in parts):
-        raise ValueError(f"{path!r} goes back and forth: write where it leads to, without `.` and `..`")
+        raise ValueError(f"{quoted(path)} goes back and forth: write where it leads to, without `.` and `..`")
     if ":" in text[2:]:
         meant = text[:2] + text[2:].partition(":")[0]
         raise ValueError(
-            f"{path!r} holds a colon: it names a stream, and streams are not managed; the file is {meant!r}"
+            f"{quoted(path)} holds a colon: it names a stream, and streams are not managed; the file is {quoted(meant)}"
         )
     meant = "\\".join(part.rstrip(". ") for part in parts)
     if meant != text:
-        raise ValueError(f"{path!r} ends a name with a dot or a blank, which Windows leaves away: write {meant!r}")
+        raise ValueError(f"{quoted(path)} ends a name with a dot or a blank, which Windows leaves away: write {quoted(meant)}")
     if device := next((part for part in parts if _DEVICE.fullmatch(part)), ""):
-        raise ValueError(f"{path!r} holds the name of a device, {device!r}, in place of a file's: give it another name")
+        raise ValueError(f"{quoted(path)} holds the name of a device, {quoted(device)}, in place of a file's: give it another name")
     return text
 
 

@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 from functools import lru_cache
 
-from converge.model.names import fold, same
+from converge.model.names import fold, quoted, same
 from converge.model.registry import Hive, RegistryData, RegistryPath, RegistryType
 
 LONG_NAMES = {
@@ -45,15 +45,15 @@ def parse_path(text: str) -> RegistryPath:
     hive = _HIVES.get(fold(head.rstrip(":")))
     if hive is None:
         known = ", ".join(sorted(item.value for item in Hive))
-        raise ValueError(f"{text!r} does not begin with a hive: one of {known}, then a backslash")
+        raise ValueError(f"{quoted(text)} does not begin with a hive: one of {known}, then a backslash")
     subkey = rest.rstrip("\\")
     if not subkey:
         return RegistryPath(hive, "")
     if _CONTROL.search(subkey):
-        raise ValueError(f"{text!r} holds a control character; in YAML write backslashes in single quotes or plain")
+        raise ValueError(f"{quoted(text)} holds a control character; in YAML write backslashes in single quotes or plain")
     for component in subkey.split("\\"):
         if not component:
-            raise ValueError(f"{text!r} has an empty component (two backslashes in a row)")
+            raise ValueError(f"{quoted(text)} has an empty component (two backslashes in a row)")
         if len(component) > MAX_NAME:
             raise ValueError(f"a key name of {len(component)} characters is longer than the {MAX_NAME} Windows allows")
     return RegistryPath(hive, subkey)
@@ -98,7 +98,7 @@ def parse_data(label: str, raw: object) -> RegistryData:
         kind = RegistryType.UNKNOWN
     if not kind.writable:
         writable = ", ".join(item.label for item in RegistryType if item.writable)
-        raise ValueError(f"{label!r} is no type converge writes: one of {writable}")
+        raise ValueError(f"{quoted(label)} is no type converge writes: one of {writable}")
     if kind in (RegistryType.DWORD, RegistryType.QWORD):
         return RegistryData(kind, _number(raw, bits=32 if kind is RegistryType.DWORD else 64, label=label))
     if kind is RegistryType.MULTI_STRING:
@@ -176,11 +176,11 @@ def check_value_name(text: str) -> str:
     """A value's name as it stands. Raises ValueError; backslashes are allowed, control characters are not."""
     if same(text, "(Default)"):
         raise ValueError(
-            f"{text!r} is how regedit shows a key's default value, whose name is empty: write '' or no name"
+            f"{quoted(text)} is how regedit shows a key's default value, whose name is empty: write '' or no name"
         )
     if _CONTROL.search(text):
         raise ValueError(
-            f"the value name {text!r} holds a control character; in YAML write backslashes in single quotes"
+            f"the value name {quoted(text)} holds a control character; in YAML write backslashes in single quotes"
         )
     if len(text) > MAX_VALUE_NAME:
         raise ValueError(f"a value name of {len(text)} characters is longer than the {MAX_VALUE_NAME} Windows allows")
