@@ -3,28 +3,55 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from converge.apply.diagnosing import diagnose
 from converge.apply.host import apply, check
 from converge.apply.options import ApplyOptions
+from converge.errors import HostUnreachable
 from converge.lab.effects import enact
+from converge.lab.file_tree import StoredFile
 from converge.lab.machine import LabMachine
 from converge.lab.rehearsal import Rehearsal
 from converge.lab.world import World
+from converge.model.action import AnyAction, Performed
+from converge.model.answer import Answers
 from converge.model.change import Change, HostResult, Status
 from converge.model.diagnosis import Diagnosis
 from converge.model.facts import ServiceState
 from converge.model.journal import History
 from converge.model.machine import Observer
 from converge.model.play import Play
+from converge.model.query import AnyQuery
 from converge.store.store import Store, Where
 from converge.windows import reg_file
 from converge.windows.registry import parse_path
 
 LabHostMaker = Callable[..., "LabHost"]
+
+
+class CutOff(LabMachine):
+    """A host whose line is cut for good before the first action that names something."""
+
+    def __init__(self, world: World, before: str) -> None:
+        super().__init__(world, host="host")
+        self._before = before
+        self._is_cut = False
+
+    def perform(self, action: AnyAction) -> Performed:
+        """Until it is cut. Raises HostUnreachable afterwards."""
+        self._is_cut = self._is_cut or self._before in repr(action)
+        if self._is_cut:
+            raise HostUnreachable("the line was cut")
+        return super().perform(action)
+
+    def ask(self, queries: Collection[AnyQuery]) -> Answers:
+        """Until it is cut. Raises HostUnreachable afterwards."""
+        if self._is_cut:
+            raise HostUnreachable("the line was cut")
+        return super().ask(queries)
 
 
 @dataclass
@@ -66,12 +93,13 @@ class LabHost:
         assert result.error is None
         return {item.article: item for item in diagnoses}
 
-    def apply(self) -> HostResult:
-        """Bring it to its desired state, with a real journal."""
+    def apply(self, *, cut_before: str = "") -> HostResult:
+        """Bring it to its desired state, with a real journal; the line is cut before the first action that names `cut_before`."""
         self.runs += 1
+        machine = self.machine if not cut_before else CutOff(self.world, cut_before)
         with self._store() as store, store.leases.acquire("host", run=f"run-{self.runs}") as lease:
             return apply(
-                self.plays, machine=self.machine, rehearse=Rehearsal, variables=self.variables,
+                self.plays, machine=machine, rehearse=Rehearsal, variables=self.variables,
                 journal=store.journal(lease, render=reg_file.render), options=self._options,
             )  # fmt: skip
 
@@ -109,6 +137,11 @@ class LabHost:
     def set_value(self, key: str, name: str, *, number: int, data: object) -> None:
         """Write a registry value past everything."""
         self.world.registry.create(parse_path(key)).set(name, number=number, data=data)
+
+    def write(self, path: str) -> None:
+        """An empty file without a version, as a person makes it."""
+        name = path.rpartition("\\")[2]
+        self.world.files.place(path, StoredFile(name, 0, content=b""))
 
     def service(self, name: str) -> ServiceState | None:
         """What a service is doing, from the world itself."""

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from converge.model.change import Status
-from converge.model.facts import ServiceState
+from converge.model.facts import ServiceState, StartMode
 
 if TYPE_CHECKING:
     from tests.articles.articles_lab import LabHostMaker, changed, leaves, skip_reason, the
@@ -20,6 +20,10 @@ CLUSTERED = "SMTP of an Exchange 2000 cluster node is reinstated"
 ALONE = "SMTP of an Exchange 2000 server that stands alone is reinstated"
 METHOD_2 = "procedure:repair-smtp-and-exchange"
 CHOSEN = {"smtp_was_reinstalled": True, "method_1_excluded": True}
+RECORDS = r"C:\WINNT\Q312395"
+MARKER = rf"{RECORDS}\repair-begun.txt"
+BOTH = ("Q277770", ARTICLE)
+UNDER_WAY = "not started before Exchange is bound to it again (Q312395)"
 SUBCOMPONENTS = r"HKLM\SOFTWARE\Microsoft\Windows\CurrentVersion\Setup\OC Manager\Subcomponents"
 
 
@@ -32,6 +36,10 @@ def test_method_1_is_a_persons_and_removes_nothing(lab_host: LabHostMaker) -> No
     assert host.apply().status is Status.WAITING
     assert host.running("ClusSvc", "IISADMIN", "W3SVC")
     host.operator("restore-metabase")
+    tried = the(host.apply(), "operator_step:try-the-failover")
+    assert tried.status is Status.WAITING
+    assert "EXVS1 Group, EXVS2 Group" in tried.notes[0]
+    host.operator("try-the-failover")
     assert host.apply().status is Status.CHANGED
     assert host.running("SMTPSVC", "ClusSvc")
     assert skip_reason(host.check(), CLUSTERED).startswith("the SMTP component is installed")
@@ -70,7 +78,7 @@ def test_method_2_shows_every_step_and_what_is_lost(lab_host: LabHostMaker) -> N
         "record the level of Exchange", "keep the metabase", "remove SMTP", "remove NNTP",
         "remove the other components of IIS (iis_www)", "the metabase is gone",
         "install the other components of IIS (iis_www)", "install SMTP", "install NNTP",
-        "Exchange Setup reinstalls, by a person", "service packs and hotfixes are back",
+        "Exchange Setup reinstalls, by a person", "service packs and hotfixes are back", "the cluster can fail over",
     ]  # fmt: skip
     assert [name for name in names if name in order] == order
     assert not any("iis_common" in step.address for step in procedure.steps)
@@ -91,6 +99,13 @@ def test_method_2_reinstalls_and_keeps_the_cluster(lab_host: LabHostMaker) -> No
     second = host.apply()
     assert the(second, "operator_step:reapply-service-packs").status is Status.WAITING
     host.operator("reapply-service-packs")
+    third = host.apply()
+    # By the versions: no file is asked for.
+    assert the(third, "operator_step:reapply-service-packs").status is Status.OK
+    tried = the(third, "operator_step:try-the-failover")
+    assert tried.status is Status.WAITING
+    assert "EXVS1 Group, EXVS2 Group" in tried.notes[0]
+    host.operator("try-the-failover")
     assert host.apply().status is Status.CHANGED
     assert host.running("SMTPSVC", "NNTPSVC", "W3SVC", "ClusSvc")
     last = host.check()
@@ -106,6 +121,8 @@ def test_method_2_waits_until_the_virtual_servers_were_moved(lab_host: LabHostMa
         assert refused.error is not None
         assert refused.error.code == "precondition-unmet"
         assert "MSExchangeSA" in refused.error.what
+        assert "Move Group" in refused.error.what
+        assert "Cluster Group, EXVS1 Group, EXVS2 Group" in refused.error.what
     assert host.state() == before
 
 
@@ -189,3 +206,76 @@ def test_it_does_not_apply_without_exchange(lab_host: LabHostMaker) -> None:
     result = lab_host("file-server-2000", ARTICLE).check()
     assert skip_reason(result, ALONE) == "Exchange is not installed"
     assert lab_host("exchange2000-cluster-node", ARTICLE).service("MSExchangeSA") is ServiceState.STOPPED
+
+
+def test_a_text_file_does_not_speak_against_the_versions(lab_host: LabHostMaker) -> None:
+    host = lab_host("exchange2000-node-smtp-reinstalled", ARTICLE, **CHOSEN)
+    host.apply()
+    host.operator("run-exchange-setup")  # Exchange is as on its CD by now
+    host.write(rf"{RECORDS}\levels-restored.txt")
+    step = the(host.apply(), "operator_step:reapply-service-packs")
+    assert step.status is Status.WAITING
+    assert "ntdll.dll and store.exe" in step.notes[0]
+
+
+def test_a_persons_word_counts_where_no_version_can_be_read(lab_host: LabHostMaker) -> None:
+    host = lab_host("exchange2000-node-smtp-reinstalled", ARTICLE, **CHOSEN)
+    for path in (r"C:\WINNT\System32\ntdll.dll", r"C:\Program Files\Exchsrvr\bin\store.exe"):
+        host.write(path)
+    host.apply()
+    host.write(rf"{RECORDS}\exchange-reinstalled.txt")
+    assert the(host.apply(), "operator_step:reapply-service-packs").status is Status.WAITING
+    host.write(rf"{RECORDS}\levels-restored.txt")
+    assert the(host.apply(), "operator_step:reapply-service-packs").status is Status.OK
+
+
+@pytest.mark.parametrize(
+    ("image", "chosen", "cut"),
+    [
+        ("exchange2000-smtp-removed", {}, ""),
+        ("exchange2000-smtp-removed", {}, "RemoveFile"),  # Setup has brought SMTP
+        ("exchange2000-node-smtp-reinstalled", {"method_1_excluded": True}, ""),
+        ("exchange2000-node-smtp-reinstalled", {"method_1_excluded": True}, "iis_nntp on"),
+    ],
+)
+def test_no_other_play_starts_smtp_before_setup_bound_exchange_to_it(
+    image: str, chosen: dict[str, object], cut: str, lab_host: LabHostMaker
+) -> None:
+    host = lab_host(image, BOTH, **chosen, smtp_was_reinstalled="reinstalled" in image)
+    assert host.apply(cut_before=cut).status is (Status.UNKNOWN if cut else Status.WAITING)
+    host.variables = chosen  # what was begun is remembered by the host itself, and by nobody's variable
+    smtp = host.world.service("SMTPSVC")
+    assert smtp is not None
+    smtp.state, smtp.start_mode = ServiceState.STOPPED, StartMode.AUTOMATIC
+    assert UNDER_WAY in skip_reason(host.check(), "SMTP runs")
+    host.apply()
+    assert host.service("SMTPSVC") is ServiceState.STOPPED
+    assert host.converge().status is Status.CHANGED
+    assert host.size(MARKER) is None
+    assert host.running("SMTPSVC")
+    assert host.check().status in (Status.OK, Status.SKIPPED)
+
+
+def test_smtp_that_was_added_waits_for_the_metabase(lab_host: LabHostMaker) -> None:
+    host = lab_host("exchange2000-node-smtp-removed", BOTH, smtp_removed_on="2002-02-04")
+    host.apply()
+    host.operator("restore-metabase")  # in its middle: SMTP is added, the metabase is not restored
+    host.world.files.remove(rf"{RECORDS}\metabase-restored.txt")
+    smtp = host.world.service("SMTPSVC")
+    assert smtp is not None
+    smtp.state, smtp.start_mode = ServiceState.STOPPED, StartMode.AUTOMATIC
+    host.apply()
+    assert host.service("SMTPSVC") is ServiceState.STOPPED
+    assert host.converge().status is Status.CHANGED
+    assert host.size(MARKER) is None
+
+
+def test_smtp_whose_component_is_gone_is_not_started_in_the_first_run_either(lab_host: LabHostMaker) -> None:
+    host = lab_host("exchange2000", BOTH)
+    host.set_value(SUBCOMPONENTS, "iis_smtp", number=4, data=0)
+    smtp = host.world.service("SMTPSVC")
+    assert smtp is not None
+    smtp.state = ServiceState.STOPPED
+    result = host.check()
+    assert UNDER_WAY in skip_reason(result, "SMTP runs")
+    assert "procedure:reinstate-smtp" in [change.address for change in result.changes]

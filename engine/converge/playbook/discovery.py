@@ -12,9 +12,10 @@ from pydantic import Field, ValidationError, field_validator
 
 from converge.errors import InputErrors, ResourceError, Undecided
 from converge.model.answer import Answers
+from converge.model.facts import KeyContents
 from converge.model.names import fold
 from converge.model.play import Discovery, Finder, Scope
-from converge.model.query import AnyQuery, Directory, File, OperatingSystem, RegistryValue, Service
+from converge.model.query import AnyQuery, Directory, File, OperatingSystem, RegistryKey, RegistryValue, Service
 from converge.playbook.checking import problems_of
 from converge.playbook.conditions import without_secrets
 from converge.playbook.forms import Form
@@ -26,7 +27,7 @@ from converge.reading.tree import Listing, Node, Table, kind_of, plain
 from converge.windows import environment, paths, registry
 from converge.windows.fields import HostPath, KeyName, ServiceName, ValueName
 
-MAX_NAMED = 20  # files that a text names; more would not be read
+MAX_NAMED = 20  # files or values that a text names; more would not be read
 
 _NT_PREFIX = re.compile(r"^\\\?\?\\")
 _SYSTEM_ROOT = re.compile(r"^\\SystemRoot\\", re.IGNORECASE)
@@ -214,6 +215,42 @@ class FilesFromBefore(Form):
         return f"no {wanted.matching} in {wanted.directory} from before {wanted.modified_before or 'a day that was named'}"
 
 
+class TextsOfKey(Form):
+    """Which values, one in each key directly below another."""
+
+    below: KeyName = Field(description=r"The key above them, such as HKLM\Cluster\Groups.")
+    name: ValueName = Field(description="The name of the value in each of them.")
+
+
+class RegistryTexts(Form):
+    """The texts of one value in each key below another, as one text: names that Windows keeps under numbers."""
+
+    registry_texts: TextsOfKey = Field(description="The texts of one value in each key below another: {below, name}.")
+
+    def queries(self, known: Answers) -> Collection[AnyQuery]:
+        """The key, then the value in each one below it."""
+        above = RegistryKey(registry.parse_path(self.registry_texts.below))
+        found = known.known(above)
+        return (above, *(self._values(found) if found else ()))
+
+    def _values(self, found: KeyContents) -> list[RegistryValue]:
+        wanted = self.registry_texts
+        return [
+            RegistryValue(registry.parse_path(f"{wanted.below}\\{name}"), wanted.name)
+            for name in sorted(found.subkeys)[:MAX_NAMED]
+        ]
+
+    def find(self, answers: Answers) -> str | None:
+        """`ONE, OTHER, ...` in order, or None where there is none. Raises Undecided, Unforetold."""
+        found = answers.value(RegistryKey(registry.parse_path(self.registry_texts.below)))
+        held = [answers.value(query) for query in self._values(found)] if found else []
+        return ", ".join(sorted(data.text for data in held if data is not None and data.text)) or None
+
+    def describe(self) -> str:
+        """In words."""
+        return f"no {self.registry_texts.name} in a key below {self.registry_texts.below}"
+
+
 class ThisText(Form):
     """A text, whatever the host holds: what is taken in the end."""
 
@@ -233,13 +270,14 @@ class ThisText(Form):
         return f"not {self.value}"
 
 
-Candidate = ServiceDirectory | RegistryText | ThisDirectory | FolderOfFile | FilesFromBefore | ThisText
+Candidate = ServiceDirectory | RegistryText | ThisDirectory | FolderOfFile | FilesFromBefore | RegistryTexts | ThisText
 CANDIDATES: Mapping[str, type[Candidate]] = {
     "service_directory": ServiceDirectory,
     "registry_value": RegistryText,
     "directory": ThisDirectory,
     "file": FolderOfFile,
     "files": FilesFromBefore,
+    "registry_texts": RegistryTexts,
     "value": ThisText,
 }
 
