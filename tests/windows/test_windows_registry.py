@@ -117,6 +117,14 @@ def test_the_32_bit_view(path: str, seen: str) -> None:
         (r"C:\a.exe x" + "\\", r"C:\a.exe x", False),
         (r'"C:\a.exe', r"C:\a.exe", False),
         (r'"C:\a.exe"x', r"C:\a.exe", False),
+        (r'"C:\a.exe"-X', r'"C:\A.exe"-x', False),
+        (r'"C:\a.exe"-x', r'"C:\A.exe"-x', True),
+        (r"C:\a.exe/X", r"C:\a.exe/x", False),
+        (r"C:\a.dll,Entry", r"C:\A.dll,entry", False),
+        (r"C:\a.dll,-101", r"C:\A.dll,-101", True),
+        (r"C:\a.scr Word", r"C:\a.scr word", False),
+        (r"C:\a.vbs Word", r"C:\a.vbs word", False),
+        (r"C:\a.exe.old\b", r"C:\A.exe.OLD\B", True),
     ],
 )
 def test_what_two_command_lines_may_differ_in(left: str, right: str, alike: bool) -> None:
@@ -129,6 +137,8 @@ def test_what_two_command_lines_may_differ_in(left: str, right: str, alike: bool
     [
         (r"C:\data\keep.txt.", r"C:\data\keep.txt'"),
         (r"C:\data \x", r"C:\data\x'"),
+        ("C:\\data\\keep.txt ", r"write 'C:\data\keep.txt'"),
+        (" C:\\data", r"write 'C:\data'"),
         ("C:\\a. .\\b", r"C:\a\b'"),
         (r"C:\data\con", "device"),
         (r"C:\data\CON.txt", "device"),

@@ -28,7 +28,7 @@ def _host_path(text: str) -> str:
     if found := _CONTROL.search(text):
         spelled = "".join(_SPELLINGS.get(character, character) for character in text)
         raise ValueError(f"the path holds the control character {found.group()!r}; write it as '{spelled}'")
-    paths.check(_VARIABLE.sub("v", _LEADING_VARIABLE.sub(r"C:\\v", text.strip())))
+    paths.check(_VARIABLE.sub("v", _LEADING_VARIABLE.sub(r"C:\\v", text)))
     return paths.normalise(text)
 
 

@@ -16,7 +16,11 @@ _DEVICE = re.compile(
 )
 """What names a device in any folder, with an ending too (Naming Files, Paths, and Namespaces)."""
 _VERBATIM = re.compile(r"\\\\[?.]\\(?P<rest>.*)", re.DOTALL)
-_PROGRAM = re.compile(r"(.*?\.(?:exe|com|bat|cmd|sys|dll))(?:\s+(.*))?", re.IGNORECASE | re.DOTALL)
+_PROGRAM = re.compile(
+    r"(.*?\.(?:exe|com|bat|cmd|scr|sys|drv|dll|ocx|cpl|vb[se]|jse?|ws[fh]|ps1|msc|msi))(?:\s+(.*)|([,;/].*))?",
+    re.IGNORECASE | re.DOTALL,
+)
+"""A path as far as the ending of something that is run or loaded, and what follows it, after a blank or at once."""
 _SWITCHES = re.compile(r"(.*?)\s+([-/].*)", re.DOTALL)
 
 
@@ -46,6 +50,8 @@ def check(path: str) -> str:
     if verbatim := _VERBATIM.fullmatch(path.strip().replace("/", "\\")):
         raise ValueError(f"{quoted(path)} is a spelling for programs: write {quoted(verbatim['rest'])}")
     text = normalise(path)
+    if path != path.strip():
+        raise ValueError(f"{quoted(path)} begins or ends with a blank, which Windows leaves away: write {quoted(text)}")
     if not is_absolute(text):
         raise ValueError(f"{quoted(path)} is not a full path such as C:\\folder\\file")
     if found := _FORBIDDEN.search(text):
@@ -124,20 +130,22 @@ def same_path(left: str, right: str) -> bool:
     return _comparable(left) == _comparable(right)
 
 
-def _comparable(text: str) -> tuple[str, bool, str]:
-    """The path, whether it stands in quotes that count, and the arguments."""
+def _comparable(text: str) -> tuple[str, bool, str, str]:
+    """The path, whether it stands in quotes that count, what follows it without a blank, and the arguments."""
     text = text.strip()
     quoted = text.startswith('"') and text.count('"') > 1
     if quoted:
         path, _, rest = text[1:].partition('"')
-        if rest and not rest[0].isspace():
-            path, quoted, rest = text, False, ""
+        attached, rest = ("", rest) if rest[:1].isspace() else (rest, "")
+    elif found := _PROGRAM.fullmatch(text):
+        path, rest, attached = found[1], found[2] or "", found[3] or ""
     else:
-        found = _PROGRAM.fullmatch(text) or _SWITCHES.fullmatch(text)
-        path, rest = (found[1], found[2] or "") if found else (text, "")
+        switches = _SWITCHES.fullmatch(text)
+        path, rest = (switches[1], switches[2]) if switches else (text, "")
+        attached = ""
     if len(path) > 3:
         path = path.rstrip("\\")
-    return fold(path), quoted and bool(re.search(r"\s", path)), rest.strip()
+    return fold(path), quoted and bool(re.search(r"\s", path)), attached, rest.strip()
 
 
 def is_within(path: str, folder: str) -> bool:
