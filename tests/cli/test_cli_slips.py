@@ -54,6 +54,14 @@ def test_a_mistake_in_an_inventory_ends_1(
     assert "no host was contacted" in ended.err
 
 
+def test_what_nobody_wrote_is_told_with_the_file_that_names_the_host(program: Program) -> None:
+    program.write("playbooks/p.yml", "- name: p\n  hosts: all\n  resources:\n    - service: {name: W3SVC}\n")
+    program.write("inventory/hosts.yml", "all: {hosts: {a: {ansible_connection: lab}}}\n")
+    ended = program("--check")
+    assert ended.code == 1
+    assert ended.err.startswith("inventory/hosts.yml: a is a simulated host without an image")
+
+
 def test_a_plan_that_can_be_written_nowhere_is_refused_before_any_host_is_asked(fleet: Program) -> None:
     (fleet.folder / "folder").mkdir()
     for place in ("nowhere/x.plan", "folder"):

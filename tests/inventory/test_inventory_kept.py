@@ -41,6 +41,7 @@ def test_a_time(tmp_path: Path, text: str, hours: int) -> None:
     [
         *(("converge_backup_directory", text) for text in (
             "converge", "D:", "D:\\", "D:a", r"\\server\share\x", r"D:\a\..\b", r"D:\%windir%\x", r"D:\a|b", r"D:\a.",
+            r"D:\con", r"\nul.d\x", "D:\\a ", " D:\\a",
             "D:\\" + "x" * 150,
         )),
         *(("converge_backup_retention", text) for text in ("30", "0d", "1m", "-1d", "for ever")),

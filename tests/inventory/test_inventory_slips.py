@@ -63,3 +63,9 @@ def test_names_without_colons_are_no_single_name(read: Loader, section: str, nam
 
 def test_a_lone_name_needs_no_colon(read: Loader) -> None:
     assert read({"h.yml": "all: {hosts: web01}\n"}).hosts == ("web01",)
+
+
+@pytest.mark.parametrize("name", ["web01 web02", "web01 ", "web01,web02", "web01;web02"])
+def test_a_name_that_looks_like_several_is_warned_of(read: Loader, name: str) -> None:
+    (warning,) = read({"h.yml": f"all:\n  hosts:\n    '{name}':\n"}).warnings
+    assert "is one host" in str(warning)

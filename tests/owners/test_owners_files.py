@@ -244,15 +244,36 @@ def test_file_systems_without_owners_are_known(line: str, path: str, none: bool)
     assert opening.has_no_owners(path, mounts=mounts) is none
 
 
-@needs_root
-def test_without_owners_there_is_a_warning(site: Program, monkeypatch: pytest.MonkeyPatch) -> None:
-    from converge.inventory import load
+@pytest.fixture
+def without_owners(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("converge.model.opening.has_no_owners", lambda _path: True)
 
-    monkeypatch.chdir(site.folder)
-    open_to_all(site.folder / "inventory/hosts.yml")
-    monkeypatch.setattr("converge.reading.files.has_no_owners", lambda _path: True)
-    (warning,) = load(["inventory/hosts.yml"]).warnings
-    assert "without owners" in str(warning)
+
+@pytest.mark.usefixtures("without_owners")
+@pytest.mark.parametrize("words", [("--check",), ("diagnose",), ("lint",), ("enforce", "--policy", "policy.yml", "--once")])
+def test_without_owners_every_command_warns_and_goes_on(site: Program, words: tuple[str, ...]) -> None:
+    site.write("policy.yml", "version: 1\ngroups:\n  all: {mode: monitor}\n")
+    for name in ("playbooks/registry.yml", "inventory/hosts.yml", "policy.yml"):
+        open_to_all(site.folder / name)
+    (site.folder / ".converge").mkdir(mode=0o777)
+    ended = site(*words)
+    assert ended.code in (0, 2), ended.err
+    assert "warning: " in ended.err
+    assert "lies on a file system without owners: other accounts may change what converge reads there" in ended.err
+
+
+@pytest.mark.usefixtures("without_owners")
+def test_without_owners_password_commands_and_sources_are_used(site: Program) -> None:
+    open_to_all(site.write("source.txt", "x"))
+    playbook = "- name: p\n  hosts: all\n  resources:\n    - file: {path: 'C:\\x', source: ../source.txt}\n"
+    site.write("playbooks/registry.yml", playbook)
+    script = site.write("tell.sh", "#!/bin/sh\ntouch ran\necho secret\n")
+    script.chmod(0o777)
+    host = "web01: {ansible_host: 127.0.0.1, ansible_port: 9, ansible_user: u, converge_password_command: ./tell.sh}"
+    site.write("inventory/hosts.yml", f"all:\n  hosts:\n    {host}\n")
+    ended = checked(site)
+    assert ended.code == 4, ended.err
+    assert (site.folder / "ran").exists(), ended.out
 
 
 def test_a_private_group_is_its_owner(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

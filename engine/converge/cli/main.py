@@ -5,8 +5,10 @@ from __future__ import annotations
 import importlib
 import os
 import sys
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TextIO
 
 import click
 
@@ -90,6 +92,7 @@ def run(arguments: list[str]) -> int:
     from converge.cli.signals import interrupt_on_terminate
 
     interrupt_on_terminate()
+    _tell_warnings()
     try:
         result = program.main(args=arguments, prog_name="converge", standalone_mode=False)
         return result if isinstance(result, int) else ExitCode.IN_ORDER
@@ -106,6 +109,29 @@ def run(arguments: list[str]) -> int:
         return ExitCode.IN_ORDER
     except Exception as error:  # noqa: BLE001  # the last line before Python's own traceback, which would quote values
         return _bug(error, arguments)
+
+
+def _tell_warnings() -> None:
+    """Have what is warned of below the commands told as commands tell their own warnings, each text once."""
+    from converge.model.opening import WithoutOwners
+
+    def tell(
+        message: Warning | str,
+        category: type[Warning],
+        filename: str,
+        lineno: int,
+        file: TextIO | None = None,
+        line: str | None = None,
+    ) -> None:
+        from converge.report.sink import sink_for
+
+        if issubclass(category, WithoutOwners):
+            sink_for(sys.stderr).line(f"warning: {message}", style="yellow")
+        else:
+            (file or sys.stderr).write(warnings.formatwarning(message, category, filename, lineno, line))
+
+    warnings.simplefilter("default", WithoutOwners)
+    warnings.showwarning = tell
 
 
 def _usage(error: click.ClickException, arguments: list[str]) -> int:

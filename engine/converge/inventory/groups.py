@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections import deque
 from typing import TYPE_CHECKING
 
 from converge.inventory.values import Variable
+from converge.model.names import quoted
 from converge.model.position import Position
 
 if TYPE_CHECKING:
@@ -14,6 +16,7 @@ if TYPE_CHECKING:
     from converge.reading.problems import Problems
 
 PRIORITY = "ansible_group_priority"
+_PARTED = re.compile(r"[\s,;]")
 
 
 class Host:
@@ -94,6 +97,13 @@ class Membership:
         self._settle_depths(problems)
         for name in self.groups.keys() & self.hosts.keys():
             problems.warn(Position(self.hosts[name].source), f"{name} is both a group and a host")
+        for name, host in self.hosts.items():
+            if _PARTED.search(name):
+                problems.warn(
+                    Position(host.source),
+                    f"{quoted(name[:60])} is one host, whose name holds blanks or what parts names",
+                    hint="write each host on a line of its own",
+                )
 
     def _settle_ungrouped(self) -> None:
         implicit = {"all", "ungrouped"}

@@ -182,14 +182,15 @@ class Inventory:
         return Position("")
 
     def place(self, host: str, name: str) -> Position:
-        """Where a host got a variable from."""
-        return self._place(host, name)
+        """Where a host got a variable from; for one that nobody wrote, the file that names the host."""
+        found = self._place(host, name)
+        return found if found.file else Position(self._members.hosts[host].source)
 
     def settings(self, host: str) -> HostSettings:
         """How to reach a host. Raises InputErrors when its variables make no sense, KeyError for an unknown host."""
         return settings_of(
             host,
             self.variables(host),
-            place_of=partial(self._place, host),
+            place_of=partial(self.place, host),
             passwords=self._passwords,
         )

@@ -9,6 +9,7 @@ from datetime import timedelta
 from typing import Final
 
 from converge.model import durations
+from converge.model.names import is_device
 from converge.reading.spelling import did_you_mean
 
 JsonSchema = dict[str, object]
@@ -161,10 +162,10 @@ def connection(value: object) -> str:
 
 def host_folder(value: object) -> str:
     """A folder on the host that is set aside, with a drive or without one: then it is on the drive of each file."""
-    found = text(value).strip().replace("/", "\\").rstrip("\\")
+    found = text(value).replace("/", "\\").rstrip("\\")
     parts = found.removeprefix(found[:2] if _DRIVE.match(found) else "").split("\\")
     bad = not parts[1:] or parts[0] or any(not part or part.strip(". ") == "" or part[-1] in ". " for part in parts[1:])
-    if bad or _NOT_IN_NAMES.search(found.removeprefix(found[:2])):
+    if bad or _NOT_IN_NAMES.search(found.removeprefix(found[:2])) or any(is_device(part) for part in parts):
         raise Wrong(
             r"a folder on the host such as D:\converge, or \converge for the drive of each file, without %VARIABLES%"
         )

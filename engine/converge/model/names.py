@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+import re
+
+_DEVICE = re.compile(
+    r"(?:CON|PRN|AUX|NUL|CLOCK\$|CONIN\$|CONOUT\$|(?:COM|LPT)[0-9\u00b9\u00b2\u00b3]) *(?:\..*)?", re.IGNORECASE
+)
+"""What names a device in any folder, with an ending too (Naming Files, Paths, and Namespaces)."""
 
 def fold(name: str) -> str:
     """The form in which two spellings of one Windows name are equal.
@@ -18,6 +24,11 @@ def fold(name: str) -> str:
 def same(left: str, right: str) -> bool:
     """Whether two spellings name one thing."""
     return fold(left) == fold(right)
+
+
+def is_device(name: str) -> bool:
+    """Whether a name of a file names a device instead, in whatever folder."""
+    return bool(_DEVICE.fullmatch(name))
 
 
 def quoted(text: str) -> str:

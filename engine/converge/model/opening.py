@@ -11,6 +11,7 @@ import os
 import pwd
 import shlex
 import stat
+import warnings
 from functools import lru_cache
 from pathlib import Path
 from typing import Final
@@ -27,6 +28,10 @@ class NotOrdinary(OSError):
     """A pipe, a device or a folder where a file was meant: reading it might never end."""
 
 
+class WithoutOwners(UserWarning):
+    """Where files have no owners, nobody can tell who may change them."""
+
+
 def read_bounded(path: str | Path, *, most: int) -> bytes:
     """What an ordinary file holds, at most one byte more than `most`. Raises OSError; never waits for a writer."""
     descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY)
@@ -37,7 +42,17 @@ def read_bounded(path: str | Path, *, most: int) -> bytes:
 
 
 def doubt(path: str | Path) -> str:
-    """Why a file, or what a link leads to, may be another account's words, with the command to type; an empty text for none."""
+    """Why a file, or what a link leads to, may be another account's words, with the command to type; an empty text for none.
+
+    Where files have no owners it is a warning, which the caller need not pass on.
+    """
+    if not (words := _doubt(path)) or not has_no_owners(path):
+        return words
+    _warn_of_no_owners(path)
+    return ""
+
+
+def _doubt(path: str | Path) -> str:
     trusted = _trusted()
     if words := _foreign_link(Path(path), trusted):
         return words
@@ -54,8 +69,6 @@ def doubt(path: str | Path) -> str:
 def require_own(path: str | Path) -> None:
     """Raises UsageError for a file that a third account may write, or could have put there."""
     if words := doubt(path):
-        if has_no_owners(path):
-            return
         raise UsageError(
             f"{path} is not read: another account may change it",
             why="What it says would be done with your rights and passwords.",
@@ -72,7 +85,10 @@ def require_state_folder(folder: Path, *, only_read: bool = False) -> None:
         found = folder.stat()
     except OSError:
         return  # it is not there, or whoever opens it tells why it cannot be
-    if not stat.S_ISDIR(found.st_mode) or has_no_owners(folder):
+    if not stat.S_ISDIR(found.st_mode):
+        return
+    if has_no_owners(folder):
+        _warn_of_no_owners(folder)
         return
     if words := _writers(folder, _trusted() if only_read else {os.getuid()}, sticky=False):
         raise UsageError(
@@ -127,6 +143,16 @@ def has_no_owners(path: str | Path, *, mounts: str | None = None) -> bool:
             best, found = point, (parts[0], " ".join(parts[1:]))
     kind, options = found
     return (kind in _WITHOUT_OWNERS or (kind == "9p" and "aname=drvfs" in options)) and "metadata" not in options
+
+
+def _warn_of_no_owners(path: str | Path) -> None:
+    real = Path(path).resolve()
+    folder = real if real.is_dir() else real.parent
+    warnings.warn(
+        f"{folder} lies on a file system without owners: other accounts may change what converge reads there",
+        WithoutOwners,
+        stacklevel=2,
+    )
 
 
 def _trusted() -> set[int]:

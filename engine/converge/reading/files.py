@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from converge.model.opening import doubt, has_no_owners, read_bounded
+from converge.model.opening import doubt, read_bounded
 from converge.model.position import Position
 from converge.reading.problems import Problems
 
@@ -26,11 +26,8 @@ def read_bytes(path: str, *, limit: int, problems: Problems) -> bytes | None:
 
 
 def is_own(path: str, problems: Problems) -> bool:
-    """Whether no other account may change a file; the problem is noted, or a warning where no file has an owner."""
+    """Whether no other account may change a file; the problem is noted."""
     if not (remedy := doubt(path)):
-        return True
-    if has_no_owners(path):
-        problems.warn(Position(path), "lies on a file system without owners: other accounts may change it")
         return True
     problems.error(Position(path), "the file is not read: another account may change it", hint=remedy)
     return False

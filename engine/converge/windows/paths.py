@@ -6,15 +6,11 @@ import re
 from collections.abc import Mapping
 from functools import lru_cache
 
-from converge.model.names import fold, quoted, same
+from converge.model.names import fold, is_device, quoted, same
 
 _VARIABLE = re.compile(r"%([^%]+)%")
 _ABSOLUTE = re.compile(r"^(?:[A-Za-z]:\\|\\\\[^\\]+\\[^\\]+)")
 _FORBIDDEN = re.compile(r'[<>"|?*\x00-\x1f]')
-_DEVICE = re.compile(
-    r"(?:CON|PRN|AUX|NUL|CLOCK\$|CONIN\$|CONOUT\$|(?:COM|LPT)[0-9\u00b9\u00b2\u00b3]) *(?:\..*)?", re.IGNORECASE
-)
-"""What names a device in any folder, with an ending too (Naming Files, Paths, and Namespaces)."""
 _VERBATIM = re.compile(r"\\\\[?.]\\(?P<rest>.*)", re.DOTALL)
 _PROGRAM = re.compile(
     r"(.*?\.(?:exe|com|bat|cmd|scr|sys|drv|dll|ocx|cpl|vb[se]|jse?|ws[fh]|ps1|msc|msi))(?:\s+(.*)|([,;/].*))?",
@@ -67,7 +63,7 @@ def check(path: str) -> str:
     meant = "\\".join(part.rstrip(". ") for part in parts)
     if meant != text:
         raise ValueError(f"{quoted(path)} ends a name with a dot or a blank, which Windows leaves away: write {quoted(meant)}")
-    if device := next((part for part in parts if _DEVICE.fullmatch(part)), ""):
+    if device := next((part for part in parts if is_device(part)), ""):
         raise ValueError(f"{quoted(path)} holds the name of a device, {quoted(device)}, in place of a file's: give it another name")
     return text
 
