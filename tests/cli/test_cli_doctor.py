@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import socket
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -11,6 +14,7 @@ import pytest
 from tests.cli.cli_program import Ended, Program
 from tests.logins.conftest import Authority, listening
 
+from converge.cli import examining
 from converge.lab.endpoint.host import Host, Policy
 from converge.lab.endpoint.server import LabServer
 from converge.lab.image import load_image
@@ -127,3 +131,47 @@ def test_a_refused_shell_is_a_warning_that_tells_its_cost(doctor: Doctor) -> Non
     assert steps(ended)[: len(ALL)] == ALL
     assert "WARN  no shell" in ended.out
     assert "compared expanded" in " ".join(ended.out.split())
+
+
+def _dripping(listener: socket.socket, released: threading.Event) -> None:
+    """Takes connections and sends each a line of a head that never ends, byte by byte."""
+    with contextlib.suppress(OSError):
+        while not released.is_set():
+            line, _ = listener.accept()
+            with contextlib.suppress(OSError), line:
+                line.recv(65536)
+                line.sendall(b"HTTP/1.1 200 OK\r\n")
+                while not released.wait(0.05):
+                    line.sendall(b"X")
+
+
+def test_a_step_that_never_ends_is_ended_by_the_clock(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(examining, "PROBE_SECONDS", 1.0)
+    released = threading.Event()
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        threading.Thread(target=_dripping, args=(listener, released), daemon=True).start()
+        settings = {
+            "ansible_host": "127.0.0.1", "ansible_port": listener.getsockname()[1], "ansible_winrm_scheme": "http",
+            "ansible_user": USER, "ansible_password": PASSWORD,
+        }  # fmt: skip
+        Path("hosts.json").write_text(json.dumps({"all": {"hosts": {"web01": settings}}}))
+        code = examining.examine("web01", inventories=["hosts.json"], extra_vars=())
+        released.set()
+        listener.shutdown(socket.SHUT_RDWR)
+    out = capsys.readouterr().out
+    assert code == 4, out
+    assert "the step HTTP does not end within the 1 s that doctor gives it" in " ".join(out.split())
+    assert "NT 4.0" not in out
+
+
+def test_only_where_nothing_listens_is_the_age_of_windows_a_cause(doctor: Doctor) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    closed = doctor(ansible_port=port)
+    refused = doctor(ansible_password="no-no")
+    assert (closed.code, refused.code) == (4, 4)
+    assert "NT 4.0" in closed.out
+    assert "NT 4.0" not in refused.out

@@ -11,7 +11,7 @@ import spnego
 
 from converge.errors import HostUnreachable, RemoteProtocolError
 from converge.model.secret import Secret
-from converge.winrm import direct, held, probes, refusals
+from converge.winrm import direct, held, probes, unreached
 from converge.winrm.carrier import Carrier
 from converge.winrm.connection import Connection
 from converge.winrm.held import Held
@@ -120,7 +120,9 @@ def test_doctor_trusts_a_folder_of_authorities_as_runs_do(tmp_path: Path) -> Non
 
 
 def test_a_hint_to_validate_less_is_given_only_where_something_is_validated() -> None:
-    connection = Connection("h", "https://h:5986/wsman", username="u", password=Secret("p"), validate_certificate=False)
-    told = refusals.certificate_refused(connection, "tlsv1 alert protocol version")
-    assert "too old" in told.what
+    connection = Connection(
+        "h", "https://h.invalid:5986/wsman", username="u", password=Secret("p"), validate_certificate=False
+    )
+    told = unreached.tls_refused(connection, ssl.SSLError(1, "tlsv1 alert protocol version"))
+    assert "speaks no TLS 1.2 or later" in told.what
     assert "ignore" not in told.try_

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Sequence
-from contextlib import ExitStack, closing
+import threading
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import Future
+from concurrent.futures import TimeoutError as FutureTimeout
+from contextlib import ExitStack
 from pathlib import Path
 
 from converge.cli.exit_codes import ExitCode
@@ -14,13 +17,24 @@ from converge.cli.remembering import describe
 from converge.cli.selection import default_inventory
 from converge.cli.stages import ShellRefused, Stage, after_login, before_login
 from converge.cli.wiring import Reach
-from converge.errors import ConvergeError, UsageError
+from converge.errors import ConvergeError, DeadlineExceeded, UsageError
 from converge.inventory import load
 from converge.report.sink import Sink, sink_for
 from converge.store.exchanges import ExchangeFolder
 from converge.winrm.connection import Connection
 from converge.winrm.exchange import Faulted
 from converge.winrm.session import Reader
+from converge.winrm.unreached import NOTHING_LISTENS
+
+PROBE_SECONDS = 20.0
+"""What a step before the login may take by the wall clock."""
+STEP_SECONDS = 120.0
+"""What a step after it may take beside the inventory's read timeout."""
+
+
+class _LeftBehind(DeadlineExceeded):
+    """A step took longer than it is given, and still goes on."""
+
 
 _TOO_OLD = "converge reaches Windows Server 2003 and later; NT 4.0 and Windows 2000 never had WinRM."
 
@@ -46,19 +60,33 @@ def examine(
             folder = ExchangeFolder(Path(record), secrets=(connection.password,)) if record else None
             simulated = settings.connection == "lab"
             sink.line(f"ok    settings: {_settings(connection, simulated=simulated)}", style="green")
-            _walk(before_login(connection), sink)
-            _walk(after_login(connection, stack.enter_context(closing(Reader(connection, recorder=folder)))), sink)
+            _walk(before_login(connection), sink, seconds=PROBE_SECONDS)
+            _walk_with(Reader(connection, recorder=folder), sink)
             if folder is not None:
                 sink.line(f"{folder.count} exchanges are in {record}", style="dim")
             if simulated:
-                sink.line(f"This host is simulated. {_TOO_OLD}", style="dim")
+                sink.line("This host is simulated.", style="dim")
         except UsageError:
             raise
         except (Faulted, ConvergeError) as error:
             _tell(error, sink)
-            sink.line(_TOO_OLD, style="dim")
+            if isinstance(error, ConvergeError) and error.code == NOTHING_LISTENS:
+                sink.line(_TOO_OLD, style="dim")
             return ExitCode.UNREACHABLE
     return _examine_store(store, sink)
+
+
+def _walk_with(reader: Reader, sink: Sink) -> None:
+    """The steps from the login on. A step that is left behind still has the reader: it is not closed then."""
+    seconds = STEP_SECONDS + reader.connection.read_timeout
+    try:
+        _walk(after_login(reader.connection, reader), sink, seconds=seconds)
+    except _LeftBehind:
+        raise
+    except BaseException:
+        reader.close()
+        raise
+    reader.close()
 
 
 def _examine_store(url: str, sink: Sink) -> ExitCode:
@@ -70,13 +98,37 @@ def _examine_store(url: str, sink: Sink) -> ExitCode:
     return ExitCode.IN_ORDER
 
 
-def _walk(stages: Iterable[Stage], sink: Sink) -> None:
+def _walk(stages: Iterable[Stage], sink: Sink, *, seconds: float) -> None:
     """One line for each step. A refused shell is told as a warning; anything else that fails is raised."""
     for name, stage in stages:
         try:
-            sink.line(f"ok    {name}: {stage()}", style="green")
+            sink.line(f"ok    {name}: {_within(seconds, name, stage)}", style="green")
         except ShellRefused as refused:
             _tell(refused, sink, word="WARN", style="yellow")
+
+
+def _within(seconds: float, name: str, stage: Callable[[], str]) -> str:
+    """What a step says, by the wall clock, whatever it waits for. Raises DeadlineExceeded, and what the step raises."""
+    said: Future[str] = Future()
+
+    def run() -> None:
+        try:
+            said.set_result(stage())
+        except BaseException as error:  # noqa: BLE001  # handed on to the thread that waits
+            said.set_exception(error)
+
+    # What does not end is left behind: doctor ends with it.
+    threading.Thread(target=run, daemon=True).start()
+    try:
+        return said.result(timeout=seconds)
+    except FutureTimeout:
+        if said.done():
+            raise
+        raise _LeftBehind(
+            f"the step {name} does not end within the {seconds:g} s that doctor gives it",
+            why="the host, or something on the way, answers too slowly or never to an end",
+            try_="look whether the host is overloaded, and what stands between it and this machine",
+        ) from None
 
 
 def _settings(connection: Connection, *, simulated: bool) -> str:

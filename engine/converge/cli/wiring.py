@@ -98,6 +98,7 @@ def connection_of(settings: HostSettings) -> Connection:
         sealing=Sealing(settings.message_encryption),
         validate_certificate=settings.server_cert_validation == "validate",
         ca_trust_path=settings.ca_trust_path,
+        tls_minimum=settings.tls_minimum,
         certificate=settings.cert_pem,
         certificate_key=settings.cert_key_pem,
         kerberos_delegation=settings.kerberos_delegation,

@@ -46,6 +46,7 @@ class HostSettings:
     """Over http never `auto`."""
     server_cert_validation: Literal["validate", "ignore"] = "validate"
     ca_trust_path: str | None = None
+    tls_minimum: str = "1.2"
     operation_timeout: int = OPERATION_TIMEOUT
     read_timeout: int = OPERATION_TIMEOUT + READ_AFTER_OPERATION
     times_given: bool = False
@@ -109,6 +110,7 @@ def settings_of(
         message_encryption=encryption,
         server_cert_validation=cast("Literal['validate', 'ignore']", validation),
         ca_trust_path=reader.path("ansible_winrm_ca_trust_path"),
+        tls_minimum=reader.text("converge_tls_minimum") or "1.2",
         operation_timeout=operation,
         read_timeout=read,
         times_given=any(reader.given(name) for name in _TIMEOUTS),

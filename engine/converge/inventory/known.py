@@ -16,6 +16,7 @@ JsonSchema = dict[str, object]
 
 TRANSPORTS: Final = ("negotiate", "ntlm", "kerberos", "credssp", "certificate", "basic")
 _OTHER_NAMES_OF_TRANSPORTS: Final = {"plaintext": "basic"}
+TLS_VERSIONS: Final = ("1.0", "1.1", "1.2", "1.3")
 WINRM_CONNECTIONS: Final = frozenset({"winrm", "ansible.builtin.winrm"})
 LAB_CONNECTION: Final = "lab"
 # Those of ansible-core 2.16 and of the collections of its community package, by their last word: hosts of theirs are left alone.
@@ -145,6 +146,14 @@ def choice(*words: str) -> Callable[[object], str]:
     return read
 
 
+def tls_version(value: object) -> str:
+    """A version of TLS, which YAML reads as a number where it is not quoted."""
+    word = str(value).strip().upper().removeprefix("TLS").removeprefix("V").strip()
+    if word not in TLS_VERSIONS:
+        raise Wrong("'1.0', '1.1', '1.2' or '1.3'")
+    return word
+
+
 def connection(value: object) -> str:
     """`winrm`, `lab`, or a connection plug-in of Ansible's, which may be named with its collection."""
     word = filled(value).strip()
@@ -271,6 +280,12 @@ KNOWN: Final[dict[str, Known]] = {
             "File whose first line is the password, found from the file that says so",
             filled,
             _TEXT,
+        ),
+        Known(
+            "converge_tls_minimum",
+            "The oldest TLS that is spoken with the host: 1.0, 1.1, 1.2 or 1.3; 1.2 if left out",
+            tls_version,
+            {"anyOf": [{"enum": [*TLS_VERSIONS, *map(float, TLS_VERSIONS)]}, _TEMPLATE]},
         ),
         Known("converge_lab_image", "Image that a simulated host starts from", filled, _TEXT),
         Known("converge_site", "Where the host stands, for reports and limits per site", filled, _TEXT),

@@ -12,6 +12,7 @@ from converge.model.secret import Secret
 
 NO_PASSWORD: Final = Secret("")
 MAX_ANSWER: Final = 1024 * 1024
+TLS_VERSIONS: Final = ("1.0", "1.1", "1.2", "1.3")
 LONGEST_OPERATION: Final = 60.0
 """Seconds; hosts give no operation more (MaxTimeoutms)."""
 
@@ -65,6 +66,7 @@ class Connection:
     login: Login = Login.NEGOTIATE
     sealing: Sealing = Sealing.AUTO
     validate_certificate: bool = True
+    tls_minimum: str = "1.2"
     ca_trust_path: str | None = None
     certificate: str | None = None
     certificate_key: str | None = None
@@ -80,6 +82,10 @@ class Connection:
         if parts.scheme not in ("http", "https") or not parts.hostname or parts.username is not None:
             raise UsageError(
                 f"{self.host}: {self.endpoint!r} is no WinRM address", try_="such as https://name:5986/wsman"
+            )
+        if self.tls_minimum not in TLS_VERSIONS:
+            raise UsageError(
+                f"{self.host}: {self.tls_minimum!r} is no version of TLS", try_=f"one of {', '.join(TLS_VERSIONS)}"
             )
         if not 0 < self.operation_timeout < self.read_timeout <= self.host_timeout:
             raise UsageError(
@@ -125,3 +131,8 @@ class Connection:
     def address(self) -> str:
         """The host part of the endpoint."""
         return urlsplit(self.endpoint).hostname or ""
+
+    @property
+    def port(self) -> int:
+        """The port of the endpoint."""
+        return urlsplit(self.endpoint).port or (443 if self.is_https else 80)

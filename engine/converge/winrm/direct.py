@@ -15,10 +15,10 @@ from typing import Final
 import spnego
 from spnego.exceptions import SpnegoError
 
-from converge.errors import HostUnreachable, RemoteProtocolError
-from converge.winrm import kerberos, refusals
+from converge.errors import RemoteProtocolError
+from converge.winrm import kerberos, refusals, unreached
 from converge.winrm.connection import Connection, Login
-from converge.winrm.http_line import CONNECT_SECONDS, SAYS_NOTHING, HttpAnswer, HttpLine
+from converge.winrm.http_line import CONNECT_SECONDS, SAYS_NOTHING, HttpAnswer, HttpLine, TlsFailed
 from converge.winrm.nt_hash import nt_hash
 from converge.wsman import seal
 
@@ -110,15 +110,12 @@ class DirectTransport:
     def _connected(self, seconds: float) -> HttpLine:
         try:
             return HttpLine(self._connection, seconds=seconds)
-        except FileNotFoundError as error:
-            why = f"{self._connection.ca_trust_path} cannot be read"
-            raise refusals.transport_unavailable(self._connection, why) from error
-        except ssl.SSLError as error:
-            raise refusals.certificate_refused(self._connection, refusals.reason_of(error)) from error
-        except OSError as error:
-            raise refusals.not_reached(self._connection, error) from error
-        except UnicodeError as error:
-            raise HostUnreachable(f"{self._connection.endpoint} cannot be asked", why=str(error)) from error
+        except TlsFailed as failed:
+            raise unreached.tls_refused(self._connection, failed.error) from failed
+        except (FileNotFoundError, ssl.SSLError) as error:
+            raise refusals.unreadable_authorities(self._connection, error) from error
+        except (OSError, UnicodeError) as error:
+            raise unreached.not_reached(self._connection, error) from error
 
     def _new_context(self, line: HttpLine) -> spnego.ContextProxy:
         # Python's own NTLM, whatever else is installed; the name of the host is only said, as SPN.

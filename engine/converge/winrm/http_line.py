@@ -51,24 +51,32 @@ class HttpAnswer:
     body: bytes
 
 
+class TlsFailed(Exception):
+    """The port is open, and TLS does not come about. `error` is what was seen of it."""
+
+    def __init__(self, error: OSError | ValueError) -> None:
+        super().__init__(str(error))
+        self.error = error
+
+
 class HttpLine:
     """A connection to one host. `sent` tells whether any byte of the present request left."""
 
     def __init__(self, connection: Connection, *, seconds: float) -> None:
-        """Connect. Raises OSError; ssl.SSLError (one of those) where TLS does not come about."""
+        """Connect. Raises OSError (ssl.SSLError, one of those, for authorities that are none), TlsFailed."""
         parts = urlsplit(connection.endpoint)
-        port = parts.port or (443 if connection.is_https else 80)
+        context = tls_of(connection) if connection.is_https else None
         self.sent = False
         self._ends = time.monotonic() + seconds
         self._arrived = bytearray()
         self._last = False
         self._limit = connection.max_answer
-        self._socket = socket.create_connection((connection.address, port), timeout=seconds)
+        self._socket = socket.create_connection((connection.address, connection.port), timeout=seconds)
         try:
             self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            if connection.is_https:
-                context = _tls(connection.ca_trust_path, validate=connection.validate_certificate)
-                self._socket = context.wrap_socket(self._socket, server_hostname=connection.address)
+            if context is not None:
+                self._socket.settimeout(max(self._ends - time.monotonic(), 0.001))
+                self._socket = shake_hands(self._socket, context, name=connection.address)
         except BaseException:
             self._socket.close()
             raise
@@ -213,10 +221,21 @@ class HttpLine:
         return bool(piece)
 
 
-def new_tls(authorities: str | None, *, validate: bool) -> ssl.SSLContext:
+def shake_hands(line: socket.socket, tls: ssl.SSLContext, *, name: str) -> ssl.SSLSocket:
+    """TLS over a connection, within the time that it is given. Raises TlsFailed."""
+    try:
+        return tls.wrap_socket(line, server_hostname=name)
+    except (OSError, ValueError) as error:
+        raise TlsFailed(error) from error
+
+
+def new_tls(authorities: str | None, *, validate: bool, minimum: str) -> ssl.SSLContext:
     """How TLS is spoken. Raises OSError for authorities that cannot be read. Nothing comes from the environment."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.minimum_version = _MINIMA[minimum]
+    if minimum < "1.2":
+        # At its usual level OpenSSL has no signature that these versions know.
+        context.set_ciphers("DEFAULT:@SECLEVEL=0")
     context.hostname_checks_common_name = False  # RFC 9110 4.3.4: a certificate without alternative names is for nobody
     if not validate:
         context.check_hostname = False
@@ -230,4 +249,15 @@ def new_tls(authorities: str | None, *, validate: bool) -> ssl.SSLContext:
     return context
 
 
+_MINIMA: Final = {
+    "1.0": ssl.TLSVersion.TLSv1,
+    "1.1": ssl.TLSVersion.TLSv1_1,
+    "1.2": ssl.TLSVersion.TLSv1_2,
+    "1.3": ssl.TLSVersion.TLSv1_3,
+}
 _tls: Final = lru_cache(maxsize=64)(new_tls)
+
+
+def tls_of(connection: Connection) -> ssl.SSLContext:
+    """How TLS is spoken with a host, for many lines at once; as `new_tls`."""
+    return _tls(connection.ca_trust_path, validate=connection.validate_certificate, minimum=connection.tls_minimum)

@@ -44,6 +44,11 @@ class Line:
         self._handles: list[socket.socket] = []
         self._lock = threading.Lock()
 
+    @property
+    def is_shaking_hands(self) -> bool:
+        """Whether a connection was opened that never became one of TLS."""
+        return self._opened > 0 and self.certificate is None and not self.sent
+
     def settle(self) -> None:
         """The login is done: from now on the connection that bears it is the only one."""
         self._settled = True
@@ -120,13 +125,14 @@ class _Watched:
 class WatchedAdapter(HTTPAdapter):
     """Carries requests over one line, and answers of at most `limit` bytes. Raises RemoteProtocolError for longer ones."""
 
-    def __init__(self, line: Line, *, limit: int) -> None:
+    def __init__(self, line: Line, *, limit: int, tls: ssl.SSLContext) -> None:
         self._line = line
+        self._tls = tls
         self._limit = limit
         super().__init__(pool_connections=1, pool_maxsize=1, max_retries=0)
 
     def init_poolmanager(self, connections: int, maxsize: int, block: bool = True, **options: Any) -> None:  # noqa: ARG002  # a second connection is never wanted
-        super().init_poolmanager(connections, maxsize, block=True, **options)
+        super().init_poolmanager(connections, maxsize, block=True, ssl_context=self._tls, **options)
         plain = type("WatchedConnection", (_Watched, HTTPConnection), {"line": self._line})
         secure = type("WatchedTlsConnection", (_Watched, HTTPSConnection), {"line": self._line})
         self.poolmanager.pool_classes_by_scheme = {

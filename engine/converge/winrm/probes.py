@@ -9,9 +9,8 @@ from datetime import UTC, datetime
 from urllib.parse import urlsplit
 
 from converge.errors import HostUnreachable
-from converge.winrm import refusals
+from converge.winrm import http_line, refusals, unreached
 from converge.winrm.connection import Connection
-from converge.winrm.http_line import new_tls
 
 SECONDS = 10.0
 _LONGEST_NAME = 200
@@ -21,43 +20,34 @@ _LONGEST_OFFER = 2000  # characters of the schemes a host offers
 def resolve(connection: Connection) -> str:
     """The addresses behind the host's name. Raises HostUnreachable."""
     try:
-        found = socket.getaddrinfo(connection.address, _port(connection), type=socket.SOCK_STREAM)
+        found = socket.getaddrinfo(connection.address, connection.port, type=socket.SOCK_STREAM)
     except (OSError, UnicodeError) as error:
-        raise HostUnreachable(
-            f"the name {connection.address} is not known", why=str(error), try_="check ansible_host and your DNS"
-        ) from error
+        raise unreached.not_reached(connection, error) from error
     return ", ".join(dict.fromkeys(str(item[4][0]) for item in found))
 
 
 def knock(connection: Connection) -> str:
     """Whether something listens. Raises HostUnreachable."""
-    port = _port(connection)
-    try:
-        with socket.create_connection((connection.address, port), timeout=SECONDS):
-            return f"port {port} is open"
-    except TimeoutError as error:
-        raise HostUnreachable(
-            f"port {port} does not answer", try_="check the address and the firewalls on the way"
-        ) from error
-    except OSError as error:
-        raise HostUnreachable(
-            f"port {port} is closed",
-            why=error.strerror or str(error),
-            try_="run `winrm quickconfig` on the host, or check the port (5986 is https, 5985 http)",
-        ) from error
+    with _connected(connection):
+        return f"port {connection.port} is open"
 
 
 def shake_hands(connection: Connection) -> str:
     """Whether TLS comes about, whose certificate it is and until when it is good. Raises HostUnreachable."""
+    tls = _tls(connection)
     try:
-        with (
-            socket.create_connection((connection.address, _port(connection)), timeout=SECONDS) as line,
-            _tls(connection).wrap_socket(line, server_hostname=connection.address) as secured,
-        ):
+        with _connected(connection) as line, http_line.shake_hands(line, tls, name=connection.address) as secured:
             checked = "checked" if connection.validate_certificate else "NOT checked"
             return f"{secured.version()}, {_described(secured.getpeercert(True))}, {checked}"
-    except (ssl.SSLError, OSError, ValueError) as error:
-        raise refusals.certificate_refused(connection, str(error)) from error
+    except http_line.TlsFailed as failed:
+        raise unreached.tls_refused(connection, failed.error) from failed
+
+
+def _connected(connection: Connection) -> socket.socket:
+    try:
+        return socket.create_connection((connection.address, connection.port), timeout=SECONDS)
+    except (OSError, UnicodeError) as error:
+        raise unreached.not_reached(connection, error) from error
 
 
 def _described(certificate: bytes | None) -> str:
@@ -98,16 +88,21 @@ def greet(connection: Connection) -> str:
 def _line(connection: Connection) -> http.client.HTTPConnection:
     if connection.is_https:
         tls = _tls(connection)
-        return http.client.HTTPSConnection(connection.address, _port(connection), timeout=SECONDS, context=tls)
-    return http.client.HTTPConnection(connection.address, _port(connection), timeout=SECONDS)
-
-
-def _port(connection: Connection) -> int:
-    return urlsplit(connection.endpoint).port or (443 if connection.is_https else 80)
+        return http.client.HTTPSConnection(connection.address, connection.port, timeout=SECONDS, context=tls)
+    return http.client.HTTPConnection(connection.address, connection.port, timeout=SECONDS)
 
 
 def _tls(connection: Connection) -> ssl.SSLContext:
-    context = new_tls(connection.ca_trust_path, validate=connection.validate_certificate)
+    try:
+        context = http_line.new_tls(
+            connection.ca_trust_path, validate=connection.validate_certificate, minimum=connection.tls_minimum
+        )
+    except OSError as error:
+        raise refusals.unreadable_authorities(connection, error) from error
     if connection.certificate and connection.certificate_key:
-        context.load_cert_chain(connection.certificate, connection.certificate_key)
+        try:
+            context.load_cert_chain(connection.certificate, connection.certificate_key)
+        except OSError as error:
+            why = f"{connection.certificate} and its key cannot be read: {error.strerror or error}"
+            raise refusals.transport_unavailable(connection, why) from error
     return context

@@ -13,7 +13,7 @@ from typing import Any, Final
 
 import requests
 from requests.exceptions import ConnectionError as LineError
-from requests.exceptions import ConnectTimeout, ReadTimeout, RequestException, SSLError
+from requests.exceptions import ConnectTimeout, ReadTimeout, RequestException
 from spnego.exceptions import SpnegoError
 from urllib3.exceptions import HTTPError
 from winrm.encryption import Encryption
@@ -21,9 +21,9 @@ from winrm.exceptions import WinRMError
 from winrm.transport import Transport
 
 from converge.errors import ConvergeError, HostUnreachable, RemoteProtocolError
-from converge.winrm import kerberos, refusals
+from converge.winrm import kerberos, refusals, unreached
 from converge.winrm.connection import Connection, Login
-from converge.winrm.http_line import CONNECT_SECONDS, Cut, HttpAnswer
+from converge.winrm.http_line import CONNECT_SECONDS, Cut, HttpAnswer, new_tls
 from converge.winrm.line import Line, LineClosed, WatchedAdapter
 from converge.wsman import seal
 
@@ -130,7 +130,11 @@ class PywinrmTransport:
         session.headers["Accept-Encoding"] = "identity"
         if self.login is Login.KERBEROS:
             session.auth = kerberos.KerberosAuth(connection, self._line)
-        adapter = WatchedAdapter(self._line, limit=connection.max_answer)
+        # Of its own: requests adds the account's certificate to it.
+        tls = new_tls(
+            connection.ca_trust_path, validate=connection.validate_certificate, minimum=connection.tls_minimum
+        )
+        adapter = WatchedAdapter(self._line, limit=connection.max_answer, tls=tls)
         for scheme in ("http://", "https://"):
             session.mount(scheme, adapter)
         return session
@@ -161,15 +165,15 @@ class PywinrmTransport:
 
     def _raise_broken(self, error: Exception, *, seconds: float) -> None:
         line = self._line
-        reason = refusals.reason_of(error)
+        reason = unreached.reason_of(error)
+        if self._connection.is_https and line.is_shaking_hands and not isinstance(error, LineClosed):
+            raise unreached.tls_refused(self._connection, TimeoutError(reason) if line.expired else error) from error
         if line.expired or isinstance(error, ReadTimeout):
             raise _late(line, seconds) from error
         if line.sent or isinstance(error, LineClosed):
             raise Cut(reason, sent=line.sent) from error
-        if isinstance(error, SSLError):
-            raise refusals.certificate_refused(self._connection, reason) from error
         if isinstance(error, (ConnectTimeout, LineError)):
-            raise refusals.not_reached(self._connection, error) from error
+            raise unreached.not_reached(self._connection, error) from error
         raise HostUnreachable(f"{self._connection.endpoint} cannot be asked", why=reason) from error
 
 

@@ -3,14 +3,9 @@
 from __future__ import annotations
 
 import re
-import socket
-import ssl
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
-
-from requests.exceptions import ConnectTimeout
-from urllib3.exceptions import NameResolutionError, NewConnectionError
 
 from converge.errors import DeadlineExceeded, HostUnreachable, LoginRefused, RemoteProtocolError
 from converge.model.extras import how_to_install
@@ -235,6 +230,12 @@ def host_deadline(connection: Connection) -> DeadlineExceeded:
     return DeadlineExceeded(f"{connection.host} was given {connection.host_timeout:g} s in all, and they are over")
 
 
+def unreadable_authorities(connection: Connection, error: OSError) -> HostUnreachable:
+    """The file or folder of authorities is not there, or holds none."""
+    why = f"{connection.ca_trust_path} cannot be read as certificates: {error.strerror or error}"
+    return transport_unavailable(connection, why)
+
+
 def transport_unavailable(connection: Connection, reason: str) -> HostUnreachable:
     """The login needs a library or a file that is not there."""
     extra = {Login.KERBEROS: "kerberos", Login.CREDSSP: "credssp"}.get(connection.login)
@@ -242,84 +243,6 @@ def transport_unavailable(connection: Connection, reason: str) -> HostUnreachabl
     return HostUnreachable(
         f"the {connection.login} transport cannot be used here", why=reason, try_=remedy, code="transport-unavailable"
     )
-
-
-def certificate_refused(connection: Connection, reason: str) -> HostUnreachable:
-    """TLS did not come about: by the words of OpenSSL, whose fault that is and what to do about it."""
-    told = next((words for part, words in _TLS_TROUBLE.items() if part in reason.lower()), _UNTRUSTED)
-    what, remedy = told
-    return HostUnreachable(
-        f"{connection.endpoint} {what}",
-        why=reason,
-        try_=remedy
-        + (
-            "; ansible_winrm_server_cert_validation: ignore trusts whoever answers"
-            if connection.validate_certificate
-            else ""
-        ),
-        code="certificate",
-    )
-
-
-_UNTRUSTED: Final = (
-    "has a certificate that is not trusted",
-    "name the file of its authority in ansible_winrm_ca_trust_path",
-)
-_OTHER_NAME: Final = (
-    "has a certificate for another name",
-    "set ansible_host to a name that the certificate has, or give the listener one for this name",
-)
-_TLS_TROUBLE: Final = {
-    "has expired": ("has a certificate that has expired", "renew the certificate of the HTTPS listener"),
-    "not yet valid": ("has a certificate that is not valid yet", "check this machine's clock and the host's"),
-    "hostname mismatch": _OTHER_NAME,
-    "ip address mismatch": _OTHER_NAME,
-    "revoked": ("has a certificate that was revoked", "renew the certificate of the HTTPS listener"),
-    "wrong version number": ("speaks no TLS there", "check the port: 5986 is https, 5985 http"),
-    "record layer failure": ("speaks no TLS there", "check the port: 5986 is https, 5985 http"),
-    "protocol version": ("speaks only a TLS that is too old", "let Windows use TLS 1.2"),
-    "unsupported protocol": ("speaks only a TLS that is too old", "let Windows use TLS 1.2"),
-}
-
-
-def not_reached(connection: Connection, error: Exception) -> HostUnreachable:
-    """No connection came about."""
-    endpoint = connection.endpoint
-    causes = list(_chain(error))
-    if any(isinstance(cause, (NameResolutionError, socket.gaierror)) for cause in causes):
-        return HostUnreachable(
-            f"the name {connection.address} is not known", why=reason_of(error), try_="check ansible_host"
-        )
-    if isinstance(error, (ConnectTimeout, TimeoutError)):
-        return HostUnreachable(f"{endpoint} does not answer", try_="check the address and the firewalls on the way")
-    return HostUnreachable(
-        f"nothing listens at {endpoint}",
-        why=reason_of(error),
-        try_="run `winrm quickconfig` on the host, or check the port (5986 is https, 5985 http)",
-    )
-
-
-def _chain(error: BaseException) -> list[BaseException]:
-    """The errors behind an error, those its arguments hold included; a few levels suffice."""
-    found: list[BaseException] = []
-    level: list[BaseException] = [error]
-    for _ in range(6):
-        found += level
-        inner = [item for cause in level for item in (*cause.args, getattr(cause, "reason", None), cause.__cause__)]
-        level = [item for item in inner if isinstance(item, BaseException) and item not in found]
-    return found
-
-
-def reason_of(error: Exception) -> str:
-    """What the innermost error says, without addresses of objects in memory."""
-    causes = _chain(error)
-    telling = [
-        cause for cause in causes if isinstance(cause, (OSError, ssl.SSLError)) and cause.args and cause.strerror
-    ]
-    text = str(telling[-1].strerror) if telling and isinstance(telling[-1], OSError) else str(causes[-1] or error)
-    if any(isinstance(cause, NewConnectionError) for cause in causes) and not telling:
-        text = str(error)
-    return re.sub(r"<[^>]*object at 0x[0-9a-f]+>(?:[:,] )?", "", text)[:300]
 
 
 def check_status(connection: Connection, status: int, *, sealed: bool, empty: bool) -> None:
