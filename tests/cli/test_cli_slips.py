@@ -55,7 +55,7 @@ def test_a_mistake_in_an_inventory_ends_1(
 
 
 def test_what_nobody_wrote_is_told_with_the_file_that_names_the_host(program: Program) -> None:
-    program.write("playbooks/p.yml", "- name: p\n  hosts: all\n  resources:\n    - service: {name: W3SVC}\n")
+    program.write("playbooks/p.yml", "- name: p\n  hosts: all\n  resources:\n    - service: {name: W3SVC, running: true}\n")
     program.write("inventory/hosts.yml", "all: {hosts: {a: {ansible_connection: lab}}}\n")
     ended = program("--check")
     assert ended.code == 1
