@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 
 from converge.apply.diagnosing import diagnose
@@ -147,6 +148,12 @@ class LabHost:
         """What a service is doing, from the world itself."""
         record = self.world.service(name)
         return record.state if record else None
+
+    def started(self, name: str) -> datetime:
+        """When the process of a service that runs was created, from the world itself."""
+        record = self.world.service(name)
+        assert record is not None
+        return self.world.processes[record.process_id].created
 
     def running(self, *names: str) -> bool:
         """Whether all of these run."""

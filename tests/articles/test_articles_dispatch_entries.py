@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from converge.lab import service_events
+from converge.lab.specs import Need
 from converge.model.change import Status
 from converge.model.facts import ServiceState, StartMode
 
@@ -205,6 +206,28 @@ def test_a_node_with_a_virtual_server_is_not_restarted_for_a_service_either(lab_
     result = host.check()
     assert "Move Group" in str(the(result, "requirement:no virtual server online").reason)
     assert changed(result) == []
+
+
+@pytest.mark.parametrize("image", [EDITED, "exchange2000-dispatch-broken"])
+def test_a_service_that_fails_with_1083_after_the_restart_has_another_fault(image: str, lab_host: LabHostMaker) -> None:
+    host = lab_host(image, ARTICLE)
+    pop = host.world.service("POP3SVC")
+    assert pop is not None
+    pop.needs = (Need(file=r"C:\missing.dll", exit_code=1083),)  # whatever is dispatched
+    first = host.apply()
+    assert HANDLER in changed(first)
+    assert the(first, "service:POP3SVC").status is Status.FAILED
+    restarted = host.started("IISADMIN")
+    for result in (host.check(), host.apply(), host.apply()):
+        told = the(result, HANDLER)
+        assert told.status is Status.SKIPPED
+        assert "did not help" in (told.reason or "")
+        assert "POP3SVC" in (told.reason or "")
+    assert host.started("IISADMIN") == restarted
+    pop.state, pop.exit_code = ServiceState.RUNNING, 0
+    assert host.apply().status is Status.OK
+    pop.state, pop.exit_code = ServiceState.STOPPED, 1083  # the fault of the article, anew
+    assert HANDLER in changed(host.check())
 
 
 def test_smtp_that_was_added_again_waits_for_exchange_setup(lab_host: LabHostMaker) -> None:

@@ -21,9 +21,12 @@ ARTICLE = "Q324332"
 PLAY = "Remote Registry runs for Exchange 5.5"
 
 
-@pytest.mark.parametrize("image", ["exchange55-registry-stopped", "exchange55-registry-disabled"])
-def test_it_runs_and_starts_with_windows(image: str, lab_host: LabHostMaker) -> None:
-    host = lab_host(image, ARTICLE)
+@pytest.mark.parametrize(
+    ("image", "said"),
+    [("exchange55-registry-stopped", {}), ("exchange55-registry-disabled", {"keep_running": True})],
+)
+def test_it_runs_and_starts_with_windows(image: str, said: dict[str, object], lab_host: LabHostMaker) -> None:
+    host = lab_host(image, ARTICLE, **said)
     before = host.state()
     assert changed(host.check()) == ["service:RemoteRegistry"]
     assert host.state() == before
@@ -43,11 +46,16 @@ def test_the_start_mode_is_our_wish_and_can_be_left_out(lab_host: LabHostMaker) 
     assert (record.state, record.start_mode) == (ServiceState.RUNNING, StartMode.MANUAL)
 
 
-def test_disabled_and_not_to_be_changed_is_left_so(lab_host: LabHostMaker) -> None:
-    host = lab_host("exchange55-registry-disabled", ARTICLE, keep_running=False)
-    (change,) = host.check().changes
-    assert change.status is Status.SKIPPED
-    assert "disabled" in (change.reason or "")
+@pytest.mark.parametrize("said", [{}, {"keep_running": False}])
+def test_a_service_that_somebody_disabled_is_left_so(said: dict[str, object], lab_host: LabHostMaker) -> None:
+    host = lab_host("exchange55-registry-disabled", ARTICLE, **said)
+    before = host.state()
+    for result in (host.check(), host.apply()):
+        (change,) = result.changes
+        assert change.status is Status.SKIPPED
+        assert "disabled" in (change.reason or "")
+        assert "keep_running" in (change.reason or "")
+    assert host.state() == before
 
 
 def test_the_start_mode_is_said_to_be_ours_and_is_no_evidence(lab_host: LabHostMaker) -> None:
@@ -60,9 +68,9 @@ def test_the_start_mode_is_said_to_be_ours_and_is_no_evidence(lab_host: LabHostM
     assert host.diagnose()[ARTICLE].certainty is Certainty.NONE
 
 
-@pytest.mark.parametrize("mode", [StartMode.MANUAL, StartMode.DISABLED])
-def test_a_start_mode_that_is_off_is_shown(mode: StartMode, lab_host: LabHostMaker) -> None:
-    host = lab_host("exchange55", ARTICLE)
+@pytest.mark.parametrize(("mode", "said"), [(StartMode.MANUAL, {}), (StartMode.DISABLED, {"keep_running": True})])
+def test_a_start_mode_that_is_off_is_shown(mode: StartMode, said: dict[str, object], lab_host: LabHostMaker) -> None:
+    host = lab_host("exchange55", ARTICLE, **said)
     record = host.world.service("RemoteRegistry")
     assert record is not None
     record.start_mode = mode

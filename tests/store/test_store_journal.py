@@ -24,8 +24,11 @@ from converge.model.journal import (
     HandlerPaid,
     History,
     JournalEvent,
+    NeedGone,
+    NeedRemains,
     OpenAction,
     OpenHandler,
+    OpenNeed,
     OpenProcedure,
     OpenRestart,
     ProcedureBegun,
@@ -166,6 +169,14 @@ class TestHistory:
         )
         books.record(RUN_2, HandlerPaid("smtp", "restart SMTP"), ENDED)
         assert [owed.handler for owed in store.history("mail01").owed] == ["other"]
+
+    def test_a_handler_that_did_not_help_is_remembered_until_its_need_is_gone(
+        self, books: Bookkeeper, store: Store
+    ) -> None:
+        books.record(RUN_1, NeedRemains("smtp", "restart SMTP", "2026-11-20T10:00:00+00:00"), ENDED)
+        assert store.history("mail01").needs == (OpenNeed("smtp", "restart SMTP", "2026-11-20T10:00:00+00:00"),)
+        books.record(RUN_2, NeedGone("smtp", "restart SMTP"), ENDED)
+        assert store.history("mail01") == History()
 
     def test_services_stopped_by_a_broken_restart_are_remembered(self, books: Bookkeeper, store: Store) -> None:
         books.record(RUN_1, ServicesStopped("restart", "IISADMIN", ("W3SVC", "SMTPSVC")))

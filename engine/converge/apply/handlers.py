@@ -14,7 +14,15 @@ from converge.apply.carrying import Carrier
 from converge.apply.restarts import note_stopping
 from converge.errors import InputErrors, ResourceError, Undecided, Unforetold
 from converge.model.change import Change, Problem, Status
-from converge.model.journal import HandlerOwed, HandlerPaid, History, OpenHandler, ServicesStarted
+from converge.model.journal import (
+    HandlerOwed,
+    HandlerPaid,
+    History,
+    NeedGone,
+    NeedRemains,
+    OpenHandler,
+    ServicesStarted,
+)
 from converge.model.names import fold
 from converge.model.play import Declared, Entry, Play, Scope
 from converge.model.query import OperatingSystem, ServiceStartTime
@@ -37,7 +45,10 @@ class Handlers:
     history: History
     scope: Scope
     notified: dict[str, int] = field(default_factory=dict)
-    later: dict[str, str] = field(default_factory=dict)  # in a rehearsal: those that only a command may notify, and its words
+    ran: list[Entry] = field(default_factory=list)
+    later: dict[str, str] = field(
+        default_factory=dict
+    )  # in a rehearsal: those that only a command may notify, and its words
 
     @contextmanager
     def owing(self, names: Sequence[str]) -> Iterator[None]:
@@ -93,9 +104,7 @@ class Handlers:
     def _if_needed(self, entry: Entry, needed_when: Callable[[Scope], Condition]) -> Iterator[Change]:
         """A handler that nobody notified, where the host itself shows that it is needed."""
         try:
-            condition = needed_when(self.scope)
-            answers = gather((condition.queries,), self.carrier.performer.memory)
-            because = condition.because(answers) if condition.holds(answers) else ""
+            because = self._need(needed_when)
         except Unforetold as error:
             yield self._shown(entry, Status.LATER, reason=error.what)
             return
@@ -103,9 +112,43 @@ class Handlers:
             status = Status.UNDECIDED if isinstance(error, Undecided) else Status.FAILED
             yield self._shown(entry, status, error=Problem.of(error))
             return
+        if tried := self._without_help(entry):
+            if because:
+                told = f"it ran {tried} and did not help: {because}. That has another cause, so it is not run again"
+                yield self._shown(entry, Status.SKIPPED, reason=told)
+            else:
+                self.carrier.performer.journal.write(NeedGone(self.play.name, entry.name))
+            return
         if because:
             for change in self._handler(entry, None, play_failed=False):
                 yield replace(change, notes=(*change.notes, f"needed, because {because}"))
+
+    def _need(self, needed_when: Callable[[Scope], Condition], *, anew: bool = False) -> str:
+        """Why the host shows the need of a handler, if so. Raises Undecided, Unforetold, InputErrors, ResourceError."""
+        condition, memory = needed_when(self.scope), self.carrier.performer.memory
+        if anew:
+            memory.forget_these(condition.queries(memory.answers))
+        answers = gather((condition.queries,), memory)
+        return condition.because(answers) if condition.holds(answers) else ""
+
+    def _without_help(self, entry: Entry) -> str:
+        """When a handler ran that removed no need, if so."""
+        needs = (item for item in self.history.needs if (item.play, item.handler) == (self.play.name, entry.name))
+        return next((f"{datetime.fromisoformat(item.since):%Y-%m-%d %H:%M}" for item in needs), "")
+
+    def look_back(self) -> None:
+        """At the run's end: whether the host still shows the need of what ran, which another run of it would not remove."""
+        performer = self.carrier.performer
+        for entry in self.ran:
+            try:
+                because = self._need(entry.needed_when, anew=True) if entry.needed_when else ""
+                since = performer.now().isoformat()
+            except (InputErrors, Undecided, Unforetold, ResourceError):
+                continue  # nobody knows: the next run decides from what it sees
+            if because:
+                performer.journal.write(NeedRemains(self.play.name, entry.name, since))
+            elif self._without_help(entry):
+                performer.journal.write(NeedGone(self.play.name, entry.name))
 
     def _handler(self, entry: Entry, owed: OpenHandler | None, *, play_failed: bool) -> Iterator[Change]:
         if play_failed and not self._waits(entry.kind):
@@ -150,6 +193,7 @@ class Handlers:
             self.carrier.before_change = lambda: None
         if change.status in (Status.OK, Status.CHANGED):
             self._paid(entry)
+            self.ran += [entry] if entry.needed_when is not None and not performer.rehearsing else []
             service = getattr(resource, "name", "")
             performer.journal.write(ServicesStarted(entry.name, service))
         return change

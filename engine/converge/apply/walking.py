@@ -38,6 +38,7 @@ class Walk:
     variables: Mapping[str, object]
     history: History
     changes: list[Change] = field(default_factory=list)
+    handlers: list[Handlers] = field(default_factory=list)  # of the plays that were walked through
     heard: set[tuple[str, str]] = field(default_factory=set)  # the handlers that have had their say, by play and name
     left: list[Change] = field(default_factory=list)  # of the play that a stop ended: what was not begun
 
@@ -56,6 +57,8 @@ class Walk:
             for prospect in prospects:
                 begun += 1
                 self._play(prospect)
+            for handlers in self.handlers:
+                handlers.look_back()
             self.changes += owed_elsewhere(self.carrier, self.history, heard=self.heard)
         except StoppedError:
             self.changes += [*self.carrier.broken_off, *self.left, *not_begun(plays[begun:])]
@@ -254,6 +257,7 @@ class _PlayRun:
     def run(self) -> None:
         """Entries in list order, then the handlers that were notified or are owed."""
         handlers = Handlers(self.walk.carrier, self.play, self.walk.history, self.scope)
+        self.walk.handlers.append(handlers)
         for number, entry in enumerate(self.play.entries):
             try:
                 for change in self._entry(entry, handlers):

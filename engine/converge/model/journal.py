@@ -121,6 +121,23 @@ class HandlerPaid:
 
 
 @dataclass(frozen=True, slots=True)
+class NeedRemains:
+    """A handler ran, and at the run's end the host still shows the need of it. `since` is the host's clock then, ISO 8601."""
+
+    play: str
+    handler: str
+    since: str
+
+
+@dataclass(frozen=True, slots=True)
+class NeedGone:
+    """The host shows no need any more of a handler that had not helped."""
+
+    play: str
+    handler: str
+
+
+@dataclass(frozen=True, slots=True)
 class ServicesStopped:
     """Dependents that a restart stops and must start again, in the order of starting."""
 
@@ -217,6 +234,8 @@ JournalEvent = (
     | ActionSettled
     | HandlerOwed
     | HandlerPaid
+    | NeedRemains
+    | NeedGone
     | ServicesStopped
     | ServicesStarted
     | ProcedureBegun
@@ -265,6 +284,15 @@ class OpenHandler:
 
 
 @dataclass(frozen=True, slots=True)
+class OpenNeed:
+    """A handler that ran at this time without removing the need that the host shows of it."""
+
+    play: str
+    handler: str
+    since: str
+
+
+@dataclass(frozen=True, slots=True)
 class OpenRestart:
     """A restart that was broken off: these services, in this order, must run again."""
 
@@ -291,6 +319,7 @@ class History:
     owed: tuple[OpenHandler, ...] = ()
     restarts: tuple[OpenRestart, ...] = ()
     procedures: tuple[OpenProcedure, ...] = ()
+    needs: tuple[OpenNeed, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -158,6 +158,7 @@ def left_open_in_words(history: History) -> list[str]:
             for item in history.restarts
         ),
         *(f"{item.address} stands at {item.under_way or 'its next step'}" for item in history.procedures),
+        *(f"handler {item.handler} of {item.play} ran without helping" for item in history.needs),
     ]
 
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 from converge.model.change import Json
-from converge.model.journal import History, OpenAction, OpenHandler, OpenProcedure, OpenRestart
+from converge.model.journal import History, OpenAction, OpenHandler, OpenNeed, OpenProcedure, OpenRestart
 from converge.model.kept import is_manifest
 
 
@@ -16,6 +16,7 @@ class OpenEnds:
 
     actions: dict[tuple[str, int], OpenAction] = field(default_factory=dict)
     owed: dict[tuple[str, str], OpenHandler] = field(default_factory=dict)
+    needs: dict[tuple[str, str], OpenNeed] = field(default_factory=dict)
     restarts: dict[tuple[str, str], OpenRestart] = field(default_factory=dict)
     procedures: dict[str, OpenProcedure] = field(default_factory=dict)
     manifests: dict[str, OpenAction] = field(default_factory=dict)  # by run: written, and nothing kept behind it so far
@@ -29,6 +30,11 @@ class OpenEnds:
                 self._take_owed(run, event)
             case "HandlerPaid":
                 self.owed.pop((event["play"], event["handler"]), None)
+            case "NeedRemains":
+                need = OpenNeed(event["play"], event["handler"], event["since"])
+                self.needs[(need.play, need.handler)] = need
+            case "NeedGone":
+                self.needs.pop((event["play"], event["handler"]), None)
             case "ServicesStopped":
                 restart = OpenRestart(event["handler"], event["service"], tuple(event["dependents"]))
                 self.restarts[(restart.handler, restart.service)] = restart
@@ -81,6 +87,7 @@ class OpenEnds:
             owed=tuple(self.owed.values()),
             restarts=tuple(self.restarts.values()),
             procedures=tuple(self.procedures.values()),
+            needs=tuple(self.needs.values()),
         )
 
 
