@@ -108,6 +108,32 @@ def test_a_restart_owed_by_a_play_that_is_gone_is_pending_still(site: Site) -> N
     assert other.status.value == "changed"
 
 
+def test_a_computer_that_a_command_leaves_needing_a_restart_is_pending_until_it_was(site: Site) -> None:
+    setup = {"name": "setup", "argv": "exit 3010", "shell": True, "reboot_codes": [3010], "creates": r"D:\none.txt"}
+    ran = site.apply(site.plays([{"command": setup}, value("A")]))
+    assert list(statuses(ran).values()) == ["changed", "changed", "waiting"], told(ran)
+    assert (ran.status.value, ran.restart_pending) == ("changed", True)
+    assert "setup ended with exit code 3010" in told(ran)
+    plays = site.plays([value("A")])
+    for later in (site.check(plays), site.apply(plays)):
+        assert (later.status.value, later.restart_pending) == ("ok", True), told(later)
+    site.world.clock.advance(60)
+    service_manager.boot(site.world)
+    site.world.clock.advance(600)
+    assert not site.apply(plays).restart_pending
+    assert statuses(site.check(plays)) == {rf"registry_value:{VENDOR}\A": "ok"}
+
+
+def test_a_restart_in_the_same_run_is_what_a_command_asked_for(site: Site) -> None:
+    setup = {"name": "setup", "argv": "exit 3010", "shell": True, "reboot_codes": [3010]}
+    plays = site.plays(
+        [{"command": setup, "notify": "restart"}], [{"name": "restart", "restart_computer": {"timeout": 1}}]
+    )
+    ran = site.apply(plays, allow_reboot=True)
+    assert site.world.restarts == 1
+    assert (ran.status.value, ran.restart_pending) == ("changed", False), told(ran)
+
+
 def test_a_plan_that_tells_of_a_restart_holds_with_and_without_the_word(site: Site) -> None:
     plays = restarting(site)
     plan = site.plan(plays)

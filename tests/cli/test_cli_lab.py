@@ -82,6 +82,17 @@ class TestWorlds:
         assert fleet("lab", "reset").code == 0
         assert fleet("--check").code == 2
 
+    def test_the_components_of_a_host_are_shown_as_they_are_now(self, program: Program) -> None:
+        program.write(
+            "inventory/hosts.yml",
+            "all: {vars: {ansible_connection: lab}, hosts: {www: {converge_lab_image: iis4-smtp-healthy}}}\n",
+        )
+        shown = program("lab", "show", "www").out.splitlines()
+        assert {"  component iis_ftp: installed", "  component iis_nntp: not installed"} <= set(shown)
+        components = program("lab", "show", "www", "--format", "json").document()["components"]
+        assert components["iis_ftp"] == {"installed": True}
+        assert components["iis_nntp"] == {"installed": False}
+
     def test_hosts_and_steps_that_are_not_there(self, fleet: Program) -> None:
         assert fleet("lab", "show", "nobody").code == 1
         assert fleet("lab", "reset", "nobody").code == 1

@@ -55,7 +55,7 @@ def test_an_evening(planned: Program) -> None:
 
     run = last_run(planned, "apply")
     looked = planned("undo", run, "--check", "--format", "json")
-    assert (looked.code, looked.document()["mode"]) == (2, "check")
+    assert (looked.code, looked.document()["mode"]) == (2, "undo-check")
     assert planned("undo", run).code == 1, "nobody could be asked"
     one = planned("undo", run, "--yes", "--limit", "mail01", "--format", "json")
     assert (one.code, statuses(one)) == (0, {"mail01": "changed"})
@@ -85,6 +85,47 @@ def test_a_host_that_moved_since_is_stale_and_the_others_go_on(planned: Program)
     error = applied.document()["hosts"]["mail02"]["error"]
     assert error["code"] == "stale"
     assert "RemoteRegistry" in error["why"]
+
+
+def test_a_plan_is_shown_with_the_change_windows_of_its_hosts(fleet: Program) -> None:
+    inventory = INVENTORY.replace("mail03: {", "mail03: {converge_change_windows: never, ")
+    fleet.write(
+        "inventory/hosts.yml", inventory.replace("mail[01:02]: {", "mail[01:02]: {converge_change_windows: always, ")
+    )
+    assert fleet("plan", "-o", "plan.json").code == 2
+    shown = fleet("show", "plan.json", "--format", "json")
+    Result.model_validate(shown.document())
+    windows = {host: result.get("window") for host, result in shown.document()["hosts"].items()}
+    assert windows == {host: {"open": host != "mail03", "next": None} for host in ("mail01", "mail02", "mail03")}
+    assert "outside its change window" in fleet("show", "plan.json").out
+
+
+WORDED = """\
+- name: a token and what rests on it
+  hosts: mail03
+  resources:
+    - name: the token
+      registry_value: {key: 'HKLM\\SOFTWARE\\Contoso', name: Token, type: string, data: TOKEN}
+      sensitive: true
+    - name: what rests on it
+      registry_value: {key: 'HKLM\\SOFTWARE\\Contoso', name: Uses, type: string, data: token-TOKEN}
+      requires: [the token]
+"""
+
+
+def test_what_was_agreed_to_in_a_plan_is_part_of_it(fleet: Program) -> None:
+    fleet.write("playbooks/registry.yml", WORDED.replace("TOKEN", "one"))
+    assert fleet("--yes").code == 0
+    fleet.write("playbooks/registry.yml", WORDED.replace("TOKEN", "two"))
+    without = fleet("plan", "-o", "without.json", "--format", "json").document()["hosts"]["mail03"]["resources"]
+    assert [resource["status"] for resource in without] == ["waiting", "skipped"]
+    planned = fleet("plan", "-o", "plan.json", "--accept-no-way-back", "--format", "json")
+    statuses_planned = [resource["status"] for resource in planned.document()["hosts"]["mail03"]["resources"]]
+    assert statuses_planned == ["changed", "changed"]
+    assert "agreed to --accept-no-way-back" in fleet("show", "plan.json").out
+    applied = fleet("apply", "plan.json")
+    assert applied.code == 0, applied.out
+    assert fleet("--check").code == 0
 
 
 class TestTamperedWith:

@@ -68,6 +68,9 @@ def test_an_expression_inside_a_text_makes_a_text(one_play: OnePlay, scope_of: S
         ("{{ 'automatic' if names else none }}", "automatic"),
         ("{{ none if names else 1 }}", None),
         ("{{ {'a': [1, '2']} }}", {"a": [1, "2"]}),
+        ("{{ '00' * 3 }}", "000000"),
+        ("{{ 2 * [1, 'a'] }}", [1, "a", 1, "a"]),
+        ("{{ ('ab' * 524288) | length }}", 2**20),
         ("100% {a} {%b%} {#c#}", "100% {a} {%b%} {#c#}"),
     ],
 )
@@ -101,6 +104,8 @@ def test_what_expressions_cannot_do(one_play: OnePlay, scope_of: ScopeOf, templa
         "{{ 'x' | replace('x', 'y' * 90000) | replace('y', 'z' * 90000) }}", "{{ " + "(" * 500 + "1" + ")" * 500 + " }}",
         "{{ " + "[" * 200 + "]" * 200 + " }}", "{{ 1" + " + 1" * 2000 + " }}", "{{ '%099999999d' % 1 }}",
         "{{ x" + " | lower" * 500 + " }}", "{{ big * big }}", "{{ [[0] * 9999] * 9999 }}",
+        "{{ 'ab' * 524289 }}", "{{ big * 2 }}", "{{ ['x' * 99999] * 99999 }}", "{{ {} * 2 }}", "{{ 'a' * 1.5 }}",
+        "{{ [[0] * 9999] * 2 == [[0] * 9999] * 2 }}",
         "{{ " + "not " * 3000 + "x }}", "{{ -" + "-" * 3000 + "1 }}",
     ],
 )  # fmt: skip

@@ -153,7 +153,7 @@ class TestSecrets:
         assert fleet("--yes").code == 0, "where nothing was there, nothing is lost"
         fleet.write("playbooks/registry.yml", SENSITIVE.replace("S3CR3T", "another"))
         refused = fleet("--yes")
-        assert refused.code == 3
+        assert refused.code == 2
         assert "--accept-no-way-back" in refused.out
         assert fleet("--yes", "--accept-no-way-back").code == 0
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from functools import partial
@@ -20,10 +21,19 @@ from converge.errors import (
     ResourceError,
     Undecided,
 )
-from converge.model.action import AnyAction
+from converge.model.action import AnyAction, Performed, RestartComputer, RunCommand
 from converge.model.answer import Answers
 from converge.model.change import NEEDS_PERSON, NO_WAY_BACK, Change, Json, Problem, Status, WayBack
-from converge.model.journal import ActionSettled, ChangeBegun, ChangeEnded, NoJournal, OpenAction
+from converge.model.journal import (
+    ActionSettled,
+    ChangeBegun,
+    ChangeEnded,
+    HandlerOwed,
+    HandlerPaid,
+    NoJournal,
+    OpenAction,
+    OpenHandler,
+)
 from converge.model.machine import RehearsalMachine
 from converge.model.query import AnyQuery
 from converge.model.resource import Resource, State
@@ -64,8 +74,11 @@ class Carrier:
     changes: int = 0
     before_change: Callable[[], None] = lambda: None  # written before the first action: what the change will owe
     approves: Callable[[Change, str], bool] = lambda *_: True  # asked before the first action of each change
-    rehearsal: RehearsalMachine | None = None  # where nothing real happens, and what a person or program does is supposed
+    rehearsal: RehearsalMachine | None = (
+        None  # where nothing real happens, and what a person or program does is supposed
+    )
     due: tuple[str, ...] = ()  # in a rehearsal: what comes before and may do more than can be told
+    restarts: list[OpenHandler] = field(default_factory=list)  # of the computer, that commands of this run ask for
     broken_off: tuple[Change, ...] = ()  # what was under way when the host's run ended early, and what became of it
 
     def look(self, resource: Resource) -> Answers:
@@ -132,13 +145,16 @@ class Carrier:
         number = self.changes
         performer = self.performer
         since = performer.now() if isinstance(resource, Explaining) and not performer.rehearsing else None
+        owing = [self._restart_after(action, label) for action in decision.actions]
         self.before_change()
         self._begin(number, resource, decision, change, label)
-        before = len(performer.performed)
+        before, restarts = len(performer.performed), len(self.restarts)
         try:
-            for action in decision.actions:
-                performer.perform(action, change=number, address=change.address, sensitive=label.sensitive)
-            if not performer.rehearsing:
+            for action, owes in zip(decision.actions, owing, strict=True):
+                performer.perform(action, change=number, address=change.address, sensitive=label.sensitive, owes=owes)
+                if isinstance(action, RestartComputer):
+                    self._restarted()
+            if not performer.rehearsing and len(self.restarts) <= restarts:
                 self._await_reached(resource, label)
         except (Interrupted, HostUnreachable) as error:
             if performer.rehearsing:
@@ -155,6 +171,34 @@ class Carrier:
             return with_outcome(change, Status.FAILED, error=problem)
         self._end(number, Status.CHANGED, change.after)
         return self._with_gaps(resource, change, answers)
+
+    def _restarted(self) -> None:
+        """The computer was restarted: what commands asked for in this run is done."""
+        for owed in self.restarts:
+            self.performer.journal.write(HandlerPaid(owed.play, owed.handler))
+        self.restarts.clear()
+
+    def _restart_after(self, action: AnyAction, label: Label) -> Callable[[Performed], HandlerOwed | None]:
+        """Makes of a command's end the restart of the computer that it asks for, if it does."""
+        performer = self.performer
+        if performer.rehearsing or not isinstance(action, RunCommand) or not action.reboot_codes:
+            return lambda _: None
+        with suppress(Undecided, ResourceError):
+            performer.now()  # asked for before the command, so that nothing is asked between its end and the journal
+
+        def owes(performed: Performed) -> HandlerOwed | None:
+            if not performed.reboot_needed:
+                return None
+            since = ""
+            with suppress(Undecided, ResourceError):
+                since = performer.now().isoformat()
+            command, run = action.title or label.name, performer.journal.run
+            name = f"restart after {command}"
+            because = f"{command} ended with exit code {performed.code}: the computer must be restarted"
+            self.restarts.append(OpenHandler(label.play, name, since, since, (run,), restarts=("",), because=because))
+            return HandlerOwed(label.play, name, since, restarts=("",), because=because)
+
+        return owes
 
     def _stopped(self, number: int, change: Change, decision: Decision, done: Sequence[AnyAction]) -> Change:
         """What became of a change during which the run was told to stop. Between two actions nothing is in doubt."""

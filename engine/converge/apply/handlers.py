@@ -255,7 +255,8 @@ def owed_elsewhere(carrier: Carrier, history: History, *, heard: Collection[tupl
     `heard` are the handlers, by play and name, that have had their say in this run.
     """
     performer = carrier.performer
-    for owed in history.owed:
+    new = {(owed.play, owed.handler): owed for owed in carrier.restarts}
+    for owed in ({(owed.play, owed.handler): owed for owed in history.owed} | new).values():
         if (owed.play, owed.handler) in heard:
             continue
         place = f"{performer.memory.host}:{owed.handler}"
@@ -263,6 +264,8 @@ def owed_elsewhere(carrier: Carrier, history: History, *, heard: Collection[tupl
         seen = _seen(owed, owed.restarts, performer.memory) if owed.since else ""
         notes: tuple[str, ...]
         status, reason, notes = Status.SKIPPED, f"owed by the play {owed.play}", (_gone(owed, place),)
+        if owed.because:
+            reason, notes = owed.because, ()
         if said or seen:
             performer.journal.write(HandlerPaid(owed.play, owed.handler, "person" if said else "host"))
             carrier.settle_earlier(f"handler:{owed.handler}", done=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
@@ -27,7 +27,7 @@ from converge.model.action import (
 from converge.model.answer import Absent
 from converge.model.change import Change, Json
 from converge.model.facts import ServiceFacts, ServiceState
-from converge.model.journal import ActionEnded, ActionIntended, ActionSettled, Journal, OpenAction
+from converge.model.journal import ActionEnded, ActionIntended, ActionSettled, HandlerOwed, Journal, OpenAction
 from converge.model.kept import is_run_folder
 from converge.model.names import fold
 from converge.model.query import AnyQuery, Directory, OperatingSystem, RegistryKey, Service
@@ -55,9 +55,18 @@ class Performer:
     _moment: str = ""
     _asked_at: tuple[datetime, float] | None = None
 
-    def perform(self, action: AnyAction, *, change: int, address: str, sensitive: bool = False) -> Performed:
+    def perform(
+        self,
+        action: AnyAction,
+        *,
+        change: int,
+        address: str,
+        sensitive: bool = False,
+        owes: Callable[[Performed], HandlerOwed | None] = lambda _: None,
+    ) -> Performed:
         """Do one thing and wait until its service, if it has one, is no longer pending.
 
+        `owes` tells what its end asks for: that is written down before its end is.
         Raises ActionRefused, Interrupted, HostUnreachable, JournalUnavailable (then it was not sent) and StoppedError.
         """
         if not self.rehearsing:
@@ -66,7 +75,7 @@ class Performer:
             self._write_manifest(action, change=change, address=address, sensitive=sensitive)
         elif sensitive and isinstance(action, MoveFile | MoveDirectory):
             self.secret.add(fold(action.source))
-        return self._perform(action, change=change, address=address, sensitive=sensitive)
+        return self._perform(action, change=change, address=address, sensitive=sensitive, owes=owes)
 
     def _write_manifest(self, action: AnyAction, *, change: int, address: str, sensitive: bool) -> None:
         """A manifest tells of what is kept before it is. Where none can be written, it is kept without, and a note says so."""
@@ -102,7 +111,15 @@ class Performer:
     def _is_absent(self, query: AnyQuery) -> bool:
         return isinstance(self.memory.ask((query,))[query], Absent)
 
-    def _perform(self, action: AnyAction, *, change: int, address: str, sensitive: bool) -> Performed:
+    def _perform(
+        self,
+        action: AnyAction,
+        *,
+        change: int,
+        address: str,
+        sensitive: bool,
+        owes: Callable[[Performed], HandlerOwed | None] = lambda _: None,
+    ) -> Performed:
         if self.options.stop():
             raise StoppedError
         self.back_up(touched_keys((action,)))
@@ -123,6 +140,8 @@ class Performer:
         except (Interrupted, HostUnreachable) as error:
             self.journal.write(ActionEnded(number, "unknown", error.code, error.what))
             raise
+        if (owed := owes(result)) is not None:
+            self.journal.write(owed)
         self.journal.write(ActionEnded(number, "done", str(result.code), result.output[:2000] if not sensitive else ""))
         self.performed.append(action)
         if isinstance(action, MoveFile | MoveDirectory):

@@ -12,6 +12,7 @@ from converge.cli.lab_record import LabRecord
 from converge.cli.options import STATE_FOLDER
 from converge.errors import UsageError
 from converge.inventory import load
+from converge.lab.components import list_states
 from converge.lab.effects import enact
 from converge.lab.image import list_images
 from converge.lab.world import World
@@ -43,6 +44,7 @@ def show(host: str, *, json_wanted: bool) -> int:
     if json_wanted:
         content = world.to_json()
         content.pop("accounts")
+        content["components"] = {name: {"installed": there} for name, there in list_states(world).items()}
         sys.stdout.write(json.dumps(content, indent=1) + "\n")
         return 0
     _show(host, world, sink_for(sys.stdout))
@@ -56,8 +58,8 @@ def _show(host: str, world: World, sink: Sink) -> None:
     )
     for service in sorted(world.services.values(), key=lambda service: service.name):
         sink.line(f"  service {service.name}: {service.state.value}, {service.start_mode.value}")
-    for name, component in sorted(world.components.items()):
-        sink.line(f"  component {name}: {'installed' if component.installed else 'not installed'}")
+    for name, there in list_states(world).items():
+        sink.line(f"  component {name}: {'installed' if there else 'not installed'}")
     for name, step in world.steps.items():
         sink.line(f"  operator step {name}: {step.describe}")
 

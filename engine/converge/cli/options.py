@@ -81,5 +81,7 @@ def applying(options: RunOptions) -> str:
     words += ["-l", sources.limit] if sources.limit else []
     words += ["-t", ",".join(sorted(sources.tags))] if sources.tags else []
     words += ["--skip-tags", ",".join(sorted(sources.skip_tags))] if sources.skip_tags else []
+    words += ["--accept-no-way-back"] if options.accept_no_way_back else []
+    words += ["--allow-reboot"] if options.allow_reboot else []
     given = [" -e ..." for _ in sources.extra_vars]
     return shlex.join(words) + "".join(given) + "".join(f" {shlex.quote(name)}" for name in sources.playbooks)

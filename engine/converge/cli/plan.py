@@ -25,6 +25,8 @@ from converge.cli.run import playbooks_named, words
 @options.EXECUTOR
 @options.VERBOSE
 @options.FORMAT
+@options.ACCEPT_NO_WAY_BACK
+@options.ALLOW_REBOOT
 @options.STORE
 @click.option(
     "--exit-zero-on-drift", is_flag=True, envvar="CONVERGE_EXIT_ZERO_ON_DRIFT", help="Drift exits 0.",
@@ -32,7 +34,8 @@ from converge.cli.run import playbooks_named, words
 def command(file: Path, **given: Any) -> int:
     """Look at every host as --check does, and save what would be done. Sends only reads.
 
-    `converge show FILE` tells it again, `converge apply FILE` does it. No secret is in the file. Exit codes are those of
+    `converge show FILE` tells it again, `converge apply FILE` does it. No secret is in the file. What is agreed to here, as
+    --accept-no-way-back, is part of the plan: show tells it, and apply needs not be told again. Exit codes are those of
     --check.
     """
     from converge.cli.planning import save_plan
@@ -54,6 +57,8 @@ def command(file: Path, **given: Any) -> int:
             executor=given["executor"],
             verbose=given["verbose"],
             output_format=given["output_format"],
+            accept_no_way_back=given["accept_no_way_back"],
+            allow_reboot=given["allow_reboot"],
             exit_zero_on_drift=given["exit_zero_on_drift"],
             store=given["store"],
         ),

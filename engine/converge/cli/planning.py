@@ -24,6 +24,7 @@ from converge.cli.running import Run
 from converge.cli.selection import Selection, default_inventory, select
 from converge.cli.tasks import Converging, Subject, Task
 from converge.cli.variables import variable_digests
+from converge.cli.windowing import planned_windows, written_windows
 from converge.errors import ConvergeError, JournalUnavailable, UsageError
 from converge.lab.rehearsal import Rehearsal
 from converge.model.change import HostResult, Problem, Status
@@ -72,7 +73,7 @@ def save_plan(options: RunOptions, file: Path) -> ExitCode:
         with memory:
             plan = SavedPlan(
                 secrets.token_hex(8), run_id, datetime.now(UTC).isoformat(timespec="seconds"), __version__,
-                key_name(store.signing_key), _made_from(options.sources, selection), (), selection.play_warnings,
+                key_name(store.signing_key), _made_from(options, selection), (), selection.play_warnings,
             )  # fmt: skip
             keys = Keys.of(store.signing_key, plan.id)
             run = PlanningRun(options, selection, out, task=Planning(keys), memory=memory, run_id=run_id)
@@ -88,7 +89,8 @@ def save_plan(options: RunOptions, file: Path) -> ExitCode:
         return code
 
 
-def _made_from(sources: Sources, selection: Selection) -> PlannedFrom:
+def _made_from(options: RunOptions, selection: Selection) -> PlannedFrom:
+    sources = options.sources
     return PlannedFrom(
         {name: _digest(name) for name in selection.playbooks},
         tuple(sources.inventories) or (default_inventory(),),
@@ -96,6 +98,8 @@ def _made_from(sources: Sources, selection: Selection) -> PlannedFrom:
         tuple(sorted(sources.tags)),
         tuple(sorted(sources.skip_tags)),
         tuple(sorted(read_extra_vars(sources.extra_vars))),
+        options.accept_no_way_back,
+        options.allow_reboot,
     )
 
 
@@ -143,6 +147,7 @@ def _planned(result: HostResult, selection: Selection, keys: Keys) -> HostPlan:
         host, result.status, result.changes, result.error,
         tuple(play.name for play in selection.targets[host].plays), result.evidence,
         variable_digests(selection.inventory.variables(host), key=keys.evidence),
+        written_windows(selection.inventory, host) if host in selection.windows else None,
     )  # fmt: skip
 
 
@@ -167,6 +172,7 @@ def show_plan(options: RunOptions, file: Path) -> ExitCode:
             options=TextOptions(True, options.diff, options.verbose),
             as_json=options.json,
             applied=applied,
+            windows=planned_windows(read.plan, now=datetime.now(UTC)),
         )
         return written(out, ExitCode.IN_ORDER)
 
@@ -180,6 +186,7 @@ def apply_plan(options: RunOptions, file: Path, *, trust: bool) -> ExitCode:
             memory = Memory(store)
             read = _trusted(read_plan(file, key=store.signing_key), file, trust=trust)
             selection = _selected_again(read.plan, options)
+            options = _with_what_was_agreed(options, read.plan.made_from)
             names = _wanted(read.plan, selection, limit=options.sources.limit)
             memory.begin(run_id, mode=options.mode, playbooks=selection.playbooks)
         except ConvergeError as error:
@@ -195,6 +202,14 @@ def apply_plan(options: RunOptions, file: Path, *, trust: bool) -> ExitCode:
             code = written(out, run.apply_planned(planned, others=others))
             memory.end(code)
         return code
+
+
+def _with_what_was_agreed(options: RunOptions, made_from: PlannedFrom) -> RunOptions:
+    return replace(
+        options,
+        accept_no_way_back=options.accept_no_way_back or made_from.accept_no_way_back,
+        allow_reboot=options.allow_reboot or made_from.allow_reboot,
+    )
 
 
 def _trusted(read: ReadPlan, file: Path, *, trust: bool) -> ReadPlan:

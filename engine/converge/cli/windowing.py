@@ -8,9 +8,10 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
-from converge.errors import InputErrors, InputProblem
+from converge.errors import InputErrors, InputProblem, UsageError
 from converge.inventory import Inventory
-from converge.model.change import HostResult, Problem, Status, Window
+from converge.model.change import HostResult, Json, Problem, Status, Window
+from converge.model.saved_plan import SavedPlan
 from converge.model.secret import Locked
 from converge.store.store import owner
 
@@ -34,13 +35,10 @@ def windows_of(inventory: Inventory, hosts: Collection[str]) -> dict[str, Change
         variables = inventory.variables(host)
         if VARIABLE not in variables:
             continue
-        value = variables[VARIABLE]
-        text = json.dumps(value, sort_keys=True, default=str)
         try:
-            if isinstance(value, Locked):
-                raise ValueError("it is locked")
+            text = _text(variables[VARIABLE])
             if text not in read:
-                read[text] = read_windows(value)
+                read[text] = read_windows(json.loads(text))
             found[host] = read[text]
         except ValueError as error:
             hint = "the README shows how change windows are written"
@@ -49,6 +47,36 @@ def windows_of(inventory: Inventory, hosts: Collection[str]) -> dict[str, Change
     if problems:
         raise InputErrors(problems)
     return found
+
+
+def written_windows(inventory: Inventory, host: str) -> Json:
+    """The windows of a host that has some, as a saved plan keeps them."""
+    written: Json = json.loads(_text(inventory.variables(host)[VARIABLE]))
+    return written
+
+
+def planned_windows(plan: SavedPlan, *, now: datetime) -> dict[str, Window]:
+    """Whether the hosts of a saved plan that have windows may be changed at a moment, and when next."""
+    if all(host.windows is None for host in plan.hosts):
+        return {}
+    from converge.schedule.windows import read_windows
+
+    found: dict[str, Window] = {}
+    for host in plan.hosts:
+        if host.windows is not None:
+            try:
+                found[host.host] = window_at(read_windows(host.windows), now)
+            except ValueError as error:
+                raise UsageError(
+                    f"the plan's change windows of {host.host} cannot be read: {error}", try_="make the plan again"
+                ) from None
+    return found
+
+
+def _text(value: object) -> str:
+    if isinstance(value, Locked):
+        raise ValueError("it is locked")
+    return json.dumps(value, sort_keys=True, default=str)
 
 
 def _now() -> datetime:

@@ -41,6 +41,14 @@ def installed(world: World, name: str) -> bool:
     return value is not None and value.data == 1
 
 
+def list_states(world: World) -> dict[str, bool]:
+    """Which components a host knows, and whether each is installed: those of its master INF files, and those it has notes of."""
+    key = world.registry.find(SUBCOMPONENTS)
+    noted = [value.name for value in key.values.values() if value.name] if key is not None else []
+    names = sorted({fold(name): name for name in (*world.components, *noted)}.values(), key=fold)
+    return {name.lower(): installed(world, name) for name in names}
+
+
 def change(world: World, answers: Mapping[str, bool], *, inf: str) -> None:
     """Remove and install what the answers say, of the components a master INF file knows."""
     known = {

@@ -101,7 +101,7 @@ class HandlerOwed:
 
     `unseen_before` is set where every change that asked for it was taken back: what was started before that moment has never
     seen any of them, and needs no restart. `restarts` are the services that it restarts, an empty name for the computer itself,
-    as far as that is all it does.
+    as far as that is all it does. `because` tells of a restart that no handler asks for: the end of a command does.
     """
 
     play: str
@@ -109,6 +109,7 @@ class HandlerOwed:
     since: str
     unseen_before: str = ""
     restarts: tuple[str, ...] = ()
+    because: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -281,6 +282,7 @@ class OpenHandler:
     runs: tuple[str, ...]
     unseen_before: str = ""
     restarts: tuple[str, ...] = ()
+    because: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from converge.model.answer import Answers
-from converge.model.change import NO_WAY_BACK, Change, Problem, Status
+from converge.model.change import NO_WAY_BACK, Change, Json, Problem, Status
 
 FORMAT = 1
 """The version of the file. One of another version is not applied."""
@@ -23,6 +23,8 @@ class PlannedFrom:
     tags: tuple[str, ...] = ()
     skip_tags: tuple[str, ...] = ()
     extra_vars: tuple[str, ...] = ()
+    accept_no_way_back: bool = False
+    allow_reboot: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +33,7 @@ class HostPlan:
 
     `answers` and `variables` hold a keyed digest of every answer and variable the plan rests on, by the question and the
     name: who has the file learns nothing of them, and who has the key can tell whether they are still the same.
+    `windows` are its change windows as the inventory writes them; None for a host without.
     """
 
     host: str
@@ -40,6 +43,7 @@ class HostPlan:
     plays: tuple[str, ...] = ()
     answers: Mapping[str, str] = field(default_factory=dict)
     variables: Mapping[str, str] = field(default_factory=dict)
+    windows: Json = None
 
     @property
     def is_to_be_applied(self) -> bool:

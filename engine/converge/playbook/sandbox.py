@@ -158,9 +158,25 @@ class _Sandbox(ImmutableSandboxedEnvironment):
             raise Unusable("texts are not formatted by %", hint="join them with ~")
         if operator == "**" and any(not isinstance(side, int | float) or abs(side) > 64 for side in (left, right)):
             raise Unusable("the power is too large")
-        if operator == "*" and not all(isinstance(side, int | float) and abs(side) < 2**128 for side in (left, right)):
-            raise Unusable("only numbers are multiplied, and not very large ones")
+        if operator == "*":
+            _require_bounded_product(left, right)
         return bounded(super().call_binop(context, operator, left, right))
+
+
+def _require_bounded_product(left: Any, right: Any) -> None:
+    """Numbers that are not very large, or a text or a flat list repeated to a bounded size. Raises Unusable."""
+    repeated, times = (left, right) if isinstance(left, str | list | tuple) else (right, left)
+    if isinstance(repeated, str) and isinstance(times, int):
+        if len(repeated) * times > MAX_TEXT:
+            raise Unusable(f"the text grows beyond {MAX_TEXT} characters")
+    elif isinstance(repeated, list | tuple) and isinstance(times, int):
+        if any(not isinstance(item, str | int | float | None) for item in repeated):
+            raise Unusable("only lists of texts and numbers are repeated")
+        size = sum(len(item) if isinstance(item, str) else 1 for item in repeated)
+        if len(repeated) * times > MAX_ITEMS or size * times > MAX_TEXT:
+            raise Unusable(f"the list grows beyond {MAX_ITEMS} items or {MAX_TEXT} characters")
+    elif not all(isinstance(side, int | float) and abs(side) < 2**128 for side in (left, right)):
+        raise Unusable("only numbers are multiplied, and not very large ones; texts and lists are repeated")
 
 
 def _environment() -> _Sandbox:

@@ -4,16 +4,30 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from converge.model.change import HostResult
+from converge.model.change import HostResult, Window
 from converge.model.saved_plan import SavedPlan
 from converge.report.document import JsonDocument
 from converge.report.sink import Stream, sink_for
 from converge.report.text import TextOptions, TextReport
 
 
-def tell_plan(out: Stream, plan: SavedPlan, *, options: TextOptions, as_json: bool, applied: Mapping[str, str]) -> None:
-    """Tell what would be done to each host; `applied` are the hosts to which it was, each with its run."""
-    results = [HostResult(host.host, host.status, host.changes, error=host.error) for host in plan.hosts]
+def tell_plan(
+    out: Stream,
+    plan: SavedPlan,
+    *,
+    options: TextOptions,
+    as_json: bool,
+    applied: Mapping[str, str],
+    windows: Mapping[str, Window],
+) -> None:
+    """Tell what would be done to each host; `applied` are the hosts to which it was, each with its run.
+
+    `windows` say of the hosts that have change windows whether they may be changed now.
+    """
+    results = [
+        HostResult(host.host, host.status, host.changes, error=host.error, window=windows.get(host.host))
+        for host in plan.hosts
+    ]
     if as_json:
         document = JsonDocument(
             out, version=plan.converge, mode="plan", run=plan.run, playbooks=tuple(plan.made_from.playbooks)
@@ -33,6 +47,7 @@ def tell_plan(out: Stream, plan: SavedPlan, *, options: TextOptions, as_json: bo
         ("tags", made_from.tags),
         ("without tags", made_from.skip_tags),
         ("variables given with -e", made_from.extra_vars),
+        ("agreed to", _agreed(plan)),
     ):
         if words:
             sink.line(f"  {what} {', '.join(words)}")
@@ -43,3 +58,11 @@ def tell_plan(out: Stream, plan: SavedPlan, *, options: TextOptions, as_json: bo
     for result in results:
         report.host(result)
     report.end()
+
+
+def _agreed(plan: SavedPlan) -> list[str]:
+    given = {
+        "--accept-no-way-back": plan.made_from.accept_no_way_back,
+        "--allow-reboot": plan.made_from.allow_reboot,
+    }
+    return [word for word, said in given.items() if said]

@@ -64,7 +64,9 @@ class OpenEnds:
         first = known.first if known else event["since"]
         runs = tuple(dict.fromkeys((*(known.runs if known else ()), run)))
         restarts = tuple(event.get("restarts", ())) or (known.restarts if known else ())
-        self.owed[key] = OpenHandler(*key, first, event["since"], runs, event.get("unseen_before", ""), restarts)
+        self.owed[key] = OpenHandler(
+            *key, first, event["since"], runs, event.get("unseen_before", ""), restarts, event.get("because", "")
+        )
 
     def _take_procedure(self, event: Mapping[str, Json]) -> None:
         address = event["address"]
