@@ -53,7 +53,7 @@ class Site:
     """A world, a folder for the store, and runs one after the other. Time passes only when somebody waits."""
 
     folder: Path
-    world: World = field(default_factory=lambda: Case("a world", "site", []).make_world())
+    world: World = field(default_factory=lambda: Case("a world", "site", [], image="windows-2008").make_world())
     journal_key: str = ""
     url: str = ""  # of the store, where it is no file in the folder
     keeps_in: str = ""  # the folder set aside for what is kept

@@ -14,7 +14,7 @@ MEMORY_DISK = Path("/dev/shm")  # where there is one: durability is tested elsew
 
 @pytest.fixture
 def site() -> Iterator[Site]:
-    """A simulated Windows Server 2003 with a few of everything."""
+    """A simulated Windows Server 2008 R2, which takes every type of value, with a few of everything."""
     within = MEMORY_DISK if MEMORY_DISK.is_dir() else None
     with tempfile.TemporaryDirectory(prefix="converge-site-", dir=within) as name:
         yield Site(Path(name))

@@ -43,7 +43,7 @@ HOST: dict[AnyQuery, Answer[Any]] = {
 CASES: list[tuple[str, Mapping[str, object]]] = [
     ("a key", {"registry_key": {"key": str(KEY / "New")}}),
     ("a key that goes", {"registry_key": {"key": str(KEY), "ensure": "absent", "recursive": True}}),
-    ("a value", {"registry_value": {"key": str(SMTP / "Enum"), "name": "0", "type": "qword", "data": "0xffffffffffffffff"}}),
+    ("a value", {"registry_value": {"key": str(SMTP / "Enum"), "name": "0", "type": "dword", "data": "0xffffffff"}}),
     ("entries", {"registry_value": {"key": str(KEY), "name": "list", "contains": ["B", "c"]}}),
     ("a value that goes", {"registry_value": {"key": str(KEY), "name": "list", "ensure": "absent"}}),
     ("references", {"registry_references": {"roots": [str(KEY)], "files": ["Seo.dll"], "directory": r"D:\a",
