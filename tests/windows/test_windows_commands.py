@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from converge.errors import LocalProtocolError
 from converge.model.registry import Hive, RegistryPath
+from converge.windows import files, services
 from converge.windows.commands import MAX_LINE, ReadingCommand, ReadingLine, command_line
 
 ARGUMENTS = st.text(st.characters(exclude_categories=("Cs", "Cc"), max_codepoint=0xFFFF), max_size=30)
@@ -192,3 +193,10 @@ def test_lines_are_filled_and_none_is_longer_than_cmd_takes() -> None:
 def test_a_mark_is_a_long_number_and_nothing_else(mark: str) -> None:
     with pytest.raises(LocalProtocolError):
         ReadingLine((ReadingCommand.code_page(),), mark)
+
+
+def test_a_value_that_nobody_documents_stands_behind_what_explains_it() -> None:
+    assert services.failed("StartService", 2) == ("StartService returned 2, access denied", "")
+    for what, why in (services.failed("StartService", 99), files.failed("Copy", 99)):
+        assert "99" not in what
+        assert "99, a value without a documented meaning" in why

@@ -533,8 +533,8 @@ def test_commands_bring_their_output_and_exit_code(connect: Callable[..., Pair])
 def test_a_command_that_does_not_end_in_time_is_stopped_and_nobody_knows(connect: Callable[..., Pair]) -> None:
     pair = connect(operation_timeout=0.5, read_timeout=5.0)
     pair.host.mishaps.add(Mishap(MishapKind.SLOW_COMMAND, amount=60, operation="Command"))
-    with pytest.raises(Interrupted):
-        pair.machine.perform(RunCommand(("cmd.exe", "/c", "echo", "hello"), timeout=1.5))
+    with pytest.raises(Interrupted, match=r"Setup did not end within 1\.5 s.* was ended \(signal terminate\)"):
+        pair.machine.perform(RunCommand(("cmd.exe", "/c", "echo", "hello"), timeout=1.5, title="Setup"))
     ended = [record.operation for record in pair.host.log.records][-2:]
     assert ended == ["Signal", "Delete"]
 

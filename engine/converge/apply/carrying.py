@@ -325,7 +325,7 @@ class Carrier:
             cause = resource.explain(self.performer.memory.ask(queries))
         except (HostUnreachable, Undecided):
             return problem
-        return replace(problem, why="\n".join(part for part in (problem.why, cause) if part))
+        return replace(problem, why="\n".join(part for part in (cause, problem.why) if part))
 
     def _settled_by_person(self, resource: Resource, change: Change) -> Change | None:
         """What a person says of a command that an earlier run began and whose guard, if it has one, cannot tell."""

@@ -43,6 +43,10 @@ _one_at_a_time: Final = threading.Lock()
 """The tree of a message takes many times its size: only one is built at a time."""
 
 
+class OutOfTime(Faulted):
+    """A command did not end in the time it was given, and was ended."""
+
+
 def gave_up(reason: str) -> Faulted:
     """A fault of our own making: we stopped asking, for this reason."""
     return Faulted(Fault("s:Receiver", "", reason=reason))

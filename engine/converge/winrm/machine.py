@@ -34,7 +34,7 @@ from converge.model.action import (
 from converge.windows.commands import command_line, shell_line
 from converge.winrm.answering import action_refused
 from converge.winrm.connection import Connection
-from converge.winrm.exchange import Faulted
+from converge.winrm.exchange import Faulted, OutOfTime
 from converge.winrm.files import perform_on_file
 from converge.winrm.observer import WinRMObserver
 from converge.winrm.registry_actions import perform_on_registry
@@ -93,6 +93,10 @@ class WinRMMachine(WinRMObserver):
             line = f"@{line}"
         try:
             finished = self._session.run(line, seconds=action.timeout)
+        except Interrupted as interrupted:
+            if isinstance(interrupted.__cause__, OutOfTime):
+                raise _ended_by_us(title, action.timeout) from interrupted
+            raise
         except Faulted as faulted:
             raise action_refused(title, faulted) from faulted
         code = finished.exit_code
@@ -139,3 +143,11 @@ class WinRMMachine(WinRMObserver):
 
     def _started(self) -> datetime | None:
         return self._session.get(CIMV2, "Win32_OperatingSystem").datetime("LastBootUpTime")
+
+
+def _ended_by_us(title: str, seconds: float) -> Interrupted:
+    """What is told of a command that took too long: what was waited for, and what became of it. Looking again tells the rest."""
+    span = f"{seconds / 60:g} minutes" if seconds >= 120 else f"{seconds:g} s"
+    return Interrupted(
+        f"{title} did not end within {span}, perhaps waiting for a file or an answer, and was ended (signal terminate)"
+    )

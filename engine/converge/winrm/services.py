@@ -22,7 +22,7 @@ from converge.model.names import fold
 from converge.model.query import Service, ServiceStartTime
 from converge.model.registry import Hive, RegistryPath
 from converge.windows import wql
-from converge.windows.services import describe_return_code, display_name_of
+from converge.windows.services import display_name_of, failed
 from converge.winrm.answering import Answered, action_refused, is_absent, refused
 from converge.winrm.batches import answered
 from converge.winrm.exchange import LONGEST_OPERATION, Faulted
@@ -294,9 +294,10 @@ def perform_on_service(session: Session, action: ServiceAction) -> Performed:
         return Performed(code=returned)
     if method == "StopService" and returned == _CANNOT_ACCEPT and _is_stopped(session, action.name):
         return Performed(code=returned)
+    what, why = failed(method, returned)
     raise ActionRefused(
-        f"{method} returned {describe_return_code(returned)}",
-        why=_why(session, returned, action),
+        what,
+        why=_why(session, returned, action) or why,
         try_=_remedy(returned, action),
     )
 

@@ -10,7 +10,7 @@ from typing import Final
 
 from converge.errors import HostUnreachable, RemoteProtocolError
 from converge.winrm.carrier import Cut
-from converge.winrm.exchange import Exchange, Faulted, gave_up
+from converge.winrm.exchange import Exchange, Faulted, OutOfTime, gave_up
 from converge.wsman import faults
 from converge.wsman.envelopes import Option, Target
 from converge.wsman.namespaces import CMD_SHELL
@@ -155,7 +155,8 @@ class Shell:
                     raise RemoteProtocolError("a command that ended without an exit code")
                 whole = {name: b"".join(pieces) or kept[name].whole for name, pieces in output.items()}
                 return Finished(received.exit_code, whole["stdout"], whole["stderr"])
-        raise gave_up(f"the command did not end within the {seconds:g} s that converge gives it")
+        late = gave_up(f"the command did not end within the {seconds:g} s that converge gives it")
+        raise OutOfTime(late.fault)
 
     def _pieces(self, command_id: str, *, seconds: float, cuts: int) -> Iterator[Received]:
         ends = time.monotonic() + seconds
