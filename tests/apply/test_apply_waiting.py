@@ -62,6 +62,18 @@ def test_only_what_a_command_provides_is_decided_later_and_counts_for_nothing(si
     assert checked.changes[5].may_be_changed_by == ("setup",)
 
 
+def test_what_is_missing_after_a_command_that_may_bring_it_hints_at_provides(site: Site) -> None:
+    service = {"service": {"name": "Brought", "running": True}}
+    checked = site.check(site.plays([{"command": SETUP}, service]))
+    assert list(statuses(checked).values()) == ["changed", "failed"], told(checked)
+    error = checked.changes[1].error
+    assert error is not None
+    assert "if setup brings what is missing here, name that under its `provides`" in error.try_
+    alone = site.check(site.plays([service])).changes[0].error
+    assert alone is not None
+    assert "provides" not in alone.try_
+
+
 def test_what_is_later_makes_a_host_no_worse(site: Site) -> None:
     step = {"name": "by hand", "instructions": "do it", "done_when": {"file": {"path": r"D:\by-hand", "exists": True}}}
     checked = site.check(site.plays([{"operator_step": step}, {"file": {"path": r"D:\by-hand", "content": "x"}}]))

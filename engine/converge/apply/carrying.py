@@ -397,7 +397,13 @@ def not_accepted(what: str, why: str) -> Problem:
 
 def noted(change: Change, due: tuple[str, ...]) -> Change:
     """A change, or what is told in place of it, as the host is now, with what may change that before its turn comes."""
-    return replace(change, may_be_changed_by=due) if due and change.status not in _AS_DECLARED else change
+    if not due or change.status in _AS_DECLARED:
+        return change
+    error = change.error
+    if error is not None and change.status is Status.FAILED:
+        brought = f"if {' or '.join(due)} brings what is missing here, name that under its `provides`"
+        error = replace(error, try_="; ".join(text for text in (error.try_, brought) if text))
+    return replace(change, may_be_changed_by=due, error=error)
 
 
 _DUE = (Status.CHANGED, Status.LATER, Status.WAITING)

@@ -93,6 +93,18 @@ class Runs:
         with self._database.reading() as connection:
             return connection.execute(select(func.count()).select_from(HOST_STATE).where(unchanged)).scalar_one()
 
+    def hosts_as_before(self, run: str, *, status: str = "", text: str = "", limit: int) -> list[str]:
+        """Those hosts by name, of a status, and with a text in their names. Those that a later run saw are not among them."""
+        told = select(HOST_RESULTS.c.host).where(HOST_RESULTS.c.run == run)
+        which = (HOST_STATE.c.run == run) & HOST_STATE.c.host.not_in(told)
+        if status:
+            which &= HOST_STATE.c.status == status
+        if text:
+            which &= func.lower(HOST_STATE.c.host).contains(text.lower(), autoescape=True)
+        wanted = select(HOST_STATE.c.host).where(which).order_by(HOST_STATE.c.host).limit(limit)
+        with self._database.reading() as connection:
+            return list(connection.execute(wanted).scalars())
+
     def journaled_hosts(self, run: str) -> tuple[str, ...]:
         """The hosts that a run may have changed, by name: those with rows, and those that its results say it changed."""
         journaled = select(JOURNAL.c.host).where(JOURNAL.c.run == run)

@@ -24,6 +24,7 @@ QUIET = ("ok", "skipped")
 """Statuses that a chart leaves out unless it is asked for all: they would make what matters flat."""
 COLUMNS = 60  # runs of a chart
 URGENT = 12  # hosts of the first page
+MOST_ALIKE = 1000  # hosts of a run that were in order, as before, and are named on its page
 INLINE = 10  # hosts of a run whose journals stand on its page
 SILENCE = timedelta(minutes=10)  # after which a run that has not ended is told as broken off
 ALL_AGES = (*(words for words, _ in AGES), OLDER, NEVER)
@@ -191,6 +192,8 @@ def run(look: Look) -> Context:
         _, results = store.overview.results(
             record.run, offset=pages.first, limit=HOSTS, status=wanted, text=text, first=NEED
         )
+    alike = [] if only else store.runs.hosts_as_before(record.run, status=wanted, text=text, limit=MOST_ALIKE)
+    told_of = pages.count + len(alike)
     names = [name for name in (*missing, *(each.host for each in results)) if name in journaled][:INLINE]
     return {
         "title": f"Run {record.run}",
@@ -199,7 +202,8 @@ def run(look: Look) -> Context:
         "journals": [(name, store.runs.changes(record.run, name)) for name in names],
         "journaled": journaled,
         "missing": missing,
-        "unchanged": store.runs.hosts_unchanged(record.run),
+        "alike": alike,
+        "seen_later": max(told.counts.get(status, 0) - told_of, 0) if status in QUIET and not text else 0,
         "only": only,
         "pages": pages,
         "filters": {"q": text, "status": status},
