@@ -35,7 +35,7 @@ def test_over_https(serve: Serve, authority: Authority, of_the_host: Path, seali
 
 def test_an_answer_in_the_clear_is_refused(serve: Serve) -> None:
     served = serve(CREDSSP)
-    served.host.mishaps.add(Mishap(MishapKind.UNSEALED, times=1))
+    served.host.mishaps.add(Mishap(MishapKind.UNSEALED, times=2))
     with pytest.raises(HostUnreachable, match="in the clear"):
         version(served.url, login=Login.CREDSSP)
 

@@ -81,7 +81,7 @@ def test_a_host_that_offers_only_kerberos(host: Callable[..., Served]) -> None:
 
 def test_an_answer_in_the_clear_is_refused(host: Callable[..., Served]) -> None:
     served = host()
-    served.host.mishaps.add(Mishap(MishapKind.UNSEALED, times=1))
+    served.host.mishaps.add(Mishap(MishapKind.UNSEALED, times=2))
     with pytest.raises(HostUnreachable, match="in the clear"):
         ask(served, login=Login.KERBEROS)
 

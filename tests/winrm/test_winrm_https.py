@@ -106,7 +106,7 @@ def test_a_certificate_of_a_trusted_authority_is_accepted(served: dict[str, str]
 def test_messages_can_be_sealed_within_tls(served: dict[str, str], folder: Path, host: Host) -> None:
     trusted = str(folder / "127.0.0.1.pem")
     assert version(served["127.0.0.1"], sealing=Sealing.ALWAYS, ca_trust_path=trusted) == "6.3.9600"
-    host.mishaps.add(Mishap(MishapKind.UNSEALED, times=1))
+    host.mishaps.add(Mishap(MishapKind.UNSEALED, times=2))
     with pytest.raises(HostUnreachable, match="in the clear"):
         version(served["127.0.0.1"], sealing=Sealing.ALWAYS, ca_trust_path=trusted)
 

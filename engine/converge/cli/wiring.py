@@ -104,7 +104,9 @@ def connection_of(settings: HostSettings) -> Connection:
         kerberos_delegation=settings.kerberos_delegation,
         operation_timeout=settings.operation_timeout,
         read_timeout=settings.read_timeout,
-        longest_operation=settings.operation_timeout if settings.times_given else LONGEST_OPERATION,
+        read_timeout_from=settings.read_timeout_from,
+        operation_timeout_from=settings.operation_timeout_from,
+        longest_operation=settings.operation_timeout if settings.read_timeout_from else LONGEST_OPERATION,
     )
 
 

@@ -49,8 +49,10 @@ class HostSettings:
     tls_minimum: str = "1.2"
     operation_timeout: int = OPERATION_TIMEOUT
     read_timeout: int = OPERATION_TIMEOUT + READ_AFTER_OPERATION
-    times_given: bool = False
-    """Whether the inventory names a timeout: then no question and no write is given longer."""
+    operation_timeout_from: str = ""
+    read_timeout_from: str = ""
+    """The variable of the inventory that sets a timeout, with its value; empty for none. Where one is set, no question and no
+    write is given longer."""
     cert_pem: str | None = None
     cert_key_pem: str | None = None
     kerberos_delegation: bool = False
@@ -113,7 +115,8 @@ def settings_of(
         tls_minimum=reader.text("converge_tls_minimum") or "1.2",
         operation_timeout=operation,
         read_timeout=read,
-        times_given=any(reader.given(name) for name in _TIMEOUTS),
+        operation_timeout_from=_set_by(reader, *_TIMEOUTS[1::-1]),
+        read_timeout_from=_set_by(reader, *_TIMEOUTS[::-1]),
         cert_pem=cert,
         cert_key_pem=key,
         kerberos_delegation=bool(reader.get("ansible_winrm_kerberos_delegation")),
@@ -234,6 +237,11 @@ def _timeouts(reader: _Reader) -> tuple[int, int]:
             hint=f"ansible_winrm_read_timeout_sec: {operation + READ_AFTER_OPERATION}",
         )
     return operation, read
+
+
+def _set_by(reader: _Reader, *names: str) -> str:
+    """The first of these variables that is set, with its value; empty where none is."""
+    return next((f"{name}: {reader.get(name)}" for name in names if reader.get(name) is not None), "")
 
 
 def _login(reader: _Reader, *, scheme: Scheme, has_certificate: bool) -> tuple[tuple[str, ...], Encryption]:

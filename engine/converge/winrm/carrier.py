@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import time
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Final, Protocol
 
 from converge.errors import HostUnreachable, LoginRefused, RemoteProtocolError
 from converge.winrm import direct, kerberos, refusals
@@ -18,6 +18,10 @@ from converge.winrm.http_line import SAYS_NOTHING, Cut, HttpAnswer
 from converge.wsman import seal
 
 __all__ = ["Carrier", "Cut", "Reply"]
+
+
+MAX_CONVERSATION: Final = 2 * 1024 * 1024 * 1024
+"""Bytes of answers that are taken from one host in all: several times what a search of the largest registry prints."""
 
 
 class Transport(Protocol):
@@ -62,6 +66,8 @@ class Carrier:
         self._refused: LoginRefused | None = None
         self._no_ticket: kerberos.TicketRefused | None = None
         self._let_in = False
+        self._spoken = False
+        self._received = 0
         self._ends = time.monotonic() + connection.host_timeout
         self.logins = 0
         self.answered = False
@@ -81,8 +87,9 @@ class Carrier:
         try:
             answer = transport.post(envelope, seconds=self._bounded(seconds))
             self.answered = True
+            self._count(answer)
             reply = self._read(transport, answer)
-            self._let_in = True
+            self._let_in = self._spoken = True
             return reply
         except BaseException:
             self.drop()
@@ -103,6 +110,12 @@ class Carrier:
     def remaining(self) -> float:
         """Seconds left of what the whole conversation may take."""
         return self._ends - time.monotonic()
+
+    def _count(self, answer: HttpAnswer) -> None:
+        """Raises HostUnreachable where the host has said more than one conversation may hold."""
+        self._received += len(answer.body)
+        if self._received > MAX_CONVERSATION:
+            raise refusals.says_too_much(self._connection, MAX_CONVERSATION)
 
     def _bounded(self, seconds: float) -> float:
         return max(min(seconds, self.remaining), 0.001)
@@ -175,7 +188,9 @@ class Carrier:
             raise Cut("the host no longer knows the login", sent=True)
         if answer.status == 400 and transport.seals:
             raise Cut("the host could not open the sealed message", sent=True)
-        refusals.check_status(self._connection, answer.status, sealed=transport.seals, empty=not answer.body)
+        # Once the host has answered, it is not the setting that it minds.
+        settled = transport.seals or self._spoken
+        refusals.check_status(self._connection, answer.status, sealed=settled, empty=not answer.body)
         if not transport.seals:
             return Reply(answer.status, answer.body)
         if not seal.is_sealed(answer.headers.get("content-type", "")):

@@ -56,6 +56,7 @@ class Connection:
     is given for one operation, `read_timeout` what the line is given for its answer (by the wall clock, however slowly
     bytes arrive), `longest_operation` what a long operation may be
     given, `host_timeout` what the whole conversation may take. `max_answer` is in bytes.
+    `..._from` is the variable of the inventory that set a time, with its value.
     Raises UsageError for settings that cannot be meant, or that would show a password to whoever listens.
     """
 
@@ -73,6 +74,8 @@ class Connection:
     kerberos_delegation: bool = False
     operation_timeout: float = 20.0
     read_timeout: float = 30.0
+    read_timeout_from: str = ""
+    operation_timeout_from: str = ""
     longest_operation: float = LONGEST_OPERATION
     host_timeout: float = 7200.0
     max_answer: int = MAX_ANSWER

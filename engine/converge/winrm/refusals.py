@@ -219,9 +219,20 @@ def odd_login(connection: Connection, why: str) -> HostUnreachable:
 
 def silent(connection: Connection, why: str) -> DeadlineExceeded:
     """No whole answer within the time one request is given."""
+    by = connection.read_timeout_from
     return DeadlineExceeded(
         f"{connection.endpoint} is silent or too slow: {why}",
-        try_="look whether the host is overloaded, or raise ansible_winrm_read_timeout_sec",
+        why=f"that is how long the inventory waits: {by}" if by else "",
+        try_=f"look whether the host is overloaded, or raise {by.partition(':')[0] or 'ansible_winrm_read_timeout_sec'}",
+    )
+
+
+def says_too_much(connection: Connection, limit: int) -> HostUnreachable:
+    """The host goes on and on: nobody is listened to for ever."""
+    return HostUnreachable(
+        f"{connection.endpoint} has sent more than converge's own limit of {limit // 1024**2} MiB for one host",
+        try_="look what answers there",
+        code="says-too-much",
     )
 
 

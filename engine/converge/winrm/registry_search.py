@@ -31,7 +31,11 @@ T = TypeVar("T")
 MAX_PRINTED: Final = 512 * 1024 * 1024
 SECONDS: Final = 900.0
 MAX_WALKED: Final = 20_000
-MAX_LINE: Final = 1024 * 1024
+MAX_LINE: Final = 256 * 1024
+MAX_SHOWN: Final = 20_000
+"""Keys that are remembered as shown: a walk that begins again reads no more, and what was forgotten it reads itself."""
+MAX_NOMINATED: Final = 1024 * 1024
+"""Characters of lines that mention a wanted file."""
 LONGEST_NAME: Final = 1024
 _TEXTS: Final = (RegistryType.STRING, RegistryType.EXPAND_STRING)
 _KINDS: Final = {"REG_SZ": RegistryType.STRING, "REG_EXPAND_SZ": RegistryType.EXPAND_STRING}
@@ -48,11 +52,17 @@ class _Printed:
 
     root: RegistryPath
     wanted: tuple[str, ...]
-    shown: set[RegistryPath] = field(default_factory=set)
+    below: frozenset[str] = frozenset()
+    """The names directly below the root, folded."""
+    tops: set[str] = field(default_factory=set)
+    """Those of them that were shown, they or something below."""
+    shown: set[int] = field(default_factory=set)
+    """Hashes of keys: what a host prints may name millions."""
     nominated: dict[RegistryPath, list[tuple[str, RegistryData] | None]] = field(default_factory=dict)
     garbled: bool = False
     _key: RegistryPath | None = None
     _rest: str = ""
+    _said: int = 0
     _decoder: codecs.IncrementalDecoder = field(init=False)
 
     def __post_init__(self) -> None:
@@ -71,7 +81,7 @@ class _Printed:
         """No more output. Where it broke off, the last key may not have been shown to its end."""
         self._line(self._rest.rstrip("\r"))
         if not whole and self._key is not None:
-            self.shown.discard(self._key)
+            self.shown.discard(hash(self._key))
 
     def _line(self, line: str) -> None:
         if line.startswith("HKEY_"):
@@ -79,6 +89,11 @@ class _Printed:
         elif any(file in fold(line) for file in self.wanted):
             if self._key is None:
                 self.garbled = True
+                return
+            self._said += len(line) + LONGEST_NAME
+            if self._said > MAX_NOMINATED:
+                self.garbled = True
+                self.shown.discard(hash(self._key))
                 return
             self.nominated.setdefault(self._key, []).append(_printed_value(line))
 
@@ -92,7 +107,11 @@ class _Printed:
             self.garbled = True
             return
         self._key = key
-        self.shown.add(key)
+        top = fold(key.subkey[len(self.root.subkey) :].lstrip("\\").partition("\\")[0])
+        if top in self.below:
+            self.tops.add(top)
+        if len(self.shown) < MAX_SHOWN:
+            self.shown.add(hash(key))
 
 
 def _printed_value(line: str) -> tuple[str, RegistryData] | None:
@@ -125,7 +144,7 @@ class _Search:
         below = self._subkeys(root)
         if below is None:
             return
-        printed, whole = self._printed(root)
+        printed, whole = self._printed(root, frozenset(fold(name) for name in below))
         self._registry.read_ahead(
             RegistryValue(key, given[0])
             for key, nominations in printed.nominated.items()
@@ -139,9 +158,8 @@ class _Search:
         if not whole:
             self._walk(root, printed.shown)
             return
-        tops = {fold(key.subkey[len(root.subkey) :].lstrip("\\").partition("\\")[0]) for key in printed.shown}
         for name in below:
-            if fold(name) not in tops:
+            if fold(name) not in printed.tops:
                 self._walk(root / name, printed.shown)
 
     def _subkeys(self, key: RegistryPath) -> tuple[str, ...] | None:
@@ -158,12 +176,12 @@ class _Search:
             self._unreadable[key] = None
         return answer
 
-    def _printed(self, root: RegistryPath) -> tuple[_Printed, bool]:
+    def _printed(self, root: RegistryPath, below: frozenset[str]) -> tuple[_Printed, bool]:
         """What reg.exe prints of everything below a root, and whether that is all of it."""
-        taken = [_Printed(root, self._wanted)]
+        taken = [_Printed(root, self._wanted, below)]
 
         def sink() -> Callable[[bytes], None]:
-            taken.append(_Printed(root, self._wanted))
+            taken.append(_Printed(root, self._wanted, below))
             return taken[-1].take
 
         whole = False
@@ -176,7 +194,7 @@ class _Search:
         taken[-1].end(whole=whole)
         return taken[-1], whole and not taken[-1].garbled
 
-    def _walk(self, start: RegistryPath, shown: Collection[RegistryPath]) -> None:
+    def _walk(self, start: RegistryPath, shown: Collection[int]) -> None:
         """Everything from a key downwards, by StdRegProv alone; values only of keys that were not shown already."""
         pending = [start]
         while pending:
@@ -186,7 +204,7 @@ class _Search:
                 return
             self._walked += 1
             key = pending.pop()
-            if key not in shown:
+            if hash(key) not in shown:
                 self._read_key(key)
             pending += [key / name for name in self._subkeys(key) or ()]
 

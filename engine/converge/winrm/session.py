@@ -1,7 +1,7 @@
 """A conversation with one host: `Reader` can only read, `Session` can act too.
 
-A read is repeated once when the line breaks. A write is never sent twice: when the line breaks after it may have been
-received, Interrupted says that nobody knows; a host over its quota refuses it, and the next run tries again.
+A read is repeated once when the line breaks or its answer is none. A write is never sent twice: when the line breaks after
+it may have been received, Interrupted says that nobody knows; a host over its quota refuses it, and the next run tries again.
 """
 
 from __future__ import annotations
@@ -164,17 +164,23 @@ class Reader:
         self._exchange.carrier.drop()
 
     def _again(self, reading: Callable[[], T]) -> T:
-        """Read, and once more if the line breaks. What is no message of the protocol is a host one cannot talk to."""
+        """Read, and once more if the line breaks or no valid answer comes. After that, it is a host one cannot talk to."""
         try:
             try:
                 return reading()
-            except Cut as cut:
-                if cut.expired:
-                    raise refusals.silent(self.connection, cut.why) from cut
+            except (Cut, RemoteProtocolError) as broken:
+                if isinstance(broken, Cut) and broken.expired:
+                    raise refusals.silent(self.connection, broken.why) from broken
+                if isinstance(broken, RequestTooLarge):
+                    raise
+                # What is no answer is asked for once more on a new connection, as what was cut off.
+                self._exchange.carrier.drop()
                 # The shell outlives the line, and counts against the account's quota.
                 self.close_shell()
                 return reading()
         except Cut as cut:
+            if cut.expired:
+                raise refusals.silent(self.connection, cut.why) from cut
             raise HostUnreachable(f"{self.connection.endpoint} broke off twice", why=cut.why) from cut
         except RequestTooLarge as error:
             raise Faulted(Fault("s:Sender", "", reason=error.what)) from error
@@ -304,7 +310,9 @@ class Session(Reader):
         except Cut as cut:
             if not cut.sent:
                 raise
-            raise Interrupted(f"the line broke while the host was asked for {name}", why=cut.why) from cut
+            by = self.connection.read_timeout_from if cut.expired else ""
+            why = f"{cut.why}; that is how long the inventory waits: {by}" if by else cut.why
+            raise Interrupted(f"the line broke while the host was asked for {name}", why=why) from cut
         except RequestTooLarge as error:
             raise Faulted(Fault("s:Sender", "", reason=error.what)) from error
         except RemoteProtocolError as error:
@@ -316,5 +324,7 @@ class Session(Reader):
             raise Interrupted(f"no answer of WinRM came when the host was asked for {name}", why=str(error)) from error
         except Faulted as faulted:
             if faulted.fault.code == faults.TIMED_OUT:
-                raise Interrupted(f"the host did not end {name} in time", why=faulted.fault.text) from faulted
+                by = self.connection.operation_timeout_from
+                given = f"; the inventory gives it no longer: {by}" if by else ""
+                raise Interrupted(f"the host did not end {name} in time", why=faulted.fault.text + given) from faulted
             raise

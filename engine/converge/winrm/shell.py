@@ -170,10 +170,11 @@ class Shell:
                     time.sleep(min(_CROWDED, left))
                 elif faulted.fault.code != faults.TIMED_OUT:
                     raise
-            except Cut:
+            except (Cut, RemoteProtocolError):
                 cuts -= 1
                 if cuts < 0:
                     raise
+                self._exchange.carrier.drop()
 
     def _with(self, options: tuple[Option, ...]) -> Target:
         if self._target is None:
