@@ -24,7 +24,7 @@ from converge.model.journal import History
 from converge.model.kept import Keeping, Remembered
 from converge.model.machine import Machine
 from converge.model.play import Play
-from converge.model.recorded import LaterChange, RecordedChange
+from converge.model.recorded import LaterChange, LaterRun, RecordedChange
 from converge.model.resource import KINDS
 from converge.model.saved_plan import HostPlan, PlannedFrom, SavedPlan
 from converge.model.secret import Secret
@@ -151,6 +151,10 @@ class Site:
         with self.store() as store:
             return store.runs.later_changes(run, HOST)
 
+    def since(self, run: str) -> tuple[LaterRun, ...]:
+        with self.store() as store:
+            return store.runs.later_runs(run, HOST, opener=store.sealing)
+
     def check_undo(self, run: str = "", **given: Any) -> HostResult:
         run = run or self.runs[-1]
         with self.store() as store:
@@ -158,6 +162,7 @@ class Site:
         return check_undo(
             self.recorded(run),
             later=self.later(run),
+            since=self.since(run),
             history=history,
             observer=self.machine,
             rehearse=Rehearsal,
@@ -167,10 +172,10 @@ class Site:
 
     def undo(self, run: str = "", *, wrap: Wrap = as_it_is, **given: Any) -> HostResult:
         run = run or self.runs[-1]
-        recorded, later = self.recorded(run), self.later(run)
+        recorded, later, since = self.recorded(run), self.later(run), self.since(run)
         with self.store() as store, store.leases.acquire(HOST, run=self.next_run()) as lease:
             return undo(
-                recorded, later=later, machine=wrap(self.machine), rehearse=Rehearsal,
+                recorded, later=later, since=since, machine=wrap(self.machine), rehearse=Rehearsal,
                 journal=store.journal(lease, render=reg_file.render), options=self.options(**given),
             )  # fmt: skip
 

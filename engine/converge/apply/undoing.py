@@ -17,6 +17,7 @@ from converge.apply.performing import Performer, now_text
 from converge.apply.restarts import finish_restart, note_stopping
 from converge.apply.restoring import Restored, kept_by, made_on_the_way
 from converge.apply.retention import KIND, gone_by_retention
+from converge.apply.standing import concerned, left_traces, needed, standing, taken_back_by
 from converge.errors import ConvergeError, ResourceError, Undecided, Unforetold
 from converge.model.action import AnyAction, action_as_json
 from converge.model.change import Change, HostResult, Json, Problem, Status, WayBack
@@ -35,13 +36,12 @@ from converge.model.journal import (
     TakingBack,
 )
 from converge.model.machine import Machine, Observer
-from converge.model.recorded import LaterChange, RecordedChange
-from converge.model.resource import KINDS, Resource, State
+from converge.model.recorded import LaterChange, LaterRun, RecordedChange
+from converge.model.resource import KINDS, State
 from converge.plan.decision import Decision, Label, decide, shown
 from converge.plan.memory import ActingMemory, gather
 
-_NEVER_DONE = ("refused", "not-done")
-_WITHOUT_TRACE = ("RunCommand", "InvokeCimMethod")  # a program that was refused by its exit code has run all the same
+CHANGED_SINCE = "changed-since"
 _LONGEST_STATE = 300  # characters of a state in an error
 _STOPPED = Problem("stopped", "the undo was told to stop", "No action was cut short.", "run it again")
 _NO_LATER: Mapping[str, LaterChange] = MappingProxyType({})
@@ -51,6 +51,7 @@ def check_undo(
     recorded: Sequence[RecordedChange],
     *,
     later: Mapping[str, LaterChange] = _NO_LATER,
+    since: Sequence[LaterRun] = (),
     history: History,
     observer: Observer,
     rehearse: Rehearse,
@@ -61,7 +62,7 @@ def check_undo(
     began = options.monotonic()
     memory = ActingMemory(rehearse(observer), run=run, keeps_in=options.keeping.directory)
     performer = Performer(memory, NoJournal(run, history), options, rehearsing=True)
-    undoing = _Undoing(Carrier(performer, _begun_by_undos(recorded, later, history)), recorded, later, history)
+    undoing = _Undoing(Carrier(performer, _begun_by_undos(recorded, later, history)), recorded, later, since, history)
     error = undoing.through() or undoing.refusal()
     if error is None:
         undoing.tidy()
@@ -72,6 +73,7 @@ def undo(
     recorded: Sequence[RecordedChange],
     *,
     later: Mapping[str, LaterChange] = _NO_LATER,
+    since: Sequence[LaterRun] = (),
     machine: Machine,
     rehearse: Rehearse,
     journal: Journal,
@@ -79,7 +81,8 @@ def undo(
 ) -> HostResult:
     """Take these changes, of one run on this host, back. Nothing is begun where one has no way back and that was not accepted.
 
-    `later` is what later runs did at each address. Where the last one broke off, any state is taken for its work.
+    `later` is what later runs did last at each address. Where that broke off, any state is taken for its work. `since` are those
+    runs with all they did: what concerns a thing that they changed, and that was not taken back, waits.
     Raises nothing of ConvergeError: what went wrong is in the result.
     """
     began = options.monotonic()
@@ -92,13 +95,13 @@ def undo(
         history, idle = _settled(history, recorded, memory=memory, journal=journal)
         imagined = ActingMemory(rehearse(memory), run=journal.run, keeps_in=memory.keeps_in)
         rehearsal = Performer(imagined, NoJournal(journal.run, history), options, rehearsing=True)
-        rehearsed = _Undoing(Carrier(rehearsal, _begun_by_undos(recorded, later, history)), recorded, later, history)
+        rehearsed = _Undoing(Carrier(rehearsal, _begun_by_undos(recorded, later, history)), recorded, later, since, history)
         error = rehearsed.through() or rehearsed.refusal()
         undoing = rehearsed
         if error is None:
             performer = Performer(memory, journal, options, rehearsing=False)
             performer.prepare(rehearsal, idle=idle)
-            undoing = _Undoing(Carrier(performer, _begun_by_undos(recorded, later, history)), recorded, later, history)
+            undoing = _Undoing(Carrier(performer, _begun_by_undos(recorded, later, history)), recorded, later, since, history)
             error = undoing.through()
             if error is None:
                 undoing.tidy()
@@ -119,6 +122,7 @@ class _Undoing:
     carrier: Carrier
     recorded: Sequence[RecordedChange]
     later: Mapping[str, LaterChange]
+    since: Sequence[LaterRun]
     history: History
     changes: list[Change] = field(default_factory=list)
     undone: list[RecordedChange] = field(default_factory=list)
@@ -163,6 +167,7 @@ class _Undoing:
     def _gather(self) -> None:
         """Ask everything at once, as far as it can be told now."""
         askers = [restored.queries for change in self.recorded if (restored := self._rebuilt(change)[0]) is not None]
+        askers += [resource.queries for resource in needed(self._standing())]
         gather(askers, self.carrier.performer.memory)
 
     def refusal(self) -> Problem | None:
@@ -194,11 +199,11 @@ class _Undoing:
         label = _label(change)
         try:
             actual = restored.actual_state(self.carrier.look(restored))
-            foreign = self._changed_since(change, actual) if restored.is_foreign(actual) else None
+            foreign = self._kept_from(change, restored, actual)
         except (Undecided, Unforetold, ResourceError):
             foreign = None  # told in the same words where it is decided
         if foreign is not None:
-            return shown(restored, Decision(Status.FAILED, reason=foreign.what, error=foreign), label)
+            return shown(restored, foreign, label)
         self.carrier.before_change = lambda: self._owe(change)
         try:
             done = self.carrier.carry_out(restored, label)
@@ -251,17 +256,42 @@ class _Undoing:
             error=None if lost else problem,
         )
 
-    def _changed_since(self, change: RecordedChange, actual: State | None) -> Problem:
-        """Why the resource is not touched: it is neither as the run left it nor as it was before, so somebody changed it."""
+    def _standing(self) -> tuple[RecordedChange, ...]:
+        return standing(self.recorded[0].run, self.since) if self.recorded else ()
+
+    def _kept_from(self, change: RecordedChange, restored: Restored, actual: State | None) -> Decision | None:
+        """Why the resource is not touched: a later run did something to it that stands, or somebody else changed it."""
         now = actual.as_json() if actual is not None else None
         states = (("before the run", change.before), ("after it", change.after), ("now", now))
         told = "" if change.sensitive else "; ".join(f"{when}: {_short(state)}" for when, state in states)
-        later = self.later.get(change.address)
-        if later is not None and (change.sensitive or later.after == now):
-            what = f"run {later.run} changed it after run {change.run}"
-            return Problem("changed-since", what, told, f"take that back first: converge undo {later.run}")
+        foreign = restored.is_foreign(actual)
+        if foreign and (undo := taken_back_by(change, self.since)):
+            return Decision(Status.SKIPPED, reason=f"run {undo} took it back already")
+        if (by := self._later_owner(change, now, foreign=foreign)) is not None:
+            how = "" if by.address == change.address else f", by {by.address}"
+            what = f"run {by.run} changed it after run {change.run}{how}"
+            problem = Problem(CHANGED_SINCE, what, told, f"take that back first: converge undo {by.run}")
+            return Decision(Status.WAITING, reason=what, error=problem)
+        if not foreign:
+            return None
         what = f"it was changed after run {change.run}, by no run of converge that is remembered"
-        return Problem("changed-since", what, told, "look who needs it so; change it by hand")
+        problem = Problem(CHANGED_SINCE, what, told, "look who needs it so; change it by hand")
+        return Decision(Status.FAILED, reason=what, error=problem)
+
+    def _later_owner(self, change: RecordedChange, now: Json, *, foreign: bool) -> RecordedChange | None:
+        """The newest change of a later run to which what is found now may be owed, or that is about the same thing."""
+        answers = self.carrier.performer.memory.answers
+        for by in reversed(self._standing()):
+            if by.address == change.address:
+                half_done = by.status != Status.CHANGED.value
+                if by.after == now or (foreign and change.sensitive) or (half_done and now != change.after):
+                    return by
+            elif now != change.before and concerned(change, by, answers):
+                return by
+        last = self.later.get(change.address)
+        if foreign and last is not None and last.after == now:  # an undo of a run before this one
+            return replace(change, run=last.run)
+        return None
 
     def _owe(self, change: RecordedChange) -> None:
         """What must be restarted for this change is owed from before it begins."""
@@ -353,15 +383,8 @@ def _tidied(run: str, performed: Sequence[AnyAction]) -> Change:
 
 
 def _left_traces(change: RecordedChange) -> bool:
-    """Whether there may be something to take back. Restarts leave nothing; they are done again where that is needed."""
-    resource: type[Resource] | None = KINDS.get(change.kind)
-    if not change.kind or change.kind == KIND or (resource is not None and resource.handler_only):
-        return False
-    return any(
-        action.outcome not in _NEVER_DONE
-        or (action.outcome == "refused" and action.action.get("action") in _WITHOUT_TRACE)
-        for action in change.actions
-    )
+    """Whether there may be something to take back: what retention removed is gone for good."""
+    return change.kind != KIND and left_traces(change)
 
 
 def _no_way_back(change: RecordedChange) -> str:

@@ -100,6 +100,7 @@ class Undoing:
         return check_undo(
             store.runs.changes(self.undone, subject.host, opener=store.sealing),
             later=store.runs.later_changes(self.undone, subject.host),
+            since=store.runs.later_runs(self.undone, subject.host, opener=store.sealing),
             history=store.history(subject.host),
             observer=observer,
             rehearse=Rehearsal,
@@ -113,6 +114,7 @@ class Undoing:
         return undo(
             store.runs.changes(self.undone, subject.host, opener=store.sealing),
             later=store.runs.later_changes(self.undone, subject.host),
+            since=store.runs.later_runs(self.undone, subject.host, opener=store.sealing),
             machine=machine,
             rehearse=Rehearsal,
             journal=journal,

@@ -70,7 +70,8 @@ class RecordedChange:
     """One change of one host in a run, in the order of `number`.
 
     `status` is None where the run was broken off during the change. `kept` says whether `before`, `after` and `declared` are
-    what was there: of a sensitive change they are digests unless it was kept encrypted and was opened.
+    what was there: of a sensitive change they are digests unless it was kept encrypted and was opened. `serves` are the services
+    that its handlers restart.
     """
 
     run: str
@@ -93,6 +94,20 @@ class RecordedChange:
     kept: bool = True
     notify: tuple[str, ...] = ()
     part_of: str = ""
+    serves: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class LaterRun:
+    """What another run did to a host after a run began there. `takes_back` names the run that it took back, if it is an undo.
+
+    `status` is empty where it broke off.
+    """
+
+    run: str
+    takes_back: str
+    status: str
+    changes: tuple[RecordedChange, ...]
 
 
 @dataclass(frozen=True, slots=True)

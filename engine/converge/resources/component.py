@@ -115,6 +115,10 @@ class ComponentResource(Resource):
         files = (environment.resolve_known(path, known) for path in self.provides.files)
         return [*(Service(name) for name in self.provides.services), *(File(path) for path in files if path)]
 
+    def brings(self, known: Answers) -> Collection[AnyQuery]:
+        """The note, and what it provides."""
+        return (components.question(self.name), *self._provided(known))
+
     def actual_state(self, answers: Answers) -> ComponentState | None:
         """What there is of it; None for nothing at all. Raises Undecided, Unforetold, ResourceError."""
         noted = components.is_installed(answers, self.name)
@@ -153,7 +157,7 @@ class ComponentResource(Resource):
             "/q",
             "/r",
         )
-        decides = (components.question(self.name), *self._provided(answers))
+        decides = tuple(self.brings(answers))
         run = RunCommand(
             argv,
             timeout=PATIENCE.total_seconds(),

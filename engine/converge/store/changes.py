@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Protocol
 
 from converge.errors import JournalUnavailable
 from converge.model.change import Json, Status
-from converge.model.recorded import LaterChange, Outcome, RecordedAction, RecordedChange
+from converge.model.recorded import LaterChange, LaterRun, Outcome, RecordedAction, RecordedChange
 from converge.model.secret import Secret
 
 Content = Mapping[str, Json]
@@ -29,10 +29,13 @@ def changes_of(
     """The changes of `run` among a host's rows, oldest first; later runs' rows tell what became of unknown actions."""
     found: dict[int, RecordedChange] = {}
     where: dict[int, int] = {}
+    restarts: dict[tuple[str, str], Sequence[str]] = {}
     for content in rows:
         event = content["event"]
         try:
-            if content["run"] == run:
+            if content["run"] == run and event["event"] == "HandlerOwed":
+                restarts[(event["play"], event["handler"])] = event.get("restarts", ())
+            elif content["run"] == run:
                 _take(found, where, event, run=run, host=host, opener=opener)
             elif event["event"] == "ActionSettled" and event["run"] == run:
                 _conclude(found, where, event, outcome=event["result"])
@@ -40,7 +43,33 @@ def changes_of(
             raise JournalUnavailable(
                 f"row {content['number']} of the journal of {host} cannot be read", code="journal-damaged"
             ) from error
-    return tuple(found.values())
+    return tuple(replace(change, serves=_serves(change, restarts)) for change in found.values())
+
+
+def _serves(change: RecordedChange, restarts: Mapping[tuple[str, str], Sequence[str]]) -> tuple[str, ...]:
+    named = (name for handler in change.notify for name in restarts.get((change.play, handler), ()))
+    return tuple(dict.fromkeys(name for name in named if name))  # an empty one stands for the computer
+
+
+def later_runs(
+    run: str, host: str, *, rows: Iterable[Content], opener: Opener | None = None
+) -> tuple[LaterRun, ...]:
+    """What other runs than `run` did, among a host's rows, in the order in which they began."""
+    held = list(rows)
+    takes_back: dict[str, str] = {}
+    ended: dict[str, str] = {}
+    for content in held:
+        if content["run"] != run:
+            event, by = content["event"], content["run"]
+            ended.setdefault(by, "")
+            if event["event"] == "TakingBack":
+                takes_back[by] = event["run"]
+            elif event["event"] == "RunEnded":
+                ended[by] = event["status"]
+    return tuple(
+        LaterRun(by, takes_back.get(by, ""), status, changes_of(by, host, rows=held, opener=opener))
+        for by, status in ended.items()
+    )
 
 
 def later_changes(run: str, *, rows: Iterable[Content]) -> dict[str, LaterChange]:

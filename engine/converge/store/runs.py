@@ -12,10 +12,10 @@ from sqlalchemy import Select, func, select
 from converge.errors import JournalUnavailable
 from converge.model.change import Status
 from converge.model.kept import Remembered
-from converge.model.recorded import LOOKING, HostRecord, HostSeen, LaterChange, RecordedChange, RunRecord
+from converge.model.recorded import LOOKING, HostRecord, HostSeen, LaterChange, LaterRun, RecordedChange, RunRecord
 from converge.store import recording, retention
 from converge.store.chain import Chain
-from converge.store.changes import Content, Opener, changes_of, later_changes
+from converge.store.changes import Content, Opener, changes_of, later_changes, later_runs
 from converge.store.database import Database
 from converge.store.journal import JOURNAL_DAMAGED, verified
 from converge.store.kept_things import kept_things
@@ -148,6 +148,10 @@ class Runs:
     def later_changes(self, run: str, host: str) -> dict[str, LaterChange]:
         """What later runs did last at each address of this host: what is found there may be their work."""
         return later_changes(run, rows=self._from(run, host))
+
+    def later_runs(self, run: str, host: str, *, opener: Opener | None = None) -> tuple[LaterRun, ...]:
+        """What other runs did to this host since the first row of a run, in their order."""
+        return later_runs(run, host, rows=self._from(run, host), opener=opener)
 
     def _from(self, run: str, host: str) -> Iterator[Content]:
         """What a host's journal holds from the first row of a run on."""
