@@ -265,7 +265,7 @@ class _Undoing:
         states = (("before the run", change.before), ("after it", change.after), ("now", now))
         told = "" if change.sensitive else "; ".join(f"{when}: {_short(state)}" for when, state in states)
         foreign = restored.is_foreign(actual)
-        if foreign and (undo := taken_back_by(change, self.since)):
+        if actual != restored.was and (undo := taken_back_by(change, self.since)):
             return Decision(Status.SKIPPED, reason=f"run {undo} took it back already")
         if (by := self._later_owner(change, now, foreign=foreign)) is not None:
             how = "" if by.address == change.address else f", by {by.address}"
@@ -284,7 +284,7 @@ class _Undoing:
         for by in reversed(self._standing()):
             if by.address == change.address:
                 half_done = by.status != Status.CHANGED.value
-                if by.after == now or (foreign and change.sensitive) or (half_done and now != change.after):
+                if by.after == now or (foreign and change.sensitive) or (half_done and now not in (change.before, change.after)):
                     return by
             elif now != change.before and concerned(change, by, answers):
                 return by
