@@ -84,7 +84,7 @@ def test_a_later_run_that_removed_the_folder_is_named(site: Site) -> None:
 def test_three_runs_taken_back_in_every_order(site: Site, order: tuple[int, ...]) -> None:
     """In whatever order they are asked for: each round takes back what may be, and in the end all is as it was."""
     before = site.essence()
-    plays = [
+    plays: list[list[dict[str, object]]] = [
         [value("Text", "one"), value("A", "1")],
         [value("Text", "two"), value("B", "2"), {"service": {"name": "Busy", "start_mode": "disabled"}}],
         [value("Text", "one"), {"service": {"name": "Busy", "start_mode": "manual"}}],
