@@ -12,7 +12,7 @@ from converge.apply.options import ApplyOptions, StoppedError
 from converge.apply.performing import Performer, now_text
 from converge.apply.retention import remove_outdated
 from converge.apply.walking import Walk, not_begun
-from converge.errors import ConvergeError, DeadlineExceeded, HostUnreachable, LoginNotTried, LoginRefused
+from converge.errors import ConvergeError
 from converge.model.change import NO_WAY_BACK, Change, HostResult, Problem, Status, host_status
 from converge.model.journal import History, Journal, NoJournal, OpenAction, RunBegun, RunEnded
 from converge.model.machine import Machine, Observer, RehearsalMachine
@@ -21,7 +21,6 @@ from converge.model.saved_plan import Approval
 from converge.plan.memory import ActingMemory
 
 _STOPPED = Problem("stopped", "the run was told to stop", "No action was cut short.", "run converge again")
-UNREACHABLE_CODES = frozenset(error.code for error in (HostUnreachable, LoginRefused, LoginNotTried, DeadlineExceeded))
 Rehearse = Callable[[Observer], RehearsalMachine]
 
 
@@ -172,9 +171,7 @@ def result_of(observer: Observer, changes: Sequence[Change], *, error: Problem |
     elif error is not None and error.code == NO_WAY_BACK:
         status = Status.WAITING
     elif error is not None and status is not Status.UNKNOWN:
-        status = (
-            Status.UNREACHABLE if error.code in UNREACHABLE_CODES and status is not Status.FAILED else Status.FAILED
-        )
+        status = Status.UNREACHABLE if error.unreachable and status is not Status.FAILED else Status.FAILED
     return HostResult(observer.host, status, tuple(changes), observer.round_trips, seconds, error)
 
 

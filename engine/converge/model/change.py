@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Literal
 
-from converge.errors import ConvergeError
+from converge.errors import ConvergeError, HostUnreachable
 from converge.model.position import Position
 
 Json = Any  # what json.dumps takes: None, bool, int, float, str, lists and string-keyed mappings of these
@@ -64,11 +64,12 @@ class Problem:
     what: str
     why: str = ""
     try_: str = ""
+    unreachable: bool = field(default=False, compare=False)  # of the host's status, which the code need not tell
 
     @classmethod
     def of(cls, error: ConvergeError) -> Problem:
         """The words of an error."""
-        return cls(error.code, error.what, error.why, error.try_)
+        return cls(error.code, error.what, error.why, error.try_, unreachable=isinstance(error, HostUnreachable))
 
     def as_json(self) -> dict[str, str]:
         """The form of the contract's `error`."""
