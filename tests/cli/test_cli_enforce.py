@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import re
 import signal
+import socket
 import time
 import urllib.error
 import urllib.request
 from typing import IO
 from urllib.request import Request
 
-from tests.cli.cli_program import Program, interrupt
+from tests.cli.cli_program import BOUND, Program, interrupt
 
 POLICY = "version: 1\ngroups:\n  all: {mode: %s, cadence: 1h, splay: 0, grace: %s}\n"
 
@@ -87,6 +88,31 @@ def test_sigterm_in_the_middle_of_a_round_leaves_nothing_that_the_next_does_not_
     assert "still open" not in fleet("runs", fleet("runs").out.splitlines()[1].split()[0]).out
 
 
+def test_sighup_is_answered_while_a_round_is_under_way(fleet: Program) -> None:
+    policy(fleet)
+    with socket.socket() as silent:
+        silent.bind(("127.0.0.1", 0))
+        silent.listen()
+        port = silent.getsockname()[1]
+        fleet.write(
+            "inventory/hosts.yml",
+            f"all: {{hosts: {{mail01: {{ansible_host: 127.0.0.1, ansible_port: {port}, ansible_winrm_scheme: http, "
+            "ansible_winrm_transport: basic, ansible_winrm_message_encryption: never, ansible_user: a, ansible_password: b}}}\n",
+        )
+        process = fleet.started("enforce", "--policy", "policy.yml", "--port", "0")
+        try:
+            silent.settimeout(BOUND)
+            caller, _ = silent.accept()
+            with caller:  # the round waits for an answer that does not come
+                process.send_signal(signal.SIGHUP)
+                assert process.stdout is not None
+                said = next(line for line in process.stdout if "SIGHUP" in line or "all:" in line)
+        finally:
+            process.kill()
+            process.communicate()
+    assert re.match(r"[-0-9]+T[0-9:]+Z SIGHUP: the policy is read anew", said)
+
+
 def test_what_is_wrong_is_told_before_anything_begins(fleet: Program) -> None:
     fleet.write("policy.yml", "version: 1\ngroups:\n  all: {mode: enforced}\n")
     ended = fleet("enforce", "--policy", "policy.yml")
@@ -99,8 +125,6 @@ def test_what_is_wrong_is_told_before_anything_begins(fleet: Program) -> None:
 
 
 def test_a_port_that_is_taken_is_an_error_in_words(fleet: Program) -> None:
-    import socket
-
     policy(fleet)
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 import threading
@@ -33,6 +34,7 @@ from converge.schedule.policy import Policy
 from converge.schedule.policy_file import PolicyFile
 from converge.store.store import Store, owner
 
+_HUNG_UP = "SIGHUP: the policy is read anew when no round is under way, and refused logins are tried again"
 _STOPPING = b"\nStopping at the next boundary. Again to stop at once.\n"
 QUIET = timedelta(days=1)  # after which a round is told that found nothing new
 
@@ -130,10 +132,11 @@ class LivePolicy:
 
     @contextmanager
     def reloading_on_hangup(self) -> Iterator[None]:
-        """Within this block SIGHUP has the policy read anew before the next round."""
+        """Within this block SIGHUP has the policy read anew before the next round, and says so at once."""
 
         def ask(_number: int, _frame: FrameType | None) -> None:
             self._hung_up.set()
+            os.write(1, f"{_time(datetime.now(UTC))} {_HUNG_UP}\n".encode())  # sys.stdout may be in the middle of a write
 
         before = signal.signal(signal.SIGHUP, ask)
         try:
@@ -158,7 +161,7 @@ class Teller:
 
     def line(self, words: str, *, style: str = "") -> None:
         """A line with the time."""
-        self._sink.line(f"{self._clock.now().astimezone(UTC):%Y-%m-%dT%H:%M:%SZ} {words}", style=style)
+        self._sink.line(f"{_time(self._clock.now())} {words}", style=style)
         sys.stdout.flush()
 
     def policed(self) -> None:
@@ -200,6 +203,10 @@ class Teller:
                 f"{drift.reverted} times; release it with --release '{drift.host}={drift.address}'",
                 style="bold red",
             )
+
+
+def _time(moment: datetime) -> str:
+    return f"{moment.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"
 
 
 def codes_of(made: Round) -> set[ExitCode]:
