@@ -93,9 +93,9 @@ class Seam:
     def around_the_journal(self, patched: pytest.MonkeyPatch) -> Iterator[None]:
         write = StoredJournal.write
 
-        def watched(journal: StoredJournal, event: JournalEvent) -> None:
+        def watched(journal: StoredJournal, *events: JournalEvent) -> None:
             self.pass_by()
-            write(journal, event)
+            write(journal, *events)
 
         with patched.context() as context:
             context.setattr(StoredJournal, "write", watched)

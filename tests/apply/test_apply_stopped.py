@@ -10,8 +10,12 @@ import pytest
 from tests.apply.apply_site import HOST, Site, leaves, told
 from tests.apply.test_apply_undo import APP, VENDOR, value
 
+from converge.errors import ActionRefused
+from converge.lab import service_manager
+from converge.model.action import AnyAction, Performed, StartService, StopService
 from converge.model.change import HostResult
 from converge.model.journal import History
+from converge.model.machine import Machine
 from converge.model.play import Play
 
 LOOPED = {
@@ -69,9 +73,7 @@ def test_whatever_was_begun_is_in_the_result_and_the_next_run_finishes(
             change = told_of[record.address]
             assert record.status == change.status.value
             done = [action for action in record.actions if action.outcome == "done"]
-            if record.status == "skipped":
-                assert not done
-                assert "nothing of it was done" in (change.reason or "")
+            assert record.actions, "what was not begun is not written down as begun"
             if record.status in ("failed", "unknown"):
                 assert change.error is not None
                 assert done, "what was not begun did not fail"
@@ -84,13 +86,13 @@ def test_whatever_was_begun_is_in_the_result_and_the_next_run_finishes(
             history = store.history(HOST)
         assert history == History()
     assert looks > 15
-    assert {("registry_value", "skipped"), ("directory", "failed"), ("service", "failed")} <= seen
+    assert {("directory", "failed"), ("service", "failed")} <= seen
 
 
 def test_entries_and_plays_that_were_not_come_to_are_told(site: Site) -> None:
     (play,) = site.plays([value("A", "1"), {**LOOPED, "notify": []}, value("B", "1")])
     later = replace(play, name="a later play")
-    for looks, begun in ((0, 0), (7, 2)):  # at once, and, after five of the rehearsal, within the loop
+    for looks, begun in ((0, 0), (9, 2)):  # at once, and, after five of the rehearsal, within the loop
         result = stopped_after(site, (play, later), looks)
         assert result.error is not None
         assert (result.error.code, result.status.value) == ("stopped", "undecided")
@@ -110,8 +112,7 @@ def test_the_steps_of_a_procedure_are_told_with_the_one_under_way(tmp_path_facto
                 assert change.address == "procedure:p"
                 assert "the next run resumes there" in change.error.why
                 steps.append([step.status.value for step in change.steps])
-    assert steps[0] == ["skipped"]
-    assert ["failed"] in steps
+    assert steps[0] == ["failed"], "before its first action it is not begun"
     assert ["changed", "skipped"] in steps
 
 
@@ -128,3 +129,60 @@ def test_an_undo_that_is_stopped_tells_what_was_under_way(site: Site) -> None:
     again = site.undo(site.runs[0], accept_no_way_back=True)
     assert again.status.value == "changed", told(again)
     assert site.essence() == before
+
+
+def test_what_no_action_was_begun_of_leaves_nothing_open(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """A restart that stopped nothing, a procedure of which nothing was done, a handler that no change asked for."""
+    cut = 0
+    for looks in count():
+        site = Site(tmp_path_factory.mktemp("stopped"))
+        plays = site.plays([value("Text", "new", notify="restart busy"), ENTRIES[-1]], HANDLERS)
+        result = stopped_after(site, plays, looks)
+        if result.error is None:
+            break
+        recorded = site.recorded()
+        begun = {record.kind for record in recorded if record.actions}
+        assert {record.kind for record in recorded} == begun
+        with site.store() as store:
+            history = store.history(HOST)
+        assert bool(history.owed) == ("registry_value" in begun), told(result)
+        assert bool(history.procedures) <= ("registry_key" in begun)
+        assert bool(history.restarts) == ("restart_service" in begun)
+        if history.owed and not history.restarts:
+            cut += 1
+            service_manager.stop(site.world, "Busy")
+            site.world.clock.advance(30)
+            assert site.apply(plays, accept_no_way_back=True).status.value in ("changed", "ok")
+            record = site.world.service("Busy")
+            assert record is not None
+            assert record.state.value == "stopped", "a person stopped it, and no run did"
+    assert cut >= 2
+
+
+def test_a_restart_that_was_refused_owes_nothing(site: Site) -> None:
+    class Refusing:
+        """A machine that stops no service and writes no value."""
+
+        def __init__(self, machine: Machine) -> None:
+            self.machine = machine
+            self.ask, self.host = machine.ask, machine.host
+
+        @property
+        def round_trips(self) -> int:
+            return self.machine.round_trips
+
+        def perform(self, action: AnyAction) -> Performed:
+            if isinstance(action, StopService | StartService):
+                raise ActionRefused("access denied")
+            return self.machine.perform(action)
+
+    plays = site.plays([value("Text", "new", notify="restart busy")], HANDLERS)
+    assert site.apply(plays, wrap=Refusing).status.value == "failed"
+    with site.store() as store:
+        history = store.history(HOST)
+    assert (history.restarts, [item.handler for item in history.owed]) == ((), ["restart busy"])
+    refused = site.plays([{"service": {"name": "Plain", "running": True}, "notify": "restart busy"}], HANDLERS)
+    other = Site(site.folder / "other") if (site.folder / "other").mkdir() is None else site
+    assert other.apply(refused, wrap=Refusing).status.value == "failed"
+    with other.store() as store:
+        assert store.history(HOST) == History()

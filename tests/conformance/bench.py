@@ -95,9 +95,9 @@ class InMemoryJournal:
     run: str
     events: list[tuple[str, dict[str, Any]]]
 
-    def write(self, event: JournalEvent) -> None:
-        """Keep it, as plain data."""
-        self.events.append((self.run, json.loads(json.dumps(event_as_json(event)))))
+    def write(self, *events: JournalEvent) -> None:
+        """Keep them, as plain data."""
+        self.events += [(self.run, json.loads(json.dumps(event_as_json(event)))) for event in events]
 
     def back_up(self, snapshot: RegistrySnapshot) -> str:
         """Rendered, and forgotten."""

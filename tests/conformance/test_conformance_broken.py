@@ -44,11 +44,11 @@ class MortalJournal:
         """The run's id."""
         return self.journal.run
 
-    def write(self, event: JournalEvent) -> None:
+    def write(self, *events: JournalEvent) -> None:
         """Write, or die."""
         self._pass_moment()
-        self.journal.write(event)
-        if isinstance(event, ActionIntended):
+        self.journal.write(*events)
+        if any(isinstance(event, ActionIntended) for event in events):
             self._pass_moment()
 
     def _pass_moment(self) -> None:

@@ -2,67 +2,25 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta
 from functools import partial
-from typing import Literal, Protocol, runtime_checkable
+from typing import Literal
 
+from converge.apply.changing import Changing, needs_settling
 from converge.apply.options import StoppedError
 from converge.apply.performing import Performer
-from converge.errors import (
-    ActionRefused,
-    ConvergeError,
-    HostUnreachable,
-    Interrupted,
-    NotConverged,
-    ResourceError,
-    Undecided,
-)
-from converge.model.action import AnyAction, Performed, RestartComputer, RunCommand
+from converge.errors import ConvergeError, ResourceError
 from converge.model.answer import Answers
-from converge.model.change import NEEDS_PERSON, NO_WAY_BACK, Change, Json, Problem, Status, WayBack
-from converge.model.journal import (
-    ActionSettled,
-    ChangeBegun,
-    ChangeEnded,
-    HandlerOwed,
-    HandlerPaid,
-    NoJournal,
-    OpenAction,
-    OpenHandler,
-)
+from converge.model.change import NEEDS_PERSON, NO_WAY_BACK, Change, Problem, Status, WayBack
+from converge.model.journal import ActionSettled, JournalEvent, NoJournal, OpenAction, OpenHandler
 from converge.model.machine import RehearsalMachine
-from converge.model.query import AnyQuery
-from converge.model.resource import Resource, State
-from converge.model.secret import Secret
+from converge.model.resource import Resource
 from converge.plan.decision import Decision, Label, decide, shown, with_outcome
 from converge.plan.memory import ActingMemory, gather
 from converge.plan.recall import questions
 
 _NOT_KEPT = "its values are sensitive, and without CONVERGE_JOURNAL_KEY they are not kept"
-
-
-@runtime_checkable
-class Lasting(Protocol):
-    """A kind that must still be in its desired state some time after it was reached."""
-
-    @property
-    def lasts(self) -> timedelta:
-        """How long after the first look it is looked at once more."""
-
-
-@runtime_checkable
-class Explaining(Protocol):
-    """A kind that can say why it failed, by what the host tells of it."""
-
-    def diagnosis_queries(self, since: datetime) -> Sequence[AnyQuery]:
-        """What to ask after a failure; `since` is the host's clock before the first action."""
-
-    def explain(self, answers: Answers) -> str:
-        """The cause in words, or an empty text."""
 
 
 @dataclass(slots=True)
@@ -72,7 +30,7 @@ class Carrier:
     performer: Performer
     open_actions: dict[str, list[OpenAction]] = field(default_factory=dict)
     changes: int = 0
-    before_change: Callable[[], None] = lambda: None  # written before the first action: what the change will owe
+    owes: Callable[[], Iterable[JournalEvent]] = tuple  # what the next change will owe from its first action on
     approves: Callable[[Change, str], bool] = lambda *_: True  # asked before the first action of each change
     rehearsal: RehearsalMachine | None = (
         None  # where nothing real happens, and what a person or program does is supposed
@@ -142,190 +100,13 @@ class Carrier:
         self, resource: Resource, decision: Decision, change: Change, label: Label, answers: Answers
     ) -> Change:
         self.changes += 1
-        number = self.changes
-        performer = self.performer
-        since = performer.now() if isinstance(resource, Explaining) and not performer.rehearsing else None
-        owing = [self._restart_after(action, label) for action in decision.actions]
-        self.before_change()
-        self._begin(number, resource, decision, change, label)
-        before, restarts = len(performer.performed), len(self.restarts)
+        changing = Changing(self.performer, resource, decision, change, label, self.changes, self.owes, self.restarts)
         try:
-            for action, owes in zip(decision.actions, owing, strict=True):
-                performer.perform(action, change=number, address=change.address, sensitive=label.sensitive, owes=owes)
-                if isinstance(action, RestartComputer):
-                    self._restarted()
-            if not performer.rehearsing and len(self.restarts) <= restarts:
-                self._await_reached(resource, label)
-        except (Interrupted, HostUnreachable) as error:
-            if performer.rehearsing:
-                raise
-            return self._after_interruption(resource, change, error, number, label)
-        except StoppedError:
-            self.broken_off = (self._stopped(number, change, decision, performer.performed[before:]),)
+            made = changing.make()
+        except (StoppedError, ConvergeError):
+            self.broken_off = (changing.cut,) if changing.cut is not None else ()
             raise
-        except (ActionRefused, ResourceError, Undecided) as error:
-            problem = self._explained(resource, error, since)
-            if label.sensitive:
-                problem = replace(problem, why="")  # the output of a program may quote what it was given
-            self._end(number, Status.FAILED, None, problem.what)
-            return with_outcome(change, Status.FAILED, error=problem)
-        self._end(number, Status.CHANGED, change.after)
-        return self._with_gaps(resource, change, answers)
-
-    def _restarted(self) -> None:
-        """The computer was restarted: what commands asked for in this run is done."""
-        for owed in self.restarts:
-            self.performer.journal.write(HandlerPaid(owed.play, owed.handler))
-        self.restarts.clear()
-
-    def _restart_after(self, action: AnyAction, label: Label) -> Callable[[Performed], HandlerOwed | None]:
-        """Makes of a command's end the restart of the computer that it asks for, if it does."""
-        performer = self.performer
-        if performer.rehearsing or not isinstance(action, RunCommand) or not action.reboot_codes:
-            return lambda _: None
-        with suppress(Undecided, ResourceError):
-            performer.now()  # asked for before the command, so that nothing is asked between its end and the journal
-
-        def owes(performed: Performed) -> HandlerOwed | None:
-            if not performed.reboot_needed:
-                return None
-            since = ""
-            with suppress(Undecided, ResourceError):
-                since = performer.now().isoformat()
-            command, run = action.title or label.name, performer.journal.run
-            name = f"restart after {command}"
-            because = f"{command} ended with exit code {performed.code}: the computer must be restarted"
-            self.restarts.append(OpenHandler(label.play, name, since, since, (run,), restarts=("",), because=because))
-            return HandlerOwed(label.play, name, since, restarts=("",), because=because)
-
-        return owes
-
-    def _stopped(self, number: int, change: Change, decision: Decision, done: Sequence[AnyAction]) -> Change:
-        """What became of a change during which the run was told to stop. Between two actions nothing is in doubt."""
-        if not done:
-            reason = "the run was stopped before its first action: nothing of it was done"
-            self._end(number, Status.SKIPPED, None, reason)
-            return with_outcome(change, Status.SKIPPED, reason=reason)
-        left = [action for action in decision.actions if action not in done]
-        if not left:
-            problem = replace(
-                _STOPPED, what="the run was stopped before it was seen what came of it", why="All was done."
-            )
-            return self._ended(change, number, Status.UNKNOWN, problem)
-        words = [", ".join(type(action).__name__ for action in actions) for actions in (done, left)]
-        problem = replace(_STOPPED, why=f"Done: {words[0]}. Not begun: {words[1]}.")
-        return self._ended(change, number, Status.FAILED, problem)
-
-    def _begin(self, number: int, resource: Resource, decision: Decision, change: Change, label: Label) -> None:
-        declared = resource.as_declared()
-        way_back = label.way_back if label.way_back and label.way_back.kind == "none" else decision.way_back
-        confidential = None
-        if label.sensitive:
-            states = {"before": _json(decision.before), "after": _json(decision.after), "declared": declared}
-            declared, confidential = {}, Secret(json.dumps(states))
-        self.performer.journal.write(
-            ChangeBegun(
-                number,
-                change.address,
-                str(resource.key["kind"]),
-                dict(resource.key),
-                label.name,
-                label.play,
-                change.before,
-                change.after,
-                str(way_back),
-                declared,
-                confidential,
-                label.notify,
-                label.part_of,
-            )
-        )
-
-    def _end(self, number: int, status: Status, found: object, text: str = "") -> None:
-        self.performer.journal.write(ChangeEnded(number, status.value, found, text))
-
-    def _await_reached(self, resource: Resource, label: Label) -> None:
-        """Look again until it is reached and has lasted. Raises NotConverged, ResourceError, Undecided.
-
-        What is seen to have failed, and for as long as it would have to last is seen so by every look, is given up.
-        """
-        options = self.performer.options
-        lasts = resource.lasts.total_seconds() if isinstance(resource, Lasting) else 0.0
-        failed_since: float | None = None
-        for _ in options.looks(resource.settles_within):
-            answers = self._fresh(resource)
-            if resource.is_reached(answers):
-                break
-            if not resource.has_failed(answers):
-                failed_since = None
-            elif failed_since is None:
-                failed_since = options.monotonic()
-            elif options.monotonic() - failed_since >= lasts:
-                raise NotConverged(self._difference(resource, label))
-        else:
-            raise NotConverged(self._difference(resource, label))
-        if lasts > 0:
-            options.sleep(lasts)
-            if not resource.is_reached(self._fresh(resource)):
-                raise NotConverged(
-                    f"it was reached, and {lasts:g} s later no longer held: {self._difference(resource, label)}"
-                )
-
-    def _fresh(self, resource: Resource) -> Answers:
-        memory = self.performer.memory
-        memory.forget_these(resource.queries(memory.answers))
-        return self.look(resource)
-
-    def _difference(self, resource: Resource, label: Label) -> str:
-        if label.sensitive:
-            return "looking again shows another state"
-        answers = self.performer.memory.answers
-        actual = resource.actual_state(answers)
-        return f"looking again shows {_words(actual)}, not {_words(resource.desired_state(actual, answers))}"
-
-    def _after_interruption(
-        self, resource: Resource, change: Change, error: Interrupted | HostUnreachable, number: int, label: Label
-    ) -> Change:
-        """The line broke during an action, or before it was looked at: ask the host again. Nothing is sent twice."""
-        if not resource.has_guard:
-            problem = _needs_settling(self.performer.memory.host, f"{error.what}: nobody knows whether it was done")
-            return self._ended(change, number, Status.UNKNOWN, problem)
-        try:
-            found = decide(resource, self._fresh(resource))
-        except ResourceError as wrong:
-            found = Decision(Status.FAILED, error=Problem.of(wrong))
-        except HostUnreachable as silence:
-            found = Decision(Status.UNDECIDED, error=Problem.of(silence))
-        if found.status is Status.OK:
-            reason = "the line broke during an action; looking again shows it was done"
-            self.performer.settle_last()
-            self._end(number, Status.CHANGED, change.after, reason)
-            return with_outcome(change, Status.CHANGED, reason=reason)
-        if found.status is Status.UNDECIDED and found.error is not None:
-            why = f"Looking again was not possible: {found.error.what}"
-            problem = Problem(error.code, error.what, why, "run converge again")
-            return self._ended(change, number, Status.UNKNOWN, problem)
-        if found.error is not None:
-            return self._ended(change, number, Status.FAILED, found.error)
-        why = f"It was not, or not fully, done, and was not sent a second time: {self._difference(resource, label)}."
-        problem = Problem(error.code, error.what, why, "run converge again to finish it")
-        return self._ended(change, number, Status.FAILED, problem)
-
-    def _ended(self, change: Change, number: int, status: Status, problem: Problem) -> Change:
-        self._end(number, status, None, problem.what)
-        return with_outcome(change, status, error=problem)
-
-    def _explained(self, resource: Resource, error: ConvergeError, since: datetime | None) -> Problem:
-        problem = Problem.of(error)
-        if since is None or not isinstance(resource, Explaining):
-            return problem
-        try:
-            queries = resource.diagnosis_queries(since)
-            self.performer.memory.forget_these(queries)
-            cause = resource.explain(self.performer.memory.ask(queries))
-        except (HostUnreachable, Undecided):
-            return problem
-        return replace(problem, why="\n".join(part for part in (cause, problem.why) if part))
+        return self._with_gaps(resource, made, answers) if made.status is Status.CHANGED else made
 
     def _settled_by_person(self, resource: Resource, change: Change) -> Change | None:
         """What a person says of a command that an earlier run began and whose guard, if it has one, cannot tell."""
@@ -336,7 +117,7 @@ class Carrier:
         said = self.performer.options.settle.get(host)
         if said is None:
             what = f"this command was begun in run {begun[-1].run} and the line broke: nobody knows whether it was done"
-            return with_outcome(change, Status.UNKNOWN, error=_needs_settling(host, what))
+            return with_outcome(change, Status.UNKNOWN, error=needs_settling(host, what))
         for earlier in begun:
             self.performer.journal.write(ActionSettled(earlier.run, earlier.action_number, said, "person"))
         if said == "not-done":
@@ -374,20 +155,12 @@ class Carrier:
         return with_outcome(change, Status.UNDECIDED, error=problem)
 
 
-_STOPPED = Problem(
-    "stopped", "the run was stopped in the middle of it", try_="run converge again to finish it, or take the run back"
-)
 _NOT_PLANNED = Problem(
     "not-planned",
     "by now this change would be another than the planned one",
     "The host became another than foretold while the plan was carried out. This change was not made.",
     "make a new plan",
 )
-
-
-def _needs_settling(host: str, what: str) -> Problem:
-    try_ = f"look on the host, then --settle {host}=done or --settle {host}=not-done"
-    return Problem("needs-settling", what, "It has no guard that could tell, and is never sent twice.", try_)
 
 
 def not_accepted(what: str, why: str) -> Problem:
@@ -408,11 +181,3 @@ def noted(change: Change, due: tuple[str, ...]) -> Change:
 
 _DUE = (Status.CHANGED, Status.LATER, Status.WAITING)
 _AS_DECLARED = (Status.LATER, Status.SKIPPED)
-
-
-def _words(state: State | None) -> str:
-    return "nothing there" if state is None else str(state.as_json())
-
-
-def _json(state: State | None) -> Json:
-    return state.as_json() if state is not None else None

@@ -1,6 +1,6 @@
 """Handlers of one play: notified by changes, run once at the play's end, owed where that was not possible.
 
-That a handler is owed is written down before the change that notifies it begins, so that no crash can lose it.
+That a handler is owed is written down with the first action of the change that notifies it, so that no crash can lose it.
 """
 
 from __future__ import annotations
@@ -11,21 +11,14 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from converge.apply.carrying import Carrier
-from converge.apply.restarts import note_stopping
+from converge.apply.restarts import restarted
 from converge.errors import InputErrors, ResourceError, Undecided, Unforetold
 from converge.model.change import Change, Problem, Status
-from converge.model.journal import (
-    HandlerOwed,
-    HandlerPaid,
-    History,
-    NeedGone,
-    NeedRemains,
-    OpenHandler,
-    ServicesStarted,
-)
+from converge.model.facts import ServiceState
+from converge.model.journal import HandlerOwed, HandlerPaid, History, NeedGone, NeedRemains, OpenHandler
 from converge.model.names import fold
 from converge.model.play import Declared, Entry, Play, Scope
-from converge.model.query import OperatingSystem, ServiceStartTime
+from converge.model.query import OperatingSystem, Service, ServiceStartTime
 from converge.model.resource import Condition, Resource
 from converge.plan.decision import Label
 from converge.plan.memory import Memory, gather
@@ -33,6 +26,7 @@ from converge.plan.memory import Memory, gather
 RESTARTS_COMPUTER = "restart_computer"
 RESTARTS = ("restart_service", RESTARTS_COMPUTER)
 RESTART_PENDING = "the computer must be restarted: do it by hand, or give --allow-reboot"
+_STOPPED_SINCE = "stopped by others since the last change that asks for it: it meets that change when it is started"
 _SINCE = "started since the last change that asks for it"
 
 
@@ -52,20 +46,31 @@ class Handlers:
 
     @contextmanager
     def owing(self, names: Sequence[str]) -> Iterator[None]:
-        """While a change is made that notifies these handlers: its beginning makes them owed."""
+        """While a change is made that notifies these handlers: its first action makes them owed, unless all was refused."""
         performer = self.carrier.performer
-
-        def owe() -> None:
-            for name in names:
-                since = "" if performer.rehearsing else performer.now().isoformat()
-                restarts = () if performer.rehearsing else self._restarts(name)
-                performer.journal.write(HandlerOwed(self.play.name, name, since, restarts=restarts))
-
-        self.carrier.before_change = owe
+        before, traces = len(performer.attempts), performer.traces
+        self.carrier.owes = lambda: [self._owed(name) for name in names]
         try:
             yield
         finally:
-            self.carrier.before_change = lambda: None
+            self.carrier.owes = tuple
+        if len(performer.attempts) > before and performer.traces == traces:
+            owed = {item.handler for item in self.history.owed if item.play == self.play.name}
+            for name in names:
+                if name not in self.notified and name not in owed:
+                    performer.journal.write(HandlerPaid(self.play.name, name))
+
+    def _owed(self, name: str) -> HandlerOwed:
+        performer = self.carrier.performer
+        if performer.rehearsing:
+            return HandlerOwed(self.play.name, name, "")
+        restarts = self._restarts(name)
+        ran = tuple(service for service in restarts if service and self._runs(service))
+        return HandlerOwed(self.play.name, name, performer.now().isoformat(), restarts=restarts, ran=ran)
+
+    def _runs(self, service: str) -> bool:
+        facts = self.carrier.performer.memory.ask((Service(service),)).known(Service(service))
+        return facts is not None and facts.state is ServiceState.RUNNING
 
     def _restarts(self, name: str) -> tuple[str, ...]:
         """The services that a handler restarts, if that is all it does: so that this is known when the play is gone."""
@@ -186,16 +191,10 @@ class Handlers:
             return self._shown(entry, Status.WAITING, reason=RESTART_PENDING)
         sensitive = entry.sensitive or declared.sensitive
         label = Label(declared.name, self.play.name, entry.position, sensitive, address=f"handler:{entry.name}")
-        self.carrier.before_change = lambda: note_stopping(self.carrier, entry.name, resource)
-        try:
-            change = self.carrier.carry_out(resource, label)
-        finally:
-            self.carrier.before_change = lambda: None
+        paid = (HandlerPaid(self.play.name, entry.name),)
+        change = restarted(self.carrier, resource, label, handler=entry.name, paid=paid)
         if change.status in (Status.OK, Status.CHANGED):
-            self._paid(entry)
             self.ran += [entry] if entry.needed_when is not None and not performer.rehearsing else []
-            service = getattr(resource, "name", "")
-            performer.journal.write(ServicesStarted(entry.name, service))
         return change
 
     def _met(self, entry: Entry, resource: Resource, owed: OpenHandler | None) -> str:
@@ -206,6 +205,8 @@ class Handlers:
             return _SINCE if self.carrier.performer.service_starts.get(fold(service), 0) > notified else ""
         if owed is None or not owed.since or resource.kind not in RESTARTS:
             return ""
+        if service in owed.ran and not self._runs(service):
+            return _STOPPED_SINCE
         return _seen(owed, (service,), self.carrier.performer.memory)
 
     def _waits(self, kind: str) -> bool:

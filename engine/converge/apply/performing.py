@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
+from typing import Literal
 
 from converge.apply.backup import keep, touched_keys
 from converge.apply.keeping import ADDRESS, Keeper, Tidying, foretold
@@ -27,15 +28,52 @@ from converge.model.action import (
 from converge.model.answer import Absent
 from converge.model.change import Change, Json
 from converge.model.facts import ServiceFacts, ServiceState
-from converge.model.journal import ActionEnded, ActionIntended, ActionSettled, HandlerOwed, Journal, OpenAction
+from converge.model.journal import (
+    ActionEnded,
+    ActionIntended,
+    ActionSettled,
+    HandlerOwed,
+    Journal,
+    JournalEvent,
+    OpenAction,
+)
 from converge.model.kept import is_run_folder
 from converge.model.names import fold
 from converge.model.query import AnyQuery, Directory, OperatingSystem, RegistryKey, Service
+from converge.model.recorded import WITHOUT_TRACE, Outcome
 from converge.model.registry import RegistryPath
 from converge.plan.effects import folder_of
 from converge.plan.memory import ActingMemory
 
 SERVICE_PATIENCE = timedelta(seconds=120)  # how long a service may be pending before its start or stop is a failure
+
+
+@dataclass(slots=True, eq=False)
+class Intents:
+    """What is meant to be done, written down together with the first action of it, and not without one."""
+
+    events: list[JournalEvent] = field(default_factory=list)
+    written: bool = False
+
+    def take(self) -> list[JournalEvent]:
+        """What is to be written now."""
+        taken, self.events, self.written = self.events, [], True
+        return taken
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """An action that was sent, by the name of its kind, and what became of it. `on_the_way`: only what comes after it was wanted."""
+
+    name: str
+    outcome: Outcome
+    text: str = ""
+    on_the_way: bool = False
+
+    @property
+    def left_traces(self) -> bool:
+        """Whether it did something, or may have: a program that failed has run all the same."""
+        return self.outcome != "refused" or self.name in WITHOUT_TRACE
 
 
 @dataclass(slots=True)
@@ -51,6 +89,8 @@ class Performer:
     service_starts: dict[str, int] = field(default_factory=dict)  # folded name -> the action's number
     keeper: Keeper = field(default_factory=Keeper)
     secret: set[str] = field(default_factory=set)  # folded paths of sensitive things that a rehearsal kept
+    attempts: list[Attempt] = field(default_factory=list)
+    _intents: list[Intents] = field(default_factory=list)
     _kept: set[RegistryPath] = field(default_factory=set)
     _moment: str = ""
     _asked_at: tuple[datetime, float] | None = None
@@ -71,11 +111,25 @@ class Performer:
         """
         if not self.rehearsing:
             for missing in self._missing_above(action):
-                self._perform(missing, change=change, address=address, sensitive=sensitive)
+                self._perform(missing, change=change, address=address, sensitive=sensitive, on_the_way=True)
             self._write_manifest(action, change=change, address=address, sensitive=sensitive)
         elif sensitive and isinstance(action, MoveFile | MoveDirectory):
             self.secret.add(fold(action.source))
         return self._perform(action, change=change, address=address, sensitive=sensitive, owes=owes)
+
+    def _end_if_stopped(self) -> None:
+        if self.options.stop():
+            raise StoppedError
+
+    @contextmanager
+    def intending(self) -> Iterator[Intents]:
+        """Within this block the first action is written down together with what is put in here; without one nothing is."""
+        intents = Intents()
+        self._intents.append(intents)
+        try:
+            yield intents
+        finally:
+            self._intents.remove(intents)
 
     def _write_manifest(self, action: AnyAction, *, change: int, address: str, sensitive: bool) -> None:
         """A manifest tells of what is kept before it is. Where none can be written, it is kept without, and a note says so."""
@@ -83,7 +137,7 @@ class Performer:
         if manifest is None:
             return
         try:
-            self._perform(manifest, change=change, address=address, sensitive=False)
+            self._perform(manifest, change=change, address=address, sensitive=False, on_the_way=True)
         except ActionRefused as error:
             self.keeper.was_refused(manifest, error.what)
 
@@ -111,6 +165,11 @@ class Performer:
     def _is_absent(self, query: AnyQuery) -> bool:
         return isinstance(self.memory.ask((query,))[query], Absent)
 
+    @property
+    def traces(self) -> int:
+        """How many actions did something so far, or may have."""
+        return sum(attempt.left_traces for attempt in self.attempts)
+
     def _perform(
         self,
         action: AnyAction,
@@ -119,31 +178,35 @@ class Performer:
         address: str,
         sensitive: bool,
         owes: Callable[[Performed], HandlerOwed | None] = lambda _: None,
+        on_the_way: bool = False,
     ) -> Performed:
-        if self.options.stop():
-            raise StoppedError
+        self._end_if_stopped()
         self.back_up(touched_keys((action,)))
         service = action.name if isinstance(action, StartService | StopService | ResumeService) else ""
         if service and not self.rehearsing:
             self._await_service(service)  # the service manager refuses every control while one is pending
+        if not self.rehearsing:
+            self._end_if_stopped()  # what comes before took its time, too
         self.count += 1
         number = self.count
         words: dict[str, Json] = action_as_json(action)
         if sensitive and not isinstance(action, MoveFile | MoveDirectory):  # paths, which the address tells anyway
             words = {"action": words["action"]}
-        self.journal.write(ActionIntended(number, change, address, words))
+        meant = [event for intents in self._intents for event in intents.events]
+        self.journal.write(*meant, ActionIntended(number, change, address, words, on_the_way))
+        for intents in self._intents:
+            intents.take()
         try:
             result = self.memory.perform(action)
-        except ActionRefused as error:
-            self.journal.write(ActionEnded(number, "refused", error.code, error.what))
+        except (ActionRefused, Interrupted, HostUnreachable) as error:
+            outcome: Literal["refused", "unknown"] = "refused" if isinstance(error, ActionRefused) else "unknown"
+            self.attempts.append(Attempt(type(action).__name__, outcome, "" if sensitive else error.what, on_the_way))
+            self.journal.write(ActionEnded(number, outcome, error.code, error.what))
             raise
-        except (Interrupted, HostUnreachable) as error:
-            self.journal.write(ActionEnded(number, "unknown", error.code, error.what))
-            raise
-        if (owed := owes(result)) is not None:
-            self.journal.write(owed)
-        self.journal.write(ActionEnded(number, "done", str(result.code), result.output[:2000] if not sensitive else ""))
+        self.attempts.append(Attempt(type(action).__name__, "done", "", on_the_way))
         self.performed.append(action)
+        owed, output = owes(result), result.output[:2000] if not sensitive else ""
+        self.journal.write(*([owed] if owed is not None else []), ActionEnded(number, "done", str(result.code), output))
         if isinstance(action, MoveFile | MoveDirectory):
             self.keeper.kept.add(fold(action.target))
         if isinstance(action, StartService):

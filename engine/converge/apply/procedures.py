@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from converge.apply.carrying import Carrier, not_accepted, noted
 from converge.apply.options import StoppedError
+from converge.apply.performing import Intents
 from converge.errors import ConvergeError, NotConverged, ResourceError, Undecided, Unforetold
 from converge.model.change import Change, Problem, Status, WayBack
 from converge.model.journal import History, OpenProcedure, ProcedureBegun, ProcedureEnded, StepBegun, StepEnded
@@ -32,6 +33,7 @@ class _Procedure:
     procedure: ProcedureResource
     label: Label
     begun: OpenProcedure | None
+    intents: Intents = field(default_factory=Intents)
 
     def run(self) -> Change:
         try:
@@ -71,37 +73,58 @@ class _Procedure:
         return self._shown(Status.WAITING, error=not_accepted(what, "Nothing was begun."), steps=imagined)
 
     def _each(self) -> Change:
-        """Step by step. Raises HostUnreachable, JournalUnavailable, StoppedError."""
+        """Step by step. Raises HostUnreachable, JournalUnavailable, StoppedError.
+
+        Steps in which nothing is to be done, and the beginning, are written down together with the first action that is.
+        """
         performer = self.carrier.performer
         steps = self.procedure.ordered_steps
-        journal = performer.journal
-        if self.begun is None:
-            journal.write(ProcedureBegun(self.label.play, self.procedure.address, tuple(step.name for step in steps)))
         finished = set(self.begun.finished) if self.begun else set()
         done: list[Change] = []
-        for step in steps:
-            if step.name in finished:
-                done.append(self._earlier(step))
-                continue
-            journal.write(StepBegun(self.procedure.address, step.name))
+        with performer.intending() as self.intents:
+            if self.begun is None:
+                names = tuple(step.name for step in steps)
+                self.intents.events.append(ProcedureBegun(self.label.play, self.procedure.address, names))
+            for step in steps:
+                if step.name in finished:
+                    done.append(self._earlier(step))
+                    continue
+                self.intents.events.append(StepBegun(self.procedure.address, step.name))
+                try:
+                    change = self._step(step)
+                    done.append(change)
+                    supposed = performer.rehearsing and change.status in (Status.WAITING, Status.LATER)
+                    if change.status not in GOOD and not supposed:
+                        return self._stopped(step, change, tuple(done))
+                    self._step_ended(step)
+                except (StoppedError, ConvergeError) as error:
+                    self._broken_off(step, error, done)
+                    raise
             try:
-                change = self._step(step)
+                return self._ended(tuple(done))
             except (StoppedError, ConvergeError) as error:
-                self._broken_off(step, error, done)
+                self._broken_off(None, error, done)
                 raise
-            done.append(change)
-            supposed = performer.rehearsing and change.status in (Status.WAITING, Status.LATER)
-            if change.status not in GOOD and not supposed:
-                return self._stopped(step, change, tuple(done))
-            journal.write(StepEnded(self.procedure.address, step.name))
-        try:
-            return self._ended(tuple(done))
-        except (StoppedError, ConvergeError) as error:
-            self._broken_off(None, error, done)
-            raise
+
+    @property
+    def _is_begun(self) -> bool:
+        """Whether the journal says so: from the first action on, or since a person was asked to do something."""
+        return self.begun is not None or self.intents.written
+
+    def _step_ended(self, step: Step) -> None:
+        ended = StepEnded(self.procedure.address, step.name)
+        if self._is_begun:
+            self.carrier.performer.journal.write(*self.intents.take(), ended)
+        else:
+            self.intents.events.append(ended)
 
     def _broken_off(self, step: Step | None, error: StoppedError | ConvergeError, done: list[Change]) -> None:
         """The steps that were done, and the one under way, for whoever tells how the host's run ended early."""
+        if not self._is_begun:
+            reason = "the run was stopped" if isinstance(error, StoppedError) else error.what
+            change = self._shown(Status.SKIPPED, reason=f"{reason} before its first action: nothing of it was done")
+            self.carrier.broken_off = (change,)
+            return
         problem = Problem.of(error) if isinstance(error, ConvergeError) else Problem("stopped", "the run was stopped")
         resumes = f"the step {step.name}; the next run resumes there" if step else "its last look; the next run looks again"
         problem = replace(problem, why="\n".join(part for part in (problem.why, f"It ended at {resumes}.") if part))
@@ -131,6 +154,8 @@ class _Procedure:
         cause = change.error or Problem(change.status.value, change.reason or change.status.value)
         resumes = f"It stopped at the step {step.name}; the next run resumes there."
         problem = replace(cause, why="\n".join(part for part in (cause.why, resumes) if part))
+        if change.status is Status.WAITING:  # a person does it, and then it is under way
+            self.carrier.performer.journal.write(*self.intents.take())
         return self._shown(change.status, error=problem, steps=done)
 
     def _ended(self, done: tuple[Change, ...]) -> Change:
@@ -144,7 +169,7 @@ class _Procedure:
             self._await_proof()
         except (ResourceError, Undecided) as error:
             return self._shown(Status.FAILED, error=Problem.of(error), steps=done)
-        performer.journal.write(ProcedureEnded(self.procedure.address))
+        performer.journal.write(*self.intents.take(), ProcedureEnded(self.procedure.address))
         return self._shown(Status.CHANGED, steps=done)
 
     def _await_proof(self) -> None:

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from converge.apply.carrying import Carrier
+from converge.apply.changing import cut_by
 from converge.apply.options import StoppedError
-from converge.errors import ActionRefused, HostUnreachable, Interrupted, Undecided
+from converge.errors import ActionRefused, HostUnreachable, Interrupted, JournalUnavailable, Undecided
 from converge.model.action import StartService, StopService, action_as_json
 from converge.model.change import Change, Problem, Status
 from converge.model.facts import ServiceState
-from converge.model.journal import OpenRestart, ServicesStarted, ServicesStopped
+from converge.model.journal import JournalEvent, OpenRestart, ServicesStarted, ServicesStopped
 from converge.model.names import same
 from converge.model.query import Service
 from converge.model.resource import Resource
+from converge.plan.decision import Label
 
 
 def finish_restart(restart: OpenRestart, carrier: Carrier) -> list[Change]:
@@ -21,6 +25,7 @@ def finish_restart(restart: OpenRestart, carrier: Carrier) -> list[Change]:
     answers = performer.memory.ask(tuple(Service(name) for name in names))
     address = f"handler:{restart.handler}"
     actions: list[StartService] = []
+    before = len(performer.attempts)
     try:
         for name in names:
             service = answers.value(Service(name))
@@ -29,9 +34,10 @@ def finish_restart(restart: OpenRestart, carrier: Carrier) -> list[Change]:
         for action in actions:
             carrier.changes += 1
             performer.perform(action, change=carrier.changes, address=address)
-    except (StoppedError, HostUnreachable) as error:
-        problem = Problem.of(error) if isinstance(error, HostUnreachable) else Problem("stopped", "the run was stopped")
-        carrier.broken_off = (_shown(restart, address, status=Status.FAILED, actions=actions, error=problem),)
+    except (StoppedError, HostUnreachable, JournalUnavailable) as error:
+        planned = [type(action).__name__ for action in actions]
+        change = _shown(restart, address, status=Status.CHANGED, actions=actions)
+        carrier.broken_off = (cut_by(error, change, performer.attempts[before:], planned),)
         raise
     except (ActionRefused, Interrupted, Undecided) as error:
         status = Status.UNDECIDED if isinstance(error, Undecided) else Status.FAILED
@@ -41,8 +47,27 @@ def finish_restart(restart: OpenRestart, carrier: Carrier) -> list[Change]:
     return [_shown(restart, address, status=Status.CHANGED, actions=actions)] if actions else []
 
 
-def note_stopping(carrier: Carrier, handler: str, resource: Resource) -> None:
-    """Write down which services a restart will stop, in the order in which they must be started again."""
+def restarted(
+    carrier: Carrier, resource: Resource, label: Label, *, handler: str, paid: Sequence[JournalEvent]
+) -> Change:
+    """Carry out a handler. The services that it stops are owed from its first action on; `paid` is written when it ended well."""
+    performer = carrier.performer
+    started = ServicesStarted(handler, getattr(resource, "name", ""))
+    carrier.owes = lambda: _stopping(carrier, handler, resource)
+    before, traces = len(performer.attempts), performer.traces
+    try:
+        change = carrier.carry_out(resource, label)
+    finally:
+        carrier.owes = tuple
+    if change.status in (Status.OK, Status.CHANGED):
+        performer.journal.write(*paid, started)
+    elif len(performer.attempts) > before and performer.traces == traces:
+        performer.journal.write(started)  # whatever was asked was refused: nothing was stopped
+    return change
+
+
+def _stopping(carrier: Carrier, handler: str, resource: Resource) -> tuple[ServicesStopped, ...]:
+    """The services that a restart will stop, in the order in which they must be started again."""
     answers = carrier.performer.memory.answers
     actual = resource.actual_state(answers)
     actions = resource.actions(actual, resource.desired_state(actual, answers), answers)
@@ -50,7 +75,8 @@ def note_stopping(carrier: Carrier, handler: str, resource: Resource) -> None:
     started = tuple(action.name for action in actions if isinstance(action, StartService))
     if any(isinstance(action, StopService) for action in actions):
         dependents = tuple(name for name in started if not same(name, service))
-        carrier.performer.journal.write(ServicesStopped(handler, service, dependents))
+        return (ServicesStopped(handler, service, dependents),)
+    return ()
 
 
 def _shown(

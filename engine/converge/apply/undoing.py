@@ -14,7 +14,7 @@ from converge.apply.host import Rehearse, by_address, result_of
 from converge.apply.keeping import ADDRESS, Tidying, settled
 from converge.apply.options import ApplyOptions, StoppedError
 from converge.apply.performing import Performer, now_text
-from converge.apply.restarts import finish_restart, note_stopping
+from converge.apply.restarts import finish_restart, restarted
 from converge.apply.restoring import Restored, kept_by, made_on_the_way
 from converge.apply.retention import KIND, gone_by_retention
 from converge.apply.standing import concerned, left_traces, needed, standing, taken_back_by
@@ -27,12 +27,12 @@ from converge.model.journal import (
     HandlerPaid,
     History,
     Journal,
+    JournalEvent,
     NoJournal,
     OpenAction,
     ProcedureTakenBack,
     RunBegun,
     RunEnded,
-    ServicesStarted,
     TakingBack,
 )
 from converge.model.machine import Machine, Observer
@@ -204,11 +204,11 @@ class _Undoing:
             foreign = None  # told in the same words where it is decided
         if foreign is not None:
             return shown(restored, foreign, label)
-        self.carrier.before_change = lambda: self._owe(change)
+        self.carrier.owes = lambda: self._owes(change)
         try:
             done = self.carrier.carry_out(restored, label)
         finally:
-            self.carrier.before_change = lambda: None
+            self.carrier.owes = tuple
         if done.status is Status.CHANGED:
             self.undone.append(change)
         if done.error is not None and done.error.code == "kept-is-gone":
@@ -293,14 +293,12 @@ class _Undoing:
             return replace(change, run=last.run)
         return None
 
-    def _owe(self, change: RecordedChange) -> None:
-        """What must be restarted for this change is owed from before it begins."""
+    def _owes(self, change: RecordedChange) -> list[JournalEvent]:
+        """What must be restarted for this change is owed from its first action on."""
         performer = self.carrier.performer
         since = "" if performer.rehearsing else performer.now().isoformat()
-        for name in change.notify:
-            performer.journal.write(HandlerOwed(change.play, name, since))
-        if change.part_of:
-            performer.journal.write(ProcedureTakenBack(change.part_of))
+        owed: list[JournalEvent] = [HandlerOwed(change.play, name, since) for name in change.notify]
+        return [*owed, ProcedureTakenBack(change.part_of)] if change.part_of else owed
 
     def _must_restart(self, handler: RecordedChange) -> bool:
         asked = any(_names(handler, change, name) for change in self.undone for name in change.notify)
@@ -335,15 +333,7 @@ class _Undoing:
         label = Label(handler.name, handler.play, None, address=handler.address)
         if handler.kind == RESTARTS_COMPUTER and not performer.options.allow_reboot:
             return shown(resource, Decision(Status.WAITING, reason=RESTART_PENDING), label)
-        self.carrier.before_change = lambda: note_stopping(self.carrier, name, resource)
-        try:
-            change = self.carrier.carry_out(resource, label)
-        finally:
-            self.carrier.before_change = lambda: None
-        if change.status in (Status.OK, Status.CHANGED):
-            performer.journal.write(HandlerPaid(handler.play, name))
-            performer.journal.write(ServicesStarted(name, getattr(resource, "name", "")))
-        return change
+        return restarted(self.carrier, resource, label, handler=name, paid=(HandlerPaid(handler.play, name),))
 
 
 def _settled(

@@ -337,13 +337,13 @@ class _PlayRun:
                 "leave one of them",
             )
             return self._unbound(entry, Status.FAILED, error=problem)
-        before = self.walk.carrier.performer.count
+        before = self.walk.carrier.performer.traces
         with handlers.owing(entry.notify):
             if isinstance(resource, ProcedureResource):
                 change = carry_out_procedure(self.walk.carrier, resource, label, history=self.walk.history)
             else:
                 change = self.walk.carrier.carry_out(resource, label)
-        if self.walk.carrier.performer.count > before or change.status is Status.CHANGED:
+        if self.walk.carrier.performer.traces > before or change.status is Status.CHANGED:
             handlers.notify(entry.notify)
         elif change.status is Status.LATER:
             handlers.notify_later(entry.notify, change.reason or "")

@@ -37,7 +37,7 @@ class ChangeBegun:
 
     Of a sensitive change the states are digests and `declared` is empty; `confidential` then holds all three as JSON
     (`before`, `after`, `declared`), to be kept encrypted or not at all. `notify` are the handlers it asks for, `part_of` is the
-    address of the procedure of which it is a step.
+    address of the procedure of which it is a step, `planned` names the kinds of its actions in order.
     """
 
     change: int
@@ -53,16 +53,18 @@ class ChangeBegun:
     confidential: Secret | None = None
     notify: tuple[str, ...] = ()
     part_of: str = ""
+    planned: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class ActionIntended:
-    """One action is about to be sent. `action` is its JSON form."""
+    """One action is about to be sent. `action` is its JSON form; `on_the_way` means that it is none of the planned ones."""
 
     action_number: int
     change: int
     address: str
     action: Mapping[str, Json]
+    on_the_way: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +103,8 @@ class HandlerOwed:
 
     `unseen_before` is set where every change that asked for it was taken back: what was started before that moment has never
     seen any of them, and needs no restart. `restarts` are the services that it restarts, an empty name for the computer itself,
-    as far as that is all it does. `because` tells of a restart that no handler asks for: the end of a command does.
+    as far as that is all it does; `ran` are those of them that ran before the change. `because` tells of a restart that no
+    handler asks for: the end of a command does.
     """
 
     play: str
@@ -110,6 +113,7 @@ class HandlerOwed:
     unseen_before: str = ""
     restarts: tuple[str, ...] = ()
     because: str = ""
+    ran: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -283,6 +287,7 @@ class OpenHandler:
     unseen_before: str = ""
     restarts: tuple[str, ...] = ()
     because: str = ""
+    ran: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -340,8 +345,8 @@ class Journal(Protocol):
     def run(self) -> str:
         """The run's id."""
 
-    def write(self, event: JournalEvent) -> None:
-        """Make one event durable. Raises JournalUnavailable; then nothing may be done that it would have told of."""
+    def write(self, *events: JournalEvent) -> None:
+        """Make events durable, all or none. Raises JournalUnavailable; then nothing may be done that they would have told of."""
 
     def back_up(self, snapshot: RegistrySnapshot) -> str:
         """Keep registry keys as a .reg file beside the journal and return its path. Raises JournalUnavailable."""
@@ -357,7 +362,7 @@ class NoJournal:
     run: str
     past: History = field(default_factory=History)
 
-    def write(self, event: JournalEvent) -> None:
+    def write(self, *events: JournalEvent) -> None:
         """Nothing is done in a rehearsal that would have to be told."""
 
     def back_up(self, snapshot: RegistrySnapshot) -> str:

@@ -13,6 +13,8 @@ UNDO_CHECK = "undo-check"
 LOOKING = ("check", "plan", "monitor", UNDO_CHECK)
 """Modes of runs that change nothing."""
 Outcome = Literal["done", "not-done", "refused", "unknown"]
+WITHOUT_TRACE = ("RunCommand", "InvokeCimMethod")
+"""Actions that may have done something although they were refused: a program that ended with an error has run all the same."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +65,7 @@ class RecordedAction:
     outcome: Outcome
     code: str = ""
     text: str = ""
+    on_the_way: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,8 +73,9 @@ class RecordedChange:
     """One change of one host in a run, in the order of `number`.
 
     `status` is None where the run was broken off during the change. `kept` says whether `before`, `after` and `declared` are
-    what was there: of a sensitive change they are digests unless it was kept encrypted and was opened. `serves` are the services
-    that its handlers restart.
+    what was there: of a sensitive change they are digests unless it was kept encrypted and was opened. `planned` names the kinds of
+    actions that were decided on, in order; `on_the_way` are actions beside them, such as a folder that had to be there first.
+    `serves` are the services that its handlers restart.
     """
 
     run: str
@@ -95,6 +99,7 @@ class RecordedChange:
     notify: tuple[str, ...] = ()
     part_of: str = ""
     serves: tuple[str, ...] = ()
+    planned: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -103,7 +103,9 @@ def _take(
             found[event["change"]] = _begun(event, run=run, host=host, opener=opener)
         case "ActionIntended":
             change = found.get(event["change"]) or _without_beginning(event, run=run, host=host)
-            action = RecordedAction(event["action_number"], event["action"], "unknown")
+            action = RecordedAction(
+                event["action_number"], event["action"], "unknown", on_the_way=event.get("on_the_way", False)
+            )
             found[event["change"]] = replace(change, actions=(*change.actions, action))
             where[action.number] = event["change"]
         case "ActionEnded":
@@ -125,6 +127,7 @@ def _begun(event: Mapping[str, Json], *, run: str, host: str, opener: Opener | N
         run, host, event["change"], event["address"], event["kind"], event["key"], event["name"], event["play"],
         event["way_back"], states["before"], states["after"], states["declared"], sensitive=sensitive, kept=kept,
         notify=tuple(event.get("notify", ())), part_of=event.get("part_of", ""),
+        planned=tuple(event.get("planned", ())),
     )  # fmt: skip
 
 

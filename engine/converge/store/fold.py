@@ -64,8 +64,10 @@ class OpenEnds:
         first = known.first if known else event["since"]
         runs = tuple(dict.fromkeys((*(known.runs if known else ()), run)))
         restarts = tuple(event.get("restarts", ())) or (known.restarts if known else ())
+        ran = tuple(dict.fromkeys((*(known.ran if known else ()), *event.get("ran", ()))))
+        because = event.get("because", "")
         self.owed[key] = OpenHandler(
-            *key, first, event["since"], runs, event.get("unseen_before", ""), restarts, event.get("because", "")
+            *key, first, event["since"], runs, event.get("unseen_before", ""), restarts, because, ran
         )
 
     def _take_procedure(self, event: Mapping[str, Json]) -> None:

@@ -69,20 +69,25 @@ class StoredJournal:
         """The run's id."""
         return self._lease.run
 
-    def write(self, event: JournalEvent) -> None:
-        """Make one event durable. Raises JournalUnavailable; LeaseLost where another run has taken the host over."""
+    def write(self, *events: JournalEvent) -> None:
+        """Make events durable, all or none. Raises JournalUnavailable; LeaseLost where another run has taken the host over."""
+        lines = [self._line(event) for event in events]
+
+        def work(connection: Connection) -> None:
+            self._lease.extend(connection)
+            for line in lines:
+                self._append(connection, line)
+            if any(isinstance(event, RunEnded) for event in events):
+                settle(connection, self._lease.host, chain=self._keeping.chain, name=self._database.name)
+
+        self._keeping.committer.do(work)
+
+    def _line(self, event: JournalEvent) -> Mapping[str, Json]:
         line = event_as_json(event)
         if isinstance(event, ChangeBegun) and event.confidential is not None:
             sealing = self._keeping.sealing
             line["sealed"] = sealing.seal(event.confidential) if sealing else None
-
-        def work(connection: Connection) -> None:
-            self._lease.extend(connection)
-            self._append(connection, line)
-            if isinstance(event, RunEnded):
-                settle(connection, self._lease.host, chain=self._keeping.chain, name=self._database.name)
-
-        self._keeping.committer.do(work)
+        return line
 
     def back_up(self, snapshot: RegistrySnapshot) -> str:
         """Keep registry keys as a .reg file of the run and return its path. Raises JournalUnavailable."""
