@@ -182,7 +182,8 @@ def test_a_restart_that_was_refused_owes_nothing(site: Site) -> None:
         history = store.history(HOST)
     assert (history.restarts, [item.handler for item in history.owed]) == ((), ["restart busy"])
     refused = site.plays([{"service": {"name": "Plain", "running": True}, "notify": "restart busy"}], HANDLERS)
-    other = Site(site.folder / "other") if (site.folder / "other").mkdir() is None else site
+    (site.folder / "other").mkdir()
+    other = Site(site.folder / "other")
     assert other.apply(refused, wrap=Refusing).status.value == "failed"
     with other.store() as store:
         assert store.history(HOST) == History()
