@@ -120,7 +120,7 @@ def _types(annotation: Any) -> Iterator[str]:
 def _default_of(field: FieldInfo) -> str:
     if field.is_required():
         return "required"
-    default = field.get_default(call_default_factory=True)
+    default = field.get_default(call_default_factory=True, validated_data={})
     if default is PydanticUndefined or default is None or default in ("", (), [], {}) or isinstance(default, BaseModel):
         return ""
     words = {True: "true", False: "false"}
