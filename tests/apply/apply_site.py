@@ -16,8 +16,6 @@ from tests.conformance.case import ACCOUNT, Case
 from converge.apply.host import apply, check
 from converge.apply.options import ApplyOptions
 from converge.apply.undoing import check_undo, undo
-from converge.lab.machine import LabMachine
-from converge.lab.rehearsal import Rehearsal
 from converge.lab.world import World
 from converge.model.change import Change, HostResult
 from converge.model.journal import History
@@ -28,13 +26,15 @@ from converge.model.recorded import LaterChange, LaterRun, RecordedChange
 from converge.model.resource import KINDS
 from converge.model.saved_plan import HostPlan, PlannedFrom, SavedPlan
 from converge.model.secret import Secret
+from converge.plan.answer_cache import Memory
 from converge.plan.approval import Approved
 from converge.plan.evidence import evidence
-from converge.plan.memory import Memory
 from converge.playbook import load
+from converge.rehearsal.rehearsal import Rehearsal
 from converge.store.keys import key_name
 from converge.store.plan_files import read_plan, write_plan
 from converge.store.store import Store, Where
+from converge.testing.world_machine import WorldMachine
 from converge.windows import reg_file
 
 HOST = "site"
@@ -91,8 +91,8 @@ class Site:
             return store.runs.kept(HOST)
 
     @property
-    def machine(self) -> LabMachine:
-        return LabMachine(self.world, self.world.account(ACCOUNT), host=HOST)
+    def machine(self) -> WorldMachine:
+        return WorldMachine(self.world, self.world.account(ACCOUNT), host=HOST)
 
     def next_run(self) -> str:
         self.runs.append(f"2026-11-20T22{len(self.runs):02}00Z-0000")

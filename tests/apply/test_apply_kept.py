@@ -9,10 +9,10 @@ import pytest
 from tests.apply.apply_site import HOST, Site, actions, leaves, statuses, told
 from tests.apply.test_apply_undo import ENTRIES, TITLES
 
-from converge.lab.mishaps import Mishaps
 from converge.model.action import AnyAction, MoveFile
 from converge.model.answer import Answers
 from converge.model.machine import Machine
+from converge.testing.faulty_machine import FaultyMachine
 from converge.windows import kept
 
 APP, NEW = r"D:\Vendor\app.dll", r"D:\Media\new.dll"
@@ -51,12 +51,12 @@ def test_wherever_things_are_kept_everything_is_as_it_was(
 ) -> None:
     site.keeps_in = folder
     before = site.essence()
-    foretold = site.check(site.plays(entries))
+    predicted = site.check(site.plays(entries))
     applied = site.apply(site.plays(entries), accept_no_way_back=True)
     after = site.essence()
     assert after != before, told(applied)
-    assert statuses(foretold) == statuses(applied)
-    assert actions(foretold) == actions(applied)
+    assert statuses(predicted) == statuses(applied)
+    assert actions(predicted) == actions(applied)
 
     looked = site.check_undo()
     undone = site.undo()
@@ -169,8 +169,8 @@ def asked(site: Site, entries: list[dict[str, Any]]) -> list[str]:
             return site.machine.ask(queries)
 
     from converge.apply.host import check
-    from converge.lab.rehearsal import Rehearsal
     from converge.model.journal import History
+    from converge.rehearsal.rehearsal import Rehearsal
 
     check(
         site.plays(entries), observer=Listening(), rehearse=Rehearsal, variables={}, history=History(), run="check",
@@ -260,10 +260,10 @@ def test_a_cut_at_any_action_leaves_nothing_that_nobody_knows_of(
     for number in range(1, 20):
         site.world = type(site.world).from_json(untouched)
         site.world.clock.freeze(site.world.now())
-        mishaps: list[Mishaps] = []
+        mishaps: list[FaultyMachine] = []
 
-        def broken(machine: Machine, number: int = number, mishaps: list[Mishaps] = mishaps) -> Machine:
-            mishaps.append(Mishaps(machine, break_at=number, breaks=breaks, stays_broken=lost))
+        def broken(machine: Machine, number: int = number, mishaps: list[FaultyMachine] = mishaps) -> Machine:
+            mishaps.append(FaultyMachine(machine, break_at=number, breaks=breaks, stays_broken=lost))
             return mishaps[0]
 
         first = site.apply(site.plays(entries), wrap=broken)

@@ -165,7 +165,7 @@ def test_another_playbook_is_another_plan(site: Site) -> None:
     assert "newer" in str(result.error)
 
 
-def test_what_the_host_becomes_on_the_way_and_nobody_foretold_is_not_acted_upon(site: Site) -> None:
+def test_what_the_host_becomes_on_the_way_and_nobody_predicted_is_not_acted_upon(site: Site) -> None:
     plays = site.plays([value("Text", "new"), value("Number", 1, kind="dword"), value("New", "n")])
     plan = site.plan(plays)
 

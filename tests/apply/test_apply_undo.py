@@ -72,12 +72,12 @@ def test_everything_is_as_it_was(site: Site, entries: list[dict[str, Any]]) -> N
     after = site.essence()
     assert after != before, told(applied)
 
-    foretold = site.check_undo()
+    predicted = site.check_undo()
     assert site.essence() == after, "looking touched the world"
     undone = site.undo()
     assert undone.status.value == "changed", told(undone)
     assert site.essence() == before, told(undone)
-    assert (statuses(foretold), actions(foretold)) == (statuses(undone), actions(undone))
+    assert (statuses(predicted), actions(predicted)) == (statuses(undone), actions(undone))
 
     again = site.undo(site.runs[0])
     assert (again.status.value, actions(again)) == ("ok", [])

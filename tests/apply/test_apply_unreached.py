@@ -10,10 +10,10 @@ from tests.apply.test_apply_undo import value
 
 from converge.apply.host import check
 from converge.errors import DeadlineExceeded, HostUnreachable, LoginRefused
-from converge.lab.rehearsal import Rehearsal
 from converge.model.answer import Answers
 from converge.model.journal import History
 from converge.model.query import AnyQuery
+from converge.rehearsal.rehearsal import Rehearsal
 
 CAUSES = [
     HostUnreachable("no answer"),

@@ -11,10 +11,13 @@ import pytest
 SOURCE = Path(__file__).parents[2] / "engine" / "converge"
 
 FLOORS = {
-    "cli": 6,
+    "cli": 7,
+    "testing": 6,
+    "runs": 6,
     "schedule": 5,
     "web": 5,
     "fleet": 4,
+    "rehearsal": 3,
     "apply": 3,
     "resources": 3,
     "winrm": 3,
@@ -32,10 +35,13 @@ FLOORS = {
 }
 MAY_IMPORT = {
     "cli": set(FLOORS),
+    "testing": set(FLOORS) - {"cli"},
+    "runs": set(FLOORS) - {"cli", "testing"},
     "schedule": {"fleet", "store", "reading", "model", "errors"},
     "web": {"store", "report", "model", "errors"},
     "fleet": {"apply", "plan", "inventory", "model", "errors"},
-    "apply": {"plan", "model", "errors"},
+    "apply": {"rehearsal", "plan", "windows", "model", "errors"},
+    "rehearsal": {"plan", "windows", "model", "errors"},
     "resources": {"windows", "model", "errors"},
     "winrm": {"wsman", "windows", "model", "errors"},
     "lab": {"reading", "windows", "model", "errors"},

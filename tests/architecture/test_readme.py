@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from converge.cli.exit_codes import ExitCode
 from converge.cli.words import COMMANDS
+from converge.runs.exit_codes import ExitCode
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")

@@ -14,8 +14,6 @@ from converge.apply.options import ApplyOptions
 from converge.errors import HostUnreachable
 from converge.lab.effects import enact
 from converge.lab.file_tree import StoredFile
-from converge.lab.machine import LabMachine
-from converge.lab.rehearsal import Rehearsal
 from converge.lab.world import World
 from converge.model.action import AnyAction, Performed
 from converge.model.answer import Answers
@@ -26,14 +24,16 @@ from converge.model.journal import History
 from converge.model.machine import Observer
 from converge.model.play import Play
 from converge.model.query import AnyQuery
+from converge.rehearsal.rehearsal import Rehearsal
 from converge.store.store import Store, Where
+from converge.testing.world_machine import WorldMachine
 from converge.windows import reg_file
 from converge.windows.registry import parse_path
 
 LabHostMaker = Callable[..., "LabHost"]
 
 
-class CutOff(LabMachine):
+class CutOff(WorldMachine):
     """A host whose line is cut for good before the first action that names something."""
 
     def __init__(self, world: World, before: str) -> None:
@@ -75,8 +75,8 @@ class LabHost:
         )
 
     @property
-    def machine(self) -> LabMachine:
-        return LabMachine(self.world, self.world.account(r"LAB\deploy"), host="host")
+    def machine(self) -> WorldMachine:
+        return WorldMachine(self.world, self.world.account(r"LAB\deploy"), host="host")
 
     def check(self) -> HostResult:
         """What apply would do."""

@@ -10,11 +10,11 @@ import pytest
 
 from converge.inventory import load as load_inventory
 from converge.lab.image import load_image
-from converge.lab.mishaps import Mishaps
 from converge.lab.specs import Profile
 from converge.model.diagnosis import Certainty
 from converge.model.play import Play
 from converge.model.query import AnyQuery, Events, OperatingSystem
+from converge.testing.faulty_machine import FaultyMachine
 
 if TYPE_CHECKING:
     from tests.articles.articles_lab import LabHost
@@ -110,7 +110,7 @@ def test_dialog_texts_are_questions_never_evidence(host: HostMaker) -> None:
 class TestAnEventLogThatIsClosed:
     def test_what_is_broken_is_only_likely_and_the_missing_right_is_named(self, host: HostMaker) -> None:
         there = host("iis4-smtp-broken")
-        closed = Mishaps(there.machine, refuses=lambda query: isinstance(query, Events))
+        closed = FaultyMachine(there.machine, refuses=lambda query: isinstance(query, Events))
         found = there.diagnose(observer=closed)["Q245208"]
         assert found.certainty is Certainty.LIKELY
         assert found.events[0].refused is not None
@@ -118,7 +118,7 @@ class TestAnEventLogThatIsClosed:
 
     def test_what_is_in_order_is_unknown_and_never_without_symptom(self, host: HostMaker) -> None:
         there = host("iis4-smtp-healthy")
-        closed = Mishaps(there.machine, refuses=lambda query: isinstance(query, Events))
+        closed = FaultyMachine(there.machine, refuses=lambda query: isinstance(query, Events))
         found = there.diagnose(observer=closed)["Q245208"]
         assert found.certainty is Certainty.UNKNOWN
         assert "could not be read" in found.reason
@@ -149,7 +149,7 @@ class TestWhatIsAskedOfEventLogs:
             questions.append(query)
             return False
 
-        there.diagnose(observer=Mishaps(there.machine, refuses=note))
+        there.diagnose(observer=FaultyMachine(there.machine, refuses=note))
         return [query for query in questions if isinstance(query, Events)]
 
     def test_every_question_is_bounded_by_log_source_time_and_number(self, host: HostMaker) -> None:
@@ -174,7 +174,7 @@ class TestWhatIsAskedOfEventLogs:
 
     def test_without_the_hosts_clock_nothing_can_be_asked_and_that_is_said(self, host: HostMaker) -> None:
         there = host("iis4-smtp-broken")
-        closed = Mishaps(there.machine, refuses=lambda query: isinstance(query, OperatingSystem))
+        closed = FaultyMachine(there.machine, refuses=lambda query: isinstance(query, OperatingSystem))
         assert there.diagnose(observer=closed)["Q245208"].certainty is Certainty.UNKNOWN
         assert not [query for query in closed.asked if isinstance(query, Events)]
 

@@ -9,20 +9,20 @@ import sys
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 
-from converge.cli import visiting
 from converge.cli.main import run
 from converge.lab.image import load_image
-from converge.lab.machine import LabMachine
 from converge.model.answer import Answer, Answers
 from converge.model.machine import Observer
 from converge.model.query import AnyQuery
+from converge.runs import host_runner
+from converge.testing.world_machine import WorldMachine
 from converge.winrm.connection import Connection
 
 
 class KeptAnswers:
     """An observer of hosts that all answer what one lab machine answered."""
 
-    def __init__(self, host: str, machine: LabMachine, kept: dict[AnyQuery, Answer[object]]) -> None:
+    def __init__(self, host: str, machine: WorldMachine, kept: dict[AnyQuery, Answer[object]]) -> None:
         self.host = host
         self.round_trips = 0
         self._machine = machine
@@ -38,14 +38,14 @@ class KeptAnswers:
 
 def main(image: str, words: list[str]) -> None:
     """Run converge with hosts that answer at once."""
-    machine, kept = LabMachine(load_image(image)), dict[AnyQuery, Answer[object]]()
+    machine, kept = WorldMachine(load_image(image)), dict[AnyQuery, Answer[object]]()
 
     @contextmanager
     def observing(connection: Connection, guard: object) -> Iterator[Observer]:
         del guard
         yield KeptAnswers(connection.host, machine, kept)
 
-    setattr(visiting, "observing", observing)  # noqa: B010  # the one thing that is put in place of another
+    setattr(host_runner, "observing", observing)  # noqa: B010  # the one thing that is put in place of another
     run(words)
 
 

@@ -16,15 +16,15 @@ from pathlib import Path
 import pytest
 from tests.cli.cli_program import BOUND, Program
 
-from converge.cli.options import Sources
-from converge.cli.selection import select
-from converge.cli.wiring import connection_of
 from converge.lab.endpoint.host import Host, Policy
 from converge.lab.endpoint.server import LabServer
 from converge.lab.image import load_image
 from converge.lab.world import Account
 from converge.model.names import fold
 from converge.model.secret import Secret
+from converge.runs.connections import connection_of
+from converge.runs.options import Sources
+from converge.runs.selection import select
 from converge.windows.registry import parse_path
 from converge.winrm.carrier import Carrier
 from converge.winrm.machine import WinRMMachine

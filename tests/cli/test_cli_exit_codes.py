@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from converge.cli.exit_codes import PRECEDENCE, ExitCode, code_of, worst
 from converge.model.change import HostResult, Problem, Status
+from converge.runs.exit_codes import PRECEDENCE, ExitCode, code_of, worst
 
 
 def test_the_order_is_that_of_the_contract() -> None:

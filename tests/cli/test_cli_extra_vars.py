@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from converge.cli.extra_vars import read_extra_vars
 from converge.errors import ConvergeError, InputErrors
+from converge.runs.extra_vars import read_extra_vars
 
 
 @pytest.mark.parametrize(

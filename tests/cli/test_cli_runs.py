@@ -348,7 +348,7 @@ class TestTrouble:
         assert process.returncode == 0
 
     BUG = (
-        "import converge.cli.tasks as tasks, converge.cli.main as main\n"
+        "import converge.runs.tasks as tasks, converge.cli.main as main\n"
         "real = tasks.check\n"
         "def check(plays, *, observer, **more):\n"
         "    secret = 'hunter2'\n"
@@ -376,7 +376,7 @@ class TestTrouble:
 
     def test_a_bug_outside_any_host_is_70_too(self, fleet: Program) -> None:
         code = (
-            "import converge.cli.selection as s, converge.cli.running as r, converge.cli.main as main\n"
+            "import converge.runs.selection as s, converge.cli.running as r, converge.cli.main as main\n"
             "def select(sources): raise RuntimeError('x')\n"
             "r.select = select\nmain.main(['--check'])"
         )

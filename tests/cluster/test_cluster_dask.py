@@ -19,12 +19,12 @@ from tests.bench.processes import tree_of
 from tests.cluster.cluster_site import IMAGE, PASSWORD, Dask, Site, owner, until
 from tests.store.postgresql_server import ABSENT, programs, served
 
-from converge.cli.options import Sources
-from converge.cli.ordering import require_reachable
-from converge.cli.remembering import Memory
-from converge.cli.selection import select
 from converge.errors import UsageError
 from converge.fleet.cluster import is_loopback
+from converge.runs.options import Sources
+from converge.runs.payloads import require_reachable
+from converge.runs.recording import Memory
+from converge.runs.selection import select
 from converge.store.store import Store, Where
 
 OLD = """

@@ -19,8 +19,6 @@ from converge.apply.undoing import undo
 from converge.lab.endpoint.host import Host, Policy
 from converge.lab.endpoint.request_log import RequestRecord
 from converge.lab.endpoint.server import LabServer
-from converge.lab.machine import LabMachine
-from converge.lab.rehearsal import Rehearsal
 from converge.lab.world import World
 from converge.model.action import AnyAction, Performed
 from converge.model.answer import Answers
@@ -31,8 +29,10 @@ from converge.model.machine import Machine, Observer
 from converge.model.play import Play
 from converge.model.query import AnyQuery
 from converge.model.secret import Secret
+from converge.rehearsal.rehearsal import Rehearsal
 from converge.store.fold import OpenEnds
 from converge.store.store import Store, Where
+from converge.testing.world_machine import WorldMachine
 from converge.windows import reg_file
 from converge.winrm.connection import Connection, Login, Sealing
 from converge.winrm.machine import WinRMMachine
@@ -64,7 +64,7 @@ class Reach(Protocol):
 class TakingTime:
     """A machine of which every action takes a moment by the host's clock."""
 
-    machine: LabMachine
+    machine: WorldMachine
 
     @property
     def host(self) -> str:
@@ -126,12 +126,12 @@ class InMemory:
     @contextmanager
     def observer(self) -> Iterator[Observer]:
         """A machine of which only the asking is used."""
-        yield LabMachine(self.world, self.world.account(ACCOUNT), host=HOST)
+        yield WorldMachine(self.world, self.world.account(ACCOUNT), host=HOST)
 
     @contextmanager
     def machine(self) -> Iterator[Machine]:
         """A machine."""
-        yield TakingTime(LabMachine(self.world, self.world.account(ACCOUNT), host=HOST))
+        yield TakingTime(WorldMachine(self.world, self.world.account(ACCOUNT), host=HOST))
 
     @property
     def requests(self) -> tuple[RequestRecord, ...]:

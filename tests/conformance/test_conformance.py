@@ -1,4 +1,4 @@
-r"""Every kind on every machine: check touches nothing, check foretells apply, apply settles, the world is as declared.
+r"""Every kind on every machine: check touches nothing, check predicts apply, apply settles, the world is as declared.
 
 A new kind needs a file `cases/KIND.yml` and nothing else: a list of cases, each of which runs through every assertion of
 this folder (here, and in the files about broken lines, refusals, crashes and the way back), in memory and over WinRM.
@@ -80,7 +80,7 @@ def test_a_case(case: Case, machine: MachineName, bench: MakeBench) -> None:
     made.runs.clear()  # under the same id, so that the names of what is kept aside are the same
     applied = made.apply()
     assert [change.status.value for change in applied.changes] == case.statuses, _told(applied)
-    _was_foretold(checked, applied)
+    _was_predicted(checked, applied)
     assert facts(made.world, wanted(case.holds, run=made.runs[-1])) == wanted(case.holds, run=made.runs[-1])
     if case.wrong:
         assert case.wrong in _told(applied)
@@ -108,22 +108,22 @@ def _is_as_expected(case: Case, result: HostResult, statuses: list[str]) -> None
         assert {name: told[name] for name in expected} == expected
 
 
-def _was_foretold(checked: HostResult, applied: HostResult) -> None:
+def _was_predicted(checked: HostResult, applied: HostResult) -> None:
     """What check showed is what apply did, except for what check said it could not tell, and a play that stopped."""
-    for foretold, done in zip(checked.changes, applied.changes, strict=True):
-        if _decided_later(foretold) or done.status is Status.SKIPPED:
+    for predicted, done in zip(checked.changes, applied.changes, strict=True):
+        if _decided_later(predicted) or done.status is Status.SKIPPED:
             continue
-        assert _without_later(foretold, shown(done)) == _without_later(foretold, shown(foretold))
-        assert done.way_back == foretold.way_back
+        assert _without_later(predicted, shown(done)) == _without_later(predicted, shown(predicted))
+        assert done.way_back == predicted.way_back
 
 
 def _decided_later(change: Change) -> bool:
     return change.status in (Status.LATER, Status.WAITING)
 
 
-def _without_later(foretold: Change, told: dict[str, Any]) -> dict[str, Any]:
+def _without_later(predicted: Change, told: dict[str, Any]) -> dict[str, Any]:
     """Of a procedure only the steps that check could tell."""
-    later = {number for number, step in enumerate(foretold.steps) if _decided_later(step)}
+    later = {number for number, step in enumerate(predicted.steps) if _decided_later(step)}
     if not later:
         return told
     steps = [step for number, step in enumerate(told["steps"]) if number not in later]

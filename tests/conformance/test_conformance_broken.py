@@ -13,10 +13,10 @@ from tests.conformance.reading import facts, wanted
 
 from converge.lab.endpoint.mishaps import Mishap, MishapKind, Mishaps
 from converge.lab.endpoint.request_log import RequestRecord
-from converge.lab.mishaps import Mishaps as MachineMishaps
 from converge.model.change import HostResult
 from converge.model.journal import ActionIntended, History, Journal, JournalEvent, RegistrySnapshot
 from converge.model.machine import Machine
+from converge.testing.faulty_machine import FaultyMachine
 
 CASES = [case for case in all_cases() if case.changes and case.ends_well]
 IDS = [f"{case.file}: {case.title}" for case in CASES]
@@ -94,10 +94,10 @@ def is_write(record: RequestRecord) -> bool:
 def test_a_line_broken_at_any_action_heals(case: Case, breaks: Literal["before", "after"], bench: MakeBench) -> None:
     for number in range(1, MAX_BREAKS):
         made = bench(case, "memory")
-        mishaps: list[MachineMishaps] = []
+        mishaps: list[FaultyMachine] = []
 
-        def broken(machine: Machine, number: int = number, mishaps: list[MachineMishaps] = mishaps) -> Machine:
-            mishaps.append(MachineMishaps(machine, break_at=number, breaks=breaks))
+        def broken(machine: Machine, number: int = number, mishaps: list[FaultyMachine] = mishaps) -> Machine:
+            mishaps.append(FaultyMachine(machine, break_at=number, breaks=breaks))
             return mishaps[0]
 
         first = made.apply(wrap=broken)
@@ -116,10 +116,10 @@ def test_a_line_broken_at_any_action_heals(case: Case, breaks: Literal["before",
 def test_a_host_lost_at_any_action_heals(case: Case, bench: MakeBench) -> None:
     for number in range(1, MAX_BREAKS):
         made = bench(case, "memory")
-        mishaps: list[MachineMishaps] = []
+        mishaps: list[FaultyMachine] = []
 
-        def broken(machine: Machine, number: int = number, mishaps: list[MachineMishaps] = mishaps) -> Machine:
-            mishaps.append(MachineMishaps(machine, break_at=number, breaks="after", stays_broken=True))
+        def broken(machine: Machine, number: int = number, mishaps: list[FaultyMachine] = mishaps) -> Machine:
+            mishaps.append(FaultyMachine(machine, break_at=number, breaks="after", stays_broken=True))
             return mishaps[0]
 
         first = made.apply(wrap=broken)

@@ -12,11 +12,11 @@ from tests.conformance.case import Case, all_cases
 from tests.conformance.reading import facts, settled
 
 from converge.lab import service_manager
-from converge.lab.mishaps import Mishaps
 from converge.model.change import HostResult
 from converge.model.kept import is_manifest
 from converge.model.machine import Machine
 from converge.model.query import AnyQuery
+from converge.testing.faulty_machine import FaultyMachine
 
 CASES = [case for case in all_cases() if case.changes]
 IDS = [f"{case.file}: {case.title}" for case in CASES]
@@ -67,10 +67,10 @@ def test_a_right_to_look_that_is_missing_never_causes_a_change(
 @pytest.mark.parametrize("case", CASES, ids=IDS)
 def test_a_question_that_is_refused_never_causes_a_change(case: Case, bench: MakeBench) -> None:
     whole = bench(case, "memory")
-    seen: list[Mishaps] = []
+    seen: list[FaultyMachine] = []
 
     def watched(machine: Machine) -> Machine:
-        seen.append(Mishaps(machine))
+        seen.append(FaultyMachine(machine))
         return seen[0]
 
     whole.apply(wrap=watched)
@@ -79,7 +79,7 @@ def test_a_question_that_is_refused_never_causes_a_change(case: Case, bench: Mak
         made = bench(case, "memory")
 
         def closed(machine: Machine, refused: AnyQuery = refused) -> Machine:
-            return Mishaps(machine, refuses=lambda query: query == refused)
+            return FaultyMachine(machine, refuses=lambda query: query == refused)
 
         result = made.apply(wrap=closed)
         sent = made.done()

@@ -24,7 +24,6 @@ from converge.errors import ActionRefused
 from converge.lab import effects
 from converge.lab.endpoint.host import Host, Policy
 from converge.lab.endpoint.server import LabServer
-from converge.lab.machine import LabMachine
 from converge.lab.specs import Effects, Profile
 from converge.lab.world import Account, World
 from converge.model.action import (
@@ -42,6 +41,7 @@ from converge.model.names import fold
 from converge.model.query import Directory, Query, RegistryKey, Service
 from converge.model.registry import RegistryPath
 from converge.model.secret import Secret
+from converge.testing.world_machine import WorldMachine
 from converge.windows.registry import parse_path
 from converge.winrm.connection import Connection, Login, Sealing
 from converge.winrm.machine import WinRMMachine
@@ -111,7 +111,7 @@ def _world() -> World:
 
 @contextlib.contextmanager
 def _memory(request: pytest.FixtureRequest) -> Iterator[Machine]:
-    yield LabMachine(_world())
+    yield WorldMachine(_world())
 
 
 @contextlib.contextmanager

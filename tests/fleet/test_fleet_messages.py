@@ -17,7 +17,7 @@ def test_a_secret_is_packed_only_aloud_and_shown_nowhere() -> None:
         pickle.dumps(message)
     found = unpack(pack(message))
     assert isinstance(found, Go)
-    assert found.cargo == {"password": Secret("Canary-7f3a9c")}
+    assert found.content == {"password": Secret("Canary-7f3a9c")}
 
 
 def test_a_parcel_shows_nothing_of_its_content() -> None:

@@ -34,7 +34,7 @@ class TestResults:
     def test_no_hosts_is_no_work(self) -> None:
         Fleet().run([], ok, on_result=lambda result: pytest.fail(f"{result}"))
 
-    def test_hosts_are_begun_in_order(self) -> None:
+    def test_hosts_are_begun_in_payload(self) -> None:
         begun: list[str] = []
 
         def work(host: str, stop: StopToken) -> HostResult:

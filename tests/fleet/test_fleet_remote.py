@@ -11,13 +11,13 @@ from dataclasses import dataclass, field
 import pytest
 
 from converge.errors import HostUnreachable, UsageError
-from converge.fleet.executor import Errand
+from converge.fleet.executor import Payload
 from converge.fleet.links import Arrived, Inbox, Link, Lost
 from converge.fleet.messages import Go, Message, pack, unpack
 from converge.fleet.parallel import Fleet
 from converge.fleet.remote import Remote
 from converge.fleet.stop import StopToken
-from converge.fleet.worker import Shift
+from converge.fleet.worker import Worker
 from converge.model.change import HostResult, Problem, Status
 
 BOUND = 120.0
@@ -30,14 +30,14 @@ def ok(host: str, _stop: StopToken) -> HostResult:
 
 
 @dataclass
-class Shop:
+class StageRunner:
     """Visits as a test says; `lets_in` is what a host says of the account."""
 
     visit_host: Visit
     lets_in: Callable[[str], bool | None]
     visited: Counter[str]
 
-    def visit(self, message: Go, stop: StopToken, *, logged_in: Callable[[bool | None], None]) -> HostResult:
+    def run(self, message: Go, stop: StopToken, *, logged_in: Callable[[bool | None], None]) -> HostResult:
         self.visited[message.host] += 1
         if not message.quiet:
             accepted = self.lets_in(message.host)
@@ -58,14 +58,14 @@ class NearLink:
 
     is_elsewhere = False
 
-    def __init__(self, name: str, inbox: Inbox, shop: Shop, *, sites: Collection[str] = ()) -> None:
+    def __init__(self, name: str, inbox: Inbox, runner: StageRunner, *, sites: Collection[str] = ()) -> None:
         self.name = name
         self.sites = sites
         self.under_way: set[str] = set()
         self.most = 0
         self._inbox = inbox
         self._lost = False
-        self._shift = Shift(lambda _order: shop, self._tell)
+        self._shift = Worker(lambda _payload: runner, self._tell)
 
     def serves(self, site: str) -> bool:
         return not site or site in self.sites
@@ -101,12 +101,12 @@ class NearLinks:
     links: list[NearLink] = field(default_factory=list)
 
     def open(self, inbox: Inbox, *, sites: Collection[str]) -> list[Link]:
-        shop = Shop(self.visit, self.lets_in, self.visited)
+        runner = StageRunner(self.visit, self.lets_in, self.visited)
         named: list[tuple[str, tuple[str, ...]]] = [(name, (name,)) for name in self.sites] or [
             ("first", ()),
             ("second", ()),
         ]
-        self.links = [NearLink(name, inbox, shop, sites=served) for name, served in named]
+        self.links = [NearLink(name, inbox, runner, sites=served) for name, served in named]
         return list(self.links)
 
     def close(self) -> None:
@@ -123,11 +123,11 @@ class Job:
     def here(self, host: str, stop: StopToken) -> HostResult:
         raise AssertionError("it is for workers")
 
-    def order(self, *, elsewhere: bool) -> object:
+    def stage_payload(self, *, elsewhere: bool) -> object:
         return "order"
 
-    def errand(self, host: str) -> Errand | HostResult:
-        return Errand(host, "cargo")
+    def payload(self, host: str) -> Payload | HostResult:
+        return Payload(host, "content")
 
     def account_of(self, host: str) -> str:
         return self.account(host)
@@ -273,7 +273,7 @@ def test_a_worker_that_cannot_do_what_is_ordered_is_an_error_before_any_host() -
     remote = Remote(links)
 
     class Unfit(Job):
-        def order(self, *, elsewhere: bool) -> object:
+        def stage_payload(self, *, elsewhere: bool) -> object:
             raise UsageError("these playbooks use hostvars")
 
     with pytest.raises(UsageError, match="hostvars"):

@@ -31,7 +31,7 @@ HOSTS = [f"h{number:02}" for number in range(20)]
         ("100", [20]),
     ],
 )
-def test_portions_hold_every_host_once_and_in_order(sizes: str, expected: list[int]) -> None:
+def test_portions_hold_every_host_once_and_in_payload(sizes: str, expected: list[int]) -> None:
     portions = list(batches(HOSTS, parse_batches(sizes.split(",")) if sizes else ()))
     assert [len(portion) for portion in portions] == expected
     assert [host for portion in portions for host in portion] == HOSTS

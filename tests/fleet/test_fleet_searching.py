@@ -15,7 +15,7 @@ from converge.model.answer import Absent, Answer, Answers, Found, Refused
 from converge.model.facts import NamedValue, SearchFinds
 from converge.model.query import AnyQuery, RegistrySearch, RegistryValue, Service
 from converge.model.registry import Hive, RegistryData, RegistryPath, RegistryType
-from converge.plan.memory import Memory, gather
+from converge.plan.answer_cache import Memory, gather
 from converge.resources.registry_references import RegistryReferences
 from converge.store.store import Store, Where
 

@@ -9,8 +9,6 @@ from datetime import timedelta
 import pytest
 
 from converge.errors import ActionRefused, HostUnreachable, Interrupted
-from converge.lab.machine import LabMachine
-from converge.lab.mishaps import Mishaps
 from converge.lab.world import Account, World
 from converge.model.action import (
     AnyAction,
@@ -51,6 +49,8 @@ from converge.model.query import (
     ServiceStartTime,
 )
 from converge.model.registry import RegistryData, RegistryType
+from converge.testing.faulty_machine import FaultyMachine
+from converge.testing.world_machine import WorldMachine
 from converge.windows.registry import parse_path
 
 MakeWorld = Callable[..., World]
@@ -89,8 +89,8 @@ def world(make_world: MakeWorld) -> World:
 
 
 @pytest.fixture
-def machine(world: World) -> LabMachine:
-    return LabMachine(world)
+def machine(world: World) -> WorldMachine:
+    return WorldMachine(world)
 
 
 def found(machine: Machine, query: AnyQuery) -> object:
@@ -99,21 +99,21 @@ def found(machine: Machine, query: AnyQuery) -> object:
     return answer.value
 
 
-def test_it_is_a_machine(machine: LabMachine) -> None:
+def test_it_is_a_machine(machine: WorldMachine) -> None:
     as_machine: Machine = machine
     as_machine.ask([OperatingSystem()])
     as_machine.perform(NewRegistryKey(LAB))
     assert (as_machine.host, as_machine.round_trips) == ("SRV1", 2)
 
 
-def test_facts_are_those_of_the_profile(machine: LabMachine, world: World) -> None:
+def test_facts_are_those_of_the_profile(machine: WorldMachine, world: World) -> None:
     query = OperatingSystem()
     facts = machine.ask([query]).value(query)
     assert facts is not None
     assert (facts.version, facts.build, facts.host_name, facts.now) == ("5.2.3790", 3790, "SRV1", world.now())
 
 
-def test_services_are_told_with_dependents_and_start_time(machine: LabMachine) -> None:
+def test_services_are_told_with_dependents_and_start_time(machine: WorldMachine) -> None:
     query = Service("svc")
     service = machine.ask([query]).value(query)
     assert service is not None
@@ -122,7 +122,7 @@ def test_services_are_told_with_dependents_and_start_time(machine: LabMachine) -
     assert machine.ask([ServiceStartTime("Svc")])[ServiceStartTime("Svc")] == Absent()
 
 
-def test_registry_values_are_told_with_their_types(machine: LabMachine) -> None:
+def test_registry_values_are_told_with_their_types(machine: WorldMachine) -> None:
     assert found(machine, RegistryValue(LAB, "text")) == RegistryData(RegistryType.STRING, r"C:\x\SEO.dll")
     raw = RegistryData(RegistryType.EXPAND_STRING, r"%SystemRoot%\seo.dll", expanded=r"C:\WINDOWS\seo.dll")
     assert found(machine, RegistryValue(LAB, "Raw")) == raw
@@ -132,14 +132,14 @@ def test_registry_values_are_told_with_their_types(machine: LabMachine) -> None:
 def test_a_raw_text_is_unknown_where_neither_getter_nor_shell_tells_it(make_world: MakeWorld) -> None:
     world = make_world(IMAGE + "quirks: {get_string_of_expandable: error}\n")
     query = RegistryValue(LAB, "Raw")
-    assert found(LabMachine(world), query) == RegistryData(
+    assert found(WorldMachine(world), query) == RegistryData(
         RegistryType.EXPAND_STRING, r"%SystemRoot%\seo.dll", expanded=r"C:\WINDOWS\seo.dll"
     )
-    shut = LabMachine(world, Account(name="x", password="y", denies=("shells",)))
+    shut = WorldMachine(world, Account(name="x", password="y", denies=("shells",)))
     assert found(shut, query) == RegistryData(RegistryType.EXPAND_STRING, None, expanded=r"C:\WINDOWS\seo.dll")
 
 
-def test_a_search_finds_texts_and_names_what_it_could_not_read(machine: LabMachine) -> None:
+def test_a_search_finds_texts_and_names_what_it_could_not_read(machine: WorldMachine) -> None:
     query = RegistrySearch((LAB, LAB / "Sub", parse_path(r"HKLM\Nope")), ("Seo.dll",))
     finds = machine.ask([query]).value(query)
     assert finds is not None
@@ -151,7 +151,7 @@ def test_a_search_finds_texts_and_names_what_it_could_not_read(machine: LabMachi
     assert finds.unreadable == (LAB / "Closed",)
 
 
-def test_files_and_folders_are_told_as_they_are_spelled(machine: LabMachine) -> None:
+def test_files_and_folders_are_told_as_they_are_spelled(machine: WorldMachine) -> None:
     query = File(r"c:\APP\A.TXT", hashed=True)
     file = machine.ask([query]).value(query)
     assert file is not None
@@ -164,7 +164,7 @@ def test_files_and_folders_are_told_as_they_are_spelled(machine: LabMachine) -> 
     assert ([file.size for file in folder.files], folder.directories) == ([100, 5], ("sub",))
 
 
-def test_events_are_told_newest_first_since_a_time(machine: LabMachine, world: World) -> None:
+def test_events_are_told_newest_first_since_a_time(machine: WorldMachine, world: World) -> None:
     query = Events("system", "LAB", (), world.now() - timedelta(hours=1), messages=True)
     events = machine.ask([query]).value(query)
     assert events is not None
@@ -172,7 +172,7 @@ def test_events_are_told_newest_first_since_a_time(machine: LabMachine, world: W
     assert found(machine, Events("System", "", (99,), world.now() - timedelta(days=9))) == ()
 
 
-def test_what_only_wmi_knows_is_asked_in_wql(machine: LabMachine) -> None:
+def test_what_only_wmi_knows_is_asked_in_wql(machine: WorldMachine) -> None:
     rows = found(machine, CimInstances(r"root\lab", "SELECT * FROM Lab_Group WHERE Name = 'A'"))
     assert rows == ({"Name": "A", "State": "0", "Tags": "x, y", "Up": "true"},)
     for query in (CimInstances("root/none", "SELECT * FROM X"), CimInstances("root/lab", "SELECT * FROM X")):
@@ -197,13 +197,13 @@ def test_what_only_wmi_knows_is_asked_in_wql(machine: LabMachine) -> None:
     ],
 )
 def test_a_host_that_will_not_say_is_not_a_host_that_lacks(world: World, query: AnyQuery, denial: str) -> None:
-    machine = LabMachine(world, Account(name="x", password="y", denies=(denial,)))
+    machine = WorldMachine(world, Account(name="x", password="y", denies=(denial,)))
     assert isinstance(machine.ask([query])[query], Refused)
 
 
 def test_denied_events_are_refused(world: World) -> None:
     query = Events("System", "", (), world.now())
-    machine = LabMachine(world, Account(name="x", password="y", denies=("events:system",)))
+    machine = WorldMachine(world, Account(name="x", password="y", denies=("events:system",)))
     assert isinstance(machine.ask([query])[query], Refused)
 
 
@@ -223,13 +223,13 @@ TEXT = RegistryData(RegistryType.STRING, "new")
     ],
 )
 def test_actions_change_what_is_answered(
-    machine: LabMachine, action: AnyAction, query: AnyQuery, answer: object
+    machine: WorldMachine, action: AnyAction, query: AnyQuery, answer: object
 ) -> None:
     machine.perform(action)
     assert machine.ask([query])[query] == answer
 
 
-def test_files_are_made_and_copied(machine: LabMachine, world: World) -> None:
+def test_files_are_made_and_copied(machine: WorldMachine, world: World) -> None:
     machine.perform(NewDirectory(r"C:\new\below"))
     machine.perform(WriteFile(r"C:\new\below\x", b"\x00\xff"))
     machine.perform(CopyFile(r"C:\new\below\x", r"C:\new\y"))
@@ -238,7 +238,7 @@ def test_files_are_made_and_copied(machine: LabMachine, world: World) -> None:
     assert file.read() == b"\x00\xff"
 
 
-def test_services_are_driven(machine: LabMachine, world: World) -> None:
+def test_services_are_driven(machine: WorldMachine, world: World) -> None:
     machine.perform(StartService("Svc"))
     machine.perform(StartService("Svc"))
     machine.perform(StopService("Run"))
@@ -254,7 +254,7 @@ def test_services_are_driven(machine: LabMachine, world: World) -> None:
     assert world.restarts == 1
 
 
-def test_methods_of_an_image_have_their_effects(machine: LabMachine) -> None:
+def test_methods_of_an_image_have_their_effects(machine: WorldMachine) -> None:
     machine.perform(InvokeCimMethod("root/lab", "Lab_Group", "Move", keys=(("Name", "A"),)))
     rows = found(machine, CimInstances("root/lab", "SELECT State FROM Lab_Group WHERE Name = 'A'"))
     assert rows == ({"State": "1"},)
@@ -284,7 +284,7 @@ def test_methods_of_an_image_have_their_effects(machine: LabMachine) -> None:
         (InvokeCimMethod("root/lab", "Nope", "Fail"), "not there"),
     ],
 )
-def test_what_is_refused_was_not_done(machine: LabMachine, world: World, action: AnyAction, words: str) -> None:
+def test_what_is_refused_was_not_done(machine: WorldMachine, world: World, action: AnyAction, words: str) -> None:
     disk, registry = world.files.to_json(), world.registry.to_json()
     with pytest.raises(ActionRefused, match=words):
         machine.perform(action)
@@ -308,11 +308,11 @@ def test_what_is_refused_was_not_done(machine: LabMachine, world: World, action:
 def test_an_account_cannot_do_what_it_is_denied(world: World, action: AnyAction, denial: str) -> None:
     before = world.to_json()
     with pytest.raises(ActionRefused, match="access denied"):
-        LabMachine(world, Account(name="x", password="y", denies=(denial,))).perform(action)
+        WorldMachine(world, Account(name="x", password="y", denies=(denial,))).perform(action)
     assert world.to_json() == before
 
 
-def test_a_command_brings_back_its_code_and_output(machine: LabMachine) -> None:
+def test_a_command_brings_back_its_code_and_output(machine: WorldMachine) -> None:
     performed = machine.perform(RunCommand(("echo", "ü"), shell=True))
     assert (performed.code, performed.output.strip()) == (0, "ü")
     performed = machine.perform(RunCommand(("exit", "3010"), shell=True, reboot_codes=(3010,)))
@@ -321,8 +321,8 @@ def test_a_command_brings_back_its_code_and_output(machine: LabMachine) -> None:
 
 
 @pytest.mark.parametrize(("breaks", "state"), [("before", "stopped"), ("after", "running")])
-def test_a_line_breaks_before_or_after_the_action(machine: LabMachine, world: World, breaks: str, state: str) -> None:
-    broken = Mishaps(machine, break_at=2, breaks=breaks)  # type: ignore[arg-type]  # one of its two words
+def test_a_line_breaks_before_or_after_the_action(machine: WorldMachine, world: World, breaks: str, state: str) -> None:
+    broken = FaultyMachine(machine, break_at=2, breaks=breaks)  # type: ignore[arg-type]  # one of its two words
     broken.perform(NewRegistryKey(LAB / "x"))
     with pytest.raises(Interrupted):
         broken.perform(StartService("Svc"))
@@ -332,18 +332,18 @@ def test_a_line_breaks_before_or_after_the_action(machine: LabMachine, world: Wo
     broken.perform(NewRegistryKey(LAB / "y"))
 
 
-def test_a_host_can_stay_away_or_refuse(machine: LabMachine, world: World) -> None:
+def test_a_host_can_stay_away_or_refuse(machine: WorldMachine, world: World) -> None:
     before = world.to_json()
-    mishaps = Mishaps(machine, break_at=1, breaks="before", stays_broken=True)
+    mishaps = FaultyMachine(machine, break_at=1, breaks="before", stays_broken=True)
     with pytest.raises(Interrupted):
         mishaps.perform(StartService("Svc"))
     with pytest.raises(HostUnreachable):
         mishaps.ask([OperatingSystem()])
-    dying = Mishaps(machine, dies_at_ask=2)
+    dying = FaultyMachine(machine, dies_at_ask=2)
     dying.ask([OperatingSystem()])
     with pytest.raises(HostUnreachable):
         dying.ask([OperatingSystem()])
-    refusing = Mishaps(
+    refusing = FaultyMachine(
         machine,
         refuses=lambda query: isinstance(query, Service),
         refuses_action=lambda action: isinstance(action, StartService),

@@ -1,4 +1,4 @@
-"""Check foretells, question by question: a rehearsal answers after any actions what the host answers after the same ones.
+"""Check predicts, question by question: a rehearsal answers after any actions what the host answers after the same ones.
 
 And what is kept of a host's answers through an action is what the action did not change.
 """
@@ -15,8 +15,6 @@ from tests.conformance.case import Case
 
 from converge.errors import ActionRefused
 from converge.lab import service_manager
-from converge.lab.machine import LabMachine
-from converge.lab.rehearsal import Rehearsal
 from converge.lab.world import World
 from converge.model.action import (
     AnyAction,
@@ -39,7 +37,7 @@ from converge.model.action import (
     StopService,
     WriteFile,
 )
-from converge.model.answer import Absent, Answer, Found, NotForetold
+from converge.model.answer import Absent, Answer, Found, NotPredicted
 from converge.model.facts import DirectoryFacts, FileFacts, KeyContents, ServiceFacts, StartMode
 from converge.model.names import fold, same
 from converge.model.query import (
@@ -56,6 +54,8 @@ from converge.model.query import (
 )
 from converge.model.registry import RegistryData, RegistryPath, RegistryType
 from converge.plan.effects import may_change
+from converge.rehearsal.rehearsal import Rehearsal
+from converge.testing.world_machine import WorldMachine
 from converge.windows.registry import parse_path
 
 SERVICES = ("Plain", "busy", "Held", "Barred", "IISADMIN", "SMTPSVC", "W3SVC", "MSFTPSVC")
@@ -136,7 +136,7 @@ BOUNDED = settings(max_examples=150, deadline=None, suppress_health_check=[Healt
 
 
 def make_world() -> World:
-    world = Case("a world", "foretelling", []).make_world()
+    world = Case("a world", "predicting", []).make_world()
     for name in ("MSFTPSVC",):
         service = world.service(name)
         assert service is not None
@@ -153,23 +153,23 @@ def make_world() -> World:
 @example([SetServiceStartMode("busy", StartMode.DISABLED), StartService("busy")])
 def test_a_rehearsal_answers_what_the_host_will(sequence: Sequence[AnyAction]) -> None:
     world = make_world()
-    rehearsal = Rehearsal(LabMachine(world))
+    rehearsal = Rehearsal(WorldMachine(world))
     rehearsal.ask((*POOL, *MORE))
-    real = LabMachine(World.from_json(world.to_json()))
+    real = WorldMachine(World.from_json(world.to_json()))
     for action in sequence:
         try:
             real.perform(action)
         except ActionRefused:
             break  # here a run would have ended
         rehearsal.perform(action)
-    foretold, told = rehearsal.ask(POOL), real.ask(POOL)
+    predicted, told = rehearsal.ask(POOL), real.ask(POOL)
     for query in POOL:
         if isinstance(query, Service) and RestartComputer() in sequence:
             continue  # what Windows starts by itself may fail to start
         if isinstance(query, File | Directory) and any(isinstance(action, RunCommand) for action in sequence):
             continue  # a program may bring what is absent, and is held to leave alone what is there
-        if not isinstance(foretold[query], NotForetold):
-            assert comparable(foretold[query]) == comparable(told[query]), query
+        if not isinstance(predicted[query], NotPredicted):
+            assert comparable(predicted[query]) == comparable(told[query]), query
 
 
 @BOUNDED
@@ -179,7 +179,7 @@ def test_a_rehearsal_answers_what_the_host_will(sequence: Sequence[AnyAction]) -
 @example([SetServiceStartMode("Plain", StartMode.DISABLED)])
 @example([MoveFile(FILES[0], FILES[6])])
 def test_whatever_an_action_changes_may_have_been_changed_by_it(sequence: Sequence[AnyAction]) -> None:
-    machine = LabMachine(make_world())
+    machine = WorldMachine(make_world())
     queries = (*POOL, *MORE)
     before = machine.ask(queries)
     for action in sequence:
@@ -207,7 +207,7 @@ def test_answers_that_no_action_touches_are_kept() -> None:
 
 
 def comparable(answer: Answer[object]) -> object:
-    """An answer without what nobody can foretell and nothing is decided by: process ids, times, spelling, order."""
+    """An answer without what nobody can predict and nothing is decided by: process ids, times, spelling, order."""
     if not isinstance(answer, Found):
         return type(answer).__name__
     value = answer.value
@@ -233,7 +233,7 @@ def file_shown(file: FileFacts) -> object:
 
 
 def test_the_pool_holds_what_is_there_and_what_is_not() -> None:
-    answers = LabMachine(make_world()).ask(POOL)
+    answers = WorldMachine(make_world()).ask(POOL)
     absent = sum(isinstance(answer, Absent) for answer in answers.values())
     assert 20 < absent < len(POOL) - 20
     assert isinstance(VENDOR, RegistryPath)

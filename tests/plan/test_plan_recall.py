@@ -14,11 +14,8 @@ from hypothesis import strategies as st
 
 from converge.apply.host import check
 from converge.apply.options import ApplyOptions
-from converge.cli.playbooks import known_kinds
 from converge.errors import InputErrors
 from converge.lab.image import list_images, load_image
-from converge.lab.machine import LabMachine
-from converge.lab.rehearsal import Rehearsal
 from converge.model.action import AnyAction, RunCommand
 from converge.model.answer import Absent, Answer, Answers, Found, Refused
 from converge.model.change import HostResult
@@ -29,9 +26,12 @@ from converge.model.query import AnyQuery, File
 from converge.model.resource import KINDS, Resource, State
 from converge.model.secret import Secret
 from converge.plan.decision import decide
-from converge.plan.recall import MOST, questions, recalled
+from converge.plan.state_cache import MOST, questions, recalled
 from converge.playbook import load
 from converge.playbook.sandbox import SANDBOX
+from converge.rehearsal.rehearsal import Rehearsal
+from converge.runs.playbooks import known_kinds
+from converge.testing.world_machine import WorldMachine
 
 ROOT = Path(__file__).parents[2]
 NOW = datetime(2026, 11, 20, 22, 1, 7, tzinfo=UTC)
@@ -188,7 +188,7 @@ def plays_of(files: Sequence[Path]) -> tuple[Play, ...]:
 
 
 def looked_at(plays: tuple[Play, ...], image: str, *, name: str, variables: Mapping[str, object]) -> HostResult:
-    machine = LabMachine(load_image(image, host_name=name))
+    machine = WorldMachine(load_image(image, host_name=name))
     return check(
         plays, observer=machine, rehearse=Rehearsal, variables=variables, history=History(), run="r",
         options=ApplyOptions(monotonic=lambda: 0.0),

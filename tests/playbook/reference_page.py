@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from converge.cli.playbooks import known_kinds
 from converge.playbook.reference import conditions_reference, forms_reference, kinds_reference
+from converge.runs.playbooks import known_kinds
 
 PAGE = Path(__file__).parents[2] / "playbooks" / "README.md"
 BEGINS = "<!-- made from the declarations of engine/converge; see tests/playbook/reference_page.py -->"

@@ -7,10 +7,10 @@ from collections.abc import Iterator
 
 import pytest
 
-from converge.cli.playbooks import known_kinds
 from converge.cli.run import command
 from converge.cli.words import COMMANDS
 from converge.playbook import ansible, playbook_schema
+from converge.runs.playbooks import known_kinds
 
 KINDS = known_kinds()
 SCHEMA = playbook_schema(KINDS)

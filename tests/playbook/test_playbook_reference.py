@@ -7,10 +7,10 @@ import textwrap
 import pytest
 from tests.playbook.reference_page import PAGE, with_reference
 
-from converge.cli.playbooks import known_kinds
 from converge.playbook.forms import PlayForm
 from converge.playbook.loading import load_texts
 from converge.playbook.reference import conditions_reference, forms_reference, kind_reference
+from converge.runs.playbooks import known_kinds
 
 KINDS = known_kinds()
 

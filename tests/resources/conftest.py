@@ -10,14 +10,14 @@ from typing import Any
 import pytest
 
 import converge.resources  # noqa: F401  # makes the kinds known
-from converge.lab.rehearsal import Rehearsal
 from converge.model.action import AnyAction, Performed
 from converge.model.answer import Absent, Answer, Answers, Found
 from converge.model.facts import OperatingSystemFacts
 from converge.model.query import AnyQuery, OperatingSystem
 from converge.model.resource import KINDS, Resource
+from converge.plan.answer_cache import ActingMemory, Memory, gather
 from converge.plan.decision import Decision, decide
-from converge.plan.memory import ActingMemory, Memory, gather
+from converge.rehearsal.rehearsal import Rehearsal
 
 RUN = "2026-11-20T220107Z-1f3a"
 UNDO = "2026-11-20T230000Z-2e4b"

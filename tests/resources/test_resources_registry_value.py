@@ -10,7 +10,7 @@ import pytest
 from pydantic import ValidationError
 
 from converge.model.action import NewRegistryKey, RemoveRegistryValue, SetRegistryValue
-from converge.model.answer import Absent, Answer, Found, NotForetold, Refused
+from converge.model.answer import Absent, Answer, Found, NotPredicted, Refused
 from converge.model.facts import KeyContents, OperatingSystemFacts
 from converge.model.query import AnyQuery, OperatingSystem, RegistryKey, RegistryValue
 from converge.model.registry import RegistryData, RegistryType
@@ -173,7 +173,7 @@ def test_half_a_service_is_never_made(below: str, decided: Decide) -> None:
 
 
 def test_a_service_that_a_command_may_bring_is_decided_later(decided: Decide) -> None:
-    later = NotForetold("setup")
+    later = NotPredicted("setup")
     given: dict[AnyQuery, Answer[Any]] = {RegistryValue(KEY, "ImagePath"): later, RegistryKey(KEY): later}
     outcome = decided(written(type="string", data="a"), given)
     assert (outcome.status, outcome.decision.reason, outcome.actions) == ("later", "decided after setup", ())

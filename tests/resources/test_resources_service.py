@@ -17,7 +17,7 @@ from converge.model.action import (
     StartService,
     StopService,
 )
-from converge.model.answer import Answer, Answers, Found, NotForetold, Refused
+from converge.model.answer import Answer, Answers, Found, NotPredicted, Refused
 from converge.model.facts import EventRecord, ServiceFacts, ServiceState, StartMode
 from converge.model.query import AnyQuery, Events, Service
 from converge.model.resource import KINDS
@@ -100,7 +100,7 @@ def test_a_missing_service_fails_in_check(running: bool | None, mode: str | None
 
 
 def test_a_service_that_an_earlier_entry_brings_is_decided_later(decided: Decide) -> None:
-    outcome = decided({"service": {"name": NAME, "running": True}}, {Service(NAME): NotForetold("setup")})
+    outcome = decided({"service": {"name": NAME, "running": True}}, {Service(NAME): NotPredicted("setup")})
     assert (outcome.status, outcome.decision.reason) == ("later", "decided after setup")
 
 

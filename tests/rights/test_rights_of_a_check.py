@@ -14,7 +14,6 @@ from converge.apply.options import ApplyOptions
 from converge.lab.endpoint.host import Host, Policy
 from converge.lab.endpoint.server import LabServer
 from converge.lab.image import load_image
-from converge.lab.rehearsal import Rehearsal
 from converge.lab.world import Account
 from converge.model.change import Change, HostResult, Status
 from converge.model.diagnosis import Certainty, Diagnosis
@@ -24,6 +23,7 @@ from converge.model.play import Play
 from converge.model.resource import KINDS
 from converge.model.secret import Secret
 from converge.playbook import load
+from converge.rehearsal.rehearsal import Rehearsal
 from converge.winrm.connection import Connection
 from converge.winrm.observer import WinRMObserver
 

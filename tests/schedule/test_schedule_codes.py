@@ -7,8 +7,8 @@ from datetime import UTC, datetime
 import pytest
 
 from converge.cli.enforcing import codes_of
-from converge.cli.exit_codes import worst
 from converge.model.change import HostResult, Problem, Status
+from converge.runs.exit_codes import worst
 from converge.schedule.drift import Decision, Left
 from converge.schedule.enforcer import Round
 

@@ -16,12 +16,11 @@ from pathlib import Path
 
 import pytest
 
-from converge.cli.enforcing_hands import FleetHands, Wiring
+from converge.cli.enforcing_hands import FleetRunner, Wiring
 from converge.errors import HostUnreachable
 from converge.fleet.stop import StopToken
 from converge.lab import service_manager
 from converge.lab.image import load_image
-from converge.lab.machine import LabMachine
 from converge.model.action import AnyAction, Performed, RestartComputer, SetRegistryValue
 from converge.model.answer import Answers
 from converge.model.journal import History
@@ -33,6 +32,7 @@ from converge.schedule.logins import RefusedLogins
 from converge.schedule.policy import Policy
 from converge.schedule.windows import read_windows
 from converge.store.store import Store, Where
+from converge.testing.world_machine import WorldMachine
 from converge.winrm.connection import Connection
 
 START = datetime(2037, 3, 10, tzinfo=UTC)  # clocks in Berlin are set on the 29th
@@ -71,7 +71,7 @@ class Fleet:
     """Worlds in memory, what others do to them, and every write with its moment."""
 
     moment: datetime
-    hosts: dict[str, LabMachine]
+    hosts: dict[str, WorldMachine]
     chance: random.Random
     gone: set[str] = field(default_factory=set)
     drifted: dict[tuple[str, str], datetime] = field(default_factory=dict)  # since when, as it is in truth
@@ -184,7 +184,7 @@ class Written:
 def fleet(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Fleet:
     """Four hosts in order, and a folder that enforcement works in."""
     monkeypatch.chdir(tmp_path)
-    hosts = {name: LabMachine(load_image("exchange55", host_name=name), host=name) for name in
+    hosts = {name: WorldMachine(load_image("exchange55", host_name=name), host=name) for name in
              ("srv01", "srv02", "srv03", "srv04")}  # fmt: skip
     made = Fleet(START, hosts, random.Random(328))
     for machine in hosts.values():
@@ -205,7 +205,7 @@ def fleet(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Fleet:
 def enforce(fleet: Fleet, store: Store, *, until: datetime, seed: int) -> Rounds:
     """A process that enforces until a moment."""
     clock, rounds = DrivenClock(fleet, until), Rounds()
-    hands = FleetHands(Wiring(), clock, RefusedLogins(store.enforcement, clock))
+    hands = FleetRunner(Wiring(), clock, RefusedLogins(store.enforcement, clock))
     source = Written(Policy.model_validate(POLICY))
     enforcer = Enforcer(source, hands, StoreLedger(store), clock, rounds, chance=random.Random(seed))
     enforcer.look_every = MINUTE

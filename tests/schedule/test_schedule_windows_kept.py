@@ -10,13 +10,13 @@ from pathlib import Path
 import pytest
 from tests.cli.cli_program import INVENTORY, PLAYBOOK, Program
 
-from converge.cli.windowing import WindowKeeper, held, leaves_after
 from converge.lab.endpoint.host import Host
 from converge.lab.endpoint.mishaps import Mishap, MishapKind
 from converge.lab.endpoint.server import LabServer
 from converge.lab.image import load_image
 from converge.model.change import Change, HostResult, Status
 from converge.model.facts import ServiceState
+from converge.runs.window_keeper import WindowKeeper, held, leaves_after
 from converge.schedule.windows import read_windows
 from converge.store.store import Store, Where
 

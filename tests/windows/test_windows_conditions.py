@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from converge.errors import Undecided, Unforetold
-from converge.model.answer import Absent, Answer, Answers, Found, NotForetold, Refused
+from converge.errors import Undecided, Unpredictable
+from converge.model.answer import Absent, Answer, Answers, Found, NotPredicted, Refused
 from converge.model.facts import EventRecord, FileFacts, OperatingSystemFacts, ServiceFacts, ServiceState, StartMode
 from converge.model.query import AnyQuery, CimInstances, Events, File, OperatingSystem, RegistryValue, Service
 from converge.model.registry import RegistryData, RegistryType
@@ -181,7 +181,7 @@ TRUE: Mapping[str, object] = {"expr": True}
 FALSE: Mapping[str, object] = {"expr": False}
 UNKNOWN: Mapping[str, object] = {"service": {"name": "LOCKED"}}
 LATER: Mapping[str, object] = {"service": {"name": "LATER"}}
-OPEN = answers((Service("LOCKED"), REFUSED), (Service("LATER"), NotForetold("setup")))
+OPEN = answers((Service("LOCKED"), REFUSED), (Service("LATER"), NotPredicted("setup")))
 
 
 @pytest.mark.parametrize(
@@ -191,12 +191,12 @@ OPEN = answers((Service("LOCKED"), REFUSED), (Service("LATER"), NotForetold("set
         ({"all": [TRUE, FALSE]}, False),
         ({"all": [UNKNOWN, FALSE]}, False),
         ({"all": [TRUE, UNKNOWN]}, Undecided),
-        ({"all": [TRUE, LATER]}, Unforetold),
+        ({"all": [TRUE, LATER]}, Unpredictable),
         ({"any": [FALSE, TRUE]}, True),
         ({"any": [FALSE, FALSE]}, False),
         ({"any": [UNKNOWN, TRUE]}, True),
         ({"any": [UNKNOWN, FALSE]}, Undecided),
-        ({"any": [FALSE, LATER]}, Unforetold),
+        ({"any": [FALSE, LATER]}, Unpredictable),
         ({"not": TRUE}, False),
         ({"not": UNKNOWN}, Undecided),
         ({"not": {"any": [UNKNOWN, TRUE]}}, False),

@@ -13,7 +13,6 @@ from datetime import timedelta
 import pytest
 from tests.winrm.test_winrm_hostile_hosts import Host, honest, http, machine, serving
 
-from converge.cli.wiring import connection_of
 from converge.errors import DeadlineExceeded, HostUnreachable, Interrupted
 from converge.inventory.connection import settings_of
 from converge.inventory.passwords import PasswordStore
@@ -21,6 +20,7 @@ from converge.model.action import StartService
 from converge.model.answer import Found
 from converge.model.position import Position
 from converge.model.query import CimInstances, Service
+from converge.runs.connections import connection_of
 from converge.winrm.machine import WinRMMachine
 from converge.wsman.messages import Request
 from converge.wsman.operations import Enumerate, Invoke

@@ -14,7 +14,6 @@ from pathlib import Path
 import pytest
 from tests.logins.conftest import PASSWORD, USER, VERSION, Authority, world
 
-from converge.cli.wiring import connection_of
 from converge.errors import ConvergeError, DeadlineExceeded, HostUnreachable, InputErrors
 from converge.inventory.connection import settings_of
 from converge.inventory.passwords import PasswordStore
@@ -23,6 +22,7 @@ from converge.lab.endpoint.server import LabServer
 from converge.model.position import Position
 from converge.model.query import OperatingSystem
 from converge.model.secret import Secret
+from converge.runs.connections import connection_of
 from converge.winrm import probes
 from converge.winrm.connection import Connection, Login
 from converge.winrm.observer import WinRMObserver

@@ -16,7 +16,7 @@ from converge.model.facts import KeyContents, NamedValue
 from converge.model.journal import BackupKept, Journal, RegistrySnapshot
 from converge.model.query import AnyQuery, OperatingSystem, RegistryKey, RegistryValue
 from converge.model.registry import RegistryData, RegistryPath, RegistryType
-from converge.plan.memory import Memory, gather
+from converge.plan.answer_cache import Memory, gather
 
 
 def touched_keys(actions: Iterable[AnyAction]) -> tuple[RegistryPath, ...]:

@@ -16,9 +16,9 @@ from converge.model.change import NEEDS_PERSON, NO_WAY_BACK, Change, Problem, St
 from converge.model.journal import ActionSettled, JournalEvent, NoJournal, OpenAction, OpenHandler
 from converge.model.machine import RehearsalMachine
 from converge.model.resource import Resource
+from converge.plan.answer_cache import ActingMemory, gather
 from converge.plan.decision import Decision, Label, decide, shown, with_outcome
-from converge.plan.memory import ActingMemory, gather
-from converge.plan.recall import questions
+from converge.plan.state_cache import questions
 
 _NOT_KEPT = "its values are sensitive, and without CONVERGE_JOURNAL_KEY they are not kept"
 
@@ -158,7 +158,7 @@ class Carrier:
 _NOT_PLANNED = Problem(
     "not-planned",
     "by now this change would be another than the planned one",
-    "The host became another than foretold while the plan was carried out. This change was not made.",
+    "The host became another than predicted while the plan was carried out. This change was not made.",
     "make a new plan",
 )
 

@@ -29,9 +29,9 @@ from converge.model.journal import ChangeBegun, ChangeEnded, HandlerOwed, Handle
 from converge.model.query import AnyQuery
 from converge.model.resource import Resource, State
 from converge.model.secret import Secret
+from converge.plan.answer_cache import gather
 from converge.plan.decision import Decision, Label, decide, with_outcome
-from converge.plan.memory import gather
-from converge.plan.recall import questions
+from converge.plan.state_cache import questions
 
 
 @runtime_checkable

@@ -17,8 +17,8 @@ from converge.model.machine import Observer
 from converge.model.play import EventSymptom, Play
 from converge.model.position import Position
 from converge.model.query import OperatingSystem
+from converge.plan.answer_cache import Memory, gather
 from converge.plan.diagnosis import EventLooks, applies, judge
-from converge.plan.memory import Memory, gather
 
 
 def diagnose(

@@ -12,7 +12,7 @@ from datetime import datetime
 
 from converge.apply.carrying import Carrier
 from converge.apply.restarts import restarted
-from converge.errors import InputErrors, ResourceError, Undecided, Unforetold
+from converge.errors import InputErrors, ResourceError, Undecided, Unpredictable
 from converge.model.change import Change, Problem, Status
 from converge.model.facts import ServiceState
 from converge.model.journal import HandlerOwed, HandlerPaid, History, NeedGone, NeedRemains, OpenHandler
@@ -20,8 +20,8 @@ from converge.model.names import fold
 from converge.model.play import Declared, Entry, Play, Scope
 from converge.model.query import OperatingSystem, Service, ServiceStartTime
 from converge.model.resource import Condition, Resource
+from converge.plan.answer_cache import Memory, gather
 from converge.plan.decision import Label
-from converge.plan.memory import Memory, gather
 
 RESTARTS_COMPUTER = "restart_computer"
 RESTARTS = ("restart_service", RESTARTS_COMPUTER)
@@ -110,7 +110,7 @@ class Handlers:
         """A handler that nobody notified, where the host itself shows that it is needed."""
         try:
             because = self._need(needed_when)
-        except Unforetold as error:
+        except Unpredictable as error:
             yield self._shown(entry, Status.LATER, reason=error.what)
             return
         except (InputErrors, Undecided, ResourceError) as error:
@@ -129,7 +129,7 @@ class Handlers:
                 yield replace(change, notes=(*change.notes, f"needed, because {because}"))
 
     def _need(self, needed_when: Callable[[Scope], Condition], *, anew: bool = False) -> str:
-        """Why the host shows the need of a handler, if so. Raises Undecided, Unforetold, InputErrors, ResourceError."""
+        """Why the host shows the need of a handler, if so. Raises Undecided, Unpredictable, InputErrors, ResourceError."""
         condition, memory = needed_when(self.scope), self.carrier.performer.memory
         if anew:
             memory.forget_these(condition.queries(memory.answers))
@@ -148,7 +148,7 @@ class Handlers:
             try:
                 because = self._need(entry.needed_when, anew=True) if entry.needed_when else ""
                 since = performer.now().isoformat()
-            except (InputErrors, Undecided, Unforetold, ResourceError):
+            except (InputErrors, Undecided, Unpredictable, ResourceError):
                 continue  # nobody knows: the next run decides from what it sees
             if because:
                 performer.journal.write(NeedRemains(self.play.name, entry.name, since))
@@ -170,7 +170,7 @@ class Handlers:
                 yield self._shown(entry, Status.SKIPPED, reason=passed_over)
                 return
             declared = entry.declare(self.scope)
-        except Unforetold as error:
+        except Unpredictable as error:
             yield self._shown(entry, Status.LATER, reason=error.what)
             return
         except (InputErrors, Undecided, ResourceError) as error:
@@ -223,7 +223,7 @@ class Handlers:
 
 
 def unmet(entry: Entry, scope: Scope, *, carrier: Carrier) -> str:
-    """Why an entry's turn is passed over: the first `only_if` that does not hold now. Raises Undecided, Unforetold, InputErrors."""
+    """Why an entry's turn is passed over: the first `only_if` that does not hold now. Raises Undecided, Unpredictable, InputErrors."""
     for item in entry.only_if:
         condition = item.that(scope)
         if not condition.holds(gather((condition.queries,), carrier.performer.memory)):

@@ -18,7 +18,7 @@ from converge.model.journal import History, Journal, NoJournal, OpenAction, RunB
 from converge.model.machine import Machine, Observer, RehearsalMachine
 from converge.model.play import Play
 from converge.model.saved_plan import Approval
-from converge.plan.memory import ActingMemory
+from converge.plan.answer_cache import ActingMemory
 
 _STOPPED = Problem("stopped", "the run was told to stop", "No action was cut short.", "run converge again")
 Rehearse = Callable[[Observer], RehearsalMachine]

@@ -29,8 +29,8 @@ from converge.model.names import fold, same
 from converge.model.query import AnyQuery, Directory, File, RegistryKey
 from converge.model.recorded import RecordedChange
 from converge.model.registry import Hive, RegistryPath
+from converge.plan.answer_cache import Memory
 from converge.plan.effects import folder_of
-from converge.plan.memory import Memory
 
 MOST_MANIFESTS = 6  # of one run in one folder that are looked for
 ADDRESS = "kept-files"  # of actions that belong to no resource
@@ -49,10 +49,10 @@ class Doing(Protocol):
 class Keeper:
     """The manifests of one run on one host: what each names, and where none could be written.
 
-    `foretold` is what the rehearsal has shown will be kept: so one manifest for each folder is enough, written once.
+    `predicted` is what the rehearsal has shown will be kept: so one manifest for each folder is enough, written once.
     """
 
-    foretold: tuple[KeptThing, ...] = ()
+    predicted: tuple[KeptThing, ...] = ()
     manifests: dict[str, list[str]] = field(default_factory=dict)  # by the folded folder
     named: dict[str, KeptThing] = field(default_factory=dict)  # by the folded path
     kept: set[str] = field(default_factory=set)  # the folded paths at which something is kept by now
@@ -67,7 +67,7 @@ class Keeper:
         if fold(folder) in self.unwritten:
             return None
         written = self.manifests.setdefault(fold(folder), [])
-        things = {fold(item.path): item for item in self.foretold if same(folder_of(item.path), folder) and not written}
+        things = {fold(item.path): item for item in self.predicted if same(folder_of(item.path), folder) and not written}
         things.setdefault(fold(thing.path), thing)
         self.named.update(things)
         written.append(manifest_path(folder, run=memory.run, time=len(written) + 1))
@@ -103,7 +103,7 @@ def kept_thing(action: AnyAction, answers: Answers, *, run: str, secret: bool) -
     return KeptThing(action.source, action.target, size=facts.size, version=facts.version, sha256=facts.sha256 or None)
 
 
-def foretold(performed: Iterable[AnyAction], memory: Memory, *, secret: Iterable[str]) -> tuple[KeptThing, ...]:
+def predicted(performed: Iterable[AnyAction], memory: Memory, *, secret: Iterable[str]) -> tuple[KeptThing, ...]:
     """What a rehearsal has shown will be kept. `secret` are the paths of which no facts are told, folded."""
     hidden = frozenset(secret)
     things = (
@@ -208,7 +208,7 @@ class Tidying:
     time: str
 
     def after_run(self, keeper: Keeper) -> str:
-        """Where not all was kept that was foretold."""
+        """Where not all was kept that was predicted."""
         missed = {fold(folder_of(thing.path)) for thing in keeper.named.values() if fold(thing.path) not in keeper.kept}
         folders = {key: folder_of(written[0]) for key, written in keeper.manifests.items() if key in missed}
         return self._put_right(folders, tuple(keeper.named.values()), changed=missed)

@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Literal
 
 from converge.apply.backup import keep, touched_keys
-from converge.apply.keeping import ADDRESS, Keeper, Tidying, foretold
+from converge.apply.keeping import ADDRESS, Keeper, Tidying, predicted
 from converge.apply.options import ApplyOptions, StoppedError
 from converge.errors import ActionRefused, HostUnreachable, Interrupted, ResourceError
 from converge.model.action import (
@@ -42,8 +42,8 @@ from converge.model.names import fold
 from converge.model.query import AnyQuery, Directory, OperatingSystem, RegistryKey, Service
 from converge.model.recorded import WITHOUT_TRACE, Outcome
 from converge.model.registry import RegistryPath
+from converge.plan.answer_cache import ActingMemory
 from converge.plan.effects import folder_of
-from converge.plan.memory import ActingMemory
 
 SERVICE_PATIENCE = timedelta(seconds=120)  # how long a service may be pending before its start or stop is a failure
 
@@ -227,7 +227,7 @@ class Performer:
             self.journal.write(ActionSettled(item.run, item.action_number, "done"))
         self._moment = rehearsal.moment
         self.back_up(touched_keys(rehearsal.performed))
-        self.keeper.foretold = foretold(rehearsal.performed, self.memory, secret=rehearsal.secret)
+        self.keeper.predicted = predicted(rehearsal.performed, self.memory, secret=rehearsal.secret)
 
     def leave_true_manifests(self, changes: Iterable[Change]) -> list[Change]:
         """At the end of a run, put manifests right that name more than was kept. Raises JournalUnavailable.

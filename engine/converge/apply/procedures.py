@@ -7,12 +7,12 @@ from dataclasses import dataclass, field, replace
 from converge.apply.carrying import Carrier, not_accepted, noted
 from converge.apply.options import StoppedError
 from converge.apply.performing import Intents
-from converge.errors import ConvergeError, NotConverged, ResourceError, Undecided, Unforetold
+from converge.errors import ConvergeError, NotConverged, ResourceError, Undecided, Unpredictable
 from converge.model.change import Change, Problem, Status, WayBack
 from converge.model.journal import History, OpenProcedure, ProcedureBegun, ProcedureEnded, StepBegun, StepEnded
 from converge.model.resource import Condition, ProcedureResource, Step
+from converge.plan.answer_cache import gather
 from converge.plan.decision import Label, refused
-from converge.plan.memory import gather
 
 GOOD = (Status.OK, Status.CHANGED)
 
@@ -47,7 +47,7 @@ class _Procedure:
         except Undecided as error:
             undecided = self._shown(Status.UNDECIDED, error=Problem.of(error))
             return replace(undecided, before=refused(error), after=None)
-        except Unforetold as error:
+        except Unpredictable as error:
             return self._shown(Status.LATER, reason=error.what)
         except ResourceError as error:
             return self._shown(Status.FAILED, error=Problem.of(error))

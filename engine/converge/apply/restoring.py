@@ -82,7 +82,7 @@ class Restored(Resource):
         return Answers(answers, run=run, by=by, keeps_in=answers.keeps_in, kept=self._kept)
 
     def actual_state(self, answers: Answers) -> State | None:
-        """How it is; as recorded where that is the same as far as the host can tell. Raises Undecided, Unforetold, ResourceError."""
+        """How it is; as recorded where that is the same to the host. Raises Undecided, Unpredictable, ResourceError."""
         seen = self._seen(answers)
         now = self._thing.actual_state(seen)
         for recorded in (self._was, self._became):
@@ -96,7 +96,7 @@ class Restored(Resource):
         return self._was
 
     def actions(self, before: State | None, after: State | None, answers: Answers) -> Sequence[AnyAction]:
-        """What leads back. Raises Undecided, Unforetold, ResourceError."""
+        """What leads back. Raises Undecided, Unpredictable and ResourceError."""
         return self._thing.actions(before, after, self._seen(answers))
 
     def is_reached(self, answers: Answers) -> bool:

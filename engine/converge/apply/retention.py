@@ -22,9 +22,9 @@ from converge.model.kept import Remembered, is_kept
 from converge.model.names import fold
 from converge.model.query import AnyQuery, Directory, File
 from converge.model.resource import Resource, State
+from converge.plan.answer_cache import gather
 from converge.plan.decision import Label
 from converge.plan.effects import folder_of
-from converge.plan.memory import gather
 
 KIND = "kept_file"
 PLAY = "retention"
@@ -82,7 +82,7 @@ class Outdated(Resource):
         return asked
 
     def actual_state(self, answers: Answers) -> KeptState | None:
-        """Whether it is kept still. Raises Undecided, Unforetold, ResourceError."""
+        """Whether it is kept still. Raises Undecided, Unpredictable and ResourceError."""
         held = self._held
         if held.thing.is_folder:
             entries = len(self._removals(answers))

@@ -18,7 +18,7 @@ from converge.apply.restarts import finish_restart, restarted
 from converge.apply.restoring import Restored, kept_by, made_on_the_way
 from converge.apply.retention import KIND, gone_by_retention
 from converge.apply.standing import concerned, left_traces, needed, standing, taken_back_by
-from converge.errors import ConvergeError, ResourceError, Undecided, Unforetold
+from converge.errors import ConvergeError, ResourceError, Undecided, Unpredictable
 from converge.model.action import AnyAction, action_as_json
 from converge.model.change import Change, HostResult, Json, Problem, Status, WayBack
 from converge.model.journal import (
@@ -38,8 +38,8 @@ from converge.model.journal import (
 from converge.model.machine import Machine, Observer
 from converge.model.recorded import LaterChange, LaterRun, RecordedChange
 from converge.model.resource import KINDS, State
+from converge.plan.answer_cache import ActingMemory, gather
 from converge.plan.decision import Decision, Label, decide, shown
-from converge.plan.memory import ActingMemory, gather
 
 CHANGED_SINCE = "changed-since"
 _LONGEST_STATE = 300  # characters of a state in an error
@@ -200,7 +200,7 @@ class _Undoing:
         try:
             actual = restored.actual_state(self.carrier.look(restored))
             foreign = self._kept_from(change, restored, actual)
-        except (Undecided, Unforetold, ResourceError):
+        except (Undecided, Unpredictable, ResourceError):
             foreign = None  # told in the same words where it is decided
         if foreign is not None:
             return shown(restored, foreign, label)

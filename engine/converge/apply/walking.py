@@ -10,17 +10,17 @@ from converge.apply.handlers import Handlers, not_carried_out, owed_elsewhere, u
 from converge.apply.options import StoppedError
 from converge.apply.procedures import carry_out_procedure
 from converge.apply.restarts import finish_restart
-from converge.errors import ConvergeError, InputErrors, ResourceError, Undecided, Unforetold
+from converge.errors import ConvergeError, InputErrors, ResourceError, Undecided, Unpredictable
 from converge.model.answer import Answers
 from converge.model.change import NEEDS_PERSON, Change, Problem, Status
 from converge.model.journal import History
 from converge.model.play import Declared, Entry, Play, Scope
 from converge.model.query import AnyQuery, Service
 from converge.model.resource import Condition, ProcedureResource, Resource
+from converge.plan.answer_cache import gather
 from converge.plan.decision import Label
 from converge.plan.facts import FACT_QUERIES, facts
-from converge.plan.memory import gather
-from converge.plan.recall import questions
+from converge.plan.state_cache import questions
 
 GOOD = (Status.OK, Status.CHANGED)
 _STOPPED_BEFORE = "the run was stopped before it"
@@ -80,13 +80,13 @@ class Walk:
         except Undecided as error:
             self._note_play(play, Status.UNDECIDED, error=Problem.of(error))
             return
-        except Unforetold as error:
+        except Unpredictable as error:
             self._note_play(play, Status.LATER, reason=error.what)
             return
         except (InputErrors, ResourceError) as error:
             self._note_play(play, Status.FAILED, error=Problem.of(error))
             return
-        _PlayRun(self, play, scope, prospect.foretold(scope)).run()
+        _PlayRun(self, play, scope, prospect.predicted(scope)).run()
 
     def _note_play(
         self, play: Play, status: Status, *, reason: str | None = None, error: Problem | None = None
@@ -106,7 +106,7 @@ class Walk:
         self.changes.append(noted(change, self.carrier.due))
 
     def _applicable_scope(self, play: Play) -> Scope:
-        """The play's variables for this host. Raises SkippedError, Undecided, Unforetold, InputErrors, ResourceError."""
+        """The play's variables for this host. Raises SkippedError, Undecided, Unpredictable, InputErrors, ResourceError."""
         memory = self.carrier.performer.memory
         known_facts = facts(memory.ask(FACT_QUERIES))
         begun = any(item.play == play.name for item in self.history.procedures)
@@ -151,7 +151,7 @@ class _Prospect:
     declared: dict[int, tuple[Declared, ...]] | None = None
     scope: Scope | None = None
 
-    def foretold(self, scope: Scope) -> Mapping[int, tuple[Declared, ...]]:
+    def predicted(self, scope: Scope) -> Mapping[int, tuple[Declared, ...]]:
         """What each entry was found to declare, by its identity in memory, if these are the variables it was found with."""
         same = self.scope is not None and all(self.scope.get(name) == scope.get(name) for name in self._decisive)
         return self.declared or {} if same else {}
@@ -206,7 +206,7 @@ class _Prospect:
                     if found is not None:
                         discovered[discovery.name] = found
                         break
-            except (Undecided, Unforetold, ResourceError, InputErrors):
+            except (Undecided, Unpredictable, ResourceError, InputErrors):
                 pass
             complete = complete and discovery.name in discovered
         return discovered, complete
@@ -217,7 +217,7 @@ class _Prospect:
             queries = condition.queries(known)
             wanted += queries
             return all(query in known for query in queries) and condition.holds(known)
-        except (Undecided, Unforetold, ResourceError, InputErrors, KeyError):
+        except (Undecided, Unpredictable, ResourceError, InputErrors, KeyError):
             return False
 
     def _declared(self, scope: Scope, *, certain: bool) -> list[Resource]:
@@ -228,7 +228,7 @@ class _Prospect:
                 try:
                     if entry.when(scope):
                         found[id(entry)] = entry.declare(scope)
-                except (InputErrors, Undecided, Unforetold, ResourceError):
+                except (InputErrors, Undecided, Unpredictable, ResourceError):
                     continue
             if certain:
                 self.declared, self.scope = found, scope
@@ -238,7 +238,7 @@ class _Prospect:
 def _tolerant(resource: Resource, known: Answers) -> Collection[AnyQuery]:
     try:
         return questions(resource, known)
-    except (Undecided, Unforetold, ResourceError, InputErrors):
+    except (Undecided, Unpredictable, ResourceError, InputErrors):
         return ()
 
 
@@ -249,7 +249,7 @@ class _PlayRun:
     walk: Walk
     play: Play
     scope: Scope
-    foretold: Mapping[int, tuple[Declared, ...]]
+    predicted: Mapping[int, tuple[Declared, ...]]
     ended: dict[str, list[Status]] = field(default_factory=dict)
     seen: dict[tuple[object, ...], str] = field(default_factory=dict)
     blocked_by: str = ""
@@ -293,8 +293,8 @@ class _PlayRun:
             if passed_over := unmet(entry, self.scope, carrier=self.walk.carrier):
                 yield self._unbound(entry, Status.SKIPPED, reason=passed_over)
                 return
-            declared = self.foretold.get(id(entry)) or entry.declare(self.scope)
-        except Unforetold as error:
+            declared = self.predicted.get(id(entry)) or entry.declare(self.scope)
+        except Unpredictable as error:
             yield self._unbound(entry, Status.LATER, reason=error.what)
             return
         except (InputErrors, Undecided, ResourceError) as error:

@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from converge.cli import given as options
-from converge.cli.options import RunOptions, Sources
+from converge.runs.options import RunOptions, Sources
 
 
 @click.command(short_help="Apply a saved plan.")

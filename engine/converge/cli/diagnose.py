@@ -57,7 +57,7 @@ def command(
     4 unreachable.
     """
     from converge.cli.diagnosing import DiagnoseOptions, run
-    from converge.cli.options import Sources
+    from converge.runs.options import Sources
 
     sources = Sources(
         playbooks=playbooks, inventories=inventory, limit=",".join(hosts) if hosts else None, extra_vars=extra_vars

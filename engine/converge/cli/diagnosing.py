@@ -11,25 +11,25 @@ from typing import Protocol
 from converge import __version__
 from converge.apply.diagnosing import diagnose
 from converge.apply.options import ApplyOptions
-from converge.cli import bugs
-from converge.cli.exit_codes import ExitCode, code_of, worst
-from converge.cli.options import STATE_FOLDER, Sources
 from converge.cli.output import Output, opened, written
 from converge.cli.refusals import problems_of, tell
-from converge.cli.remembering import Memory, open_for_looking
-from converge.cli.selection import Selection, select
 from converge.cli.signals import stopping
-from converge.cli.wiring import Hosts, observing
 from converge.errors import ConvergeError
 from converge.fleet.parallel import Fleet
 from converge.fleet.stop import StopToken
-from converge.lab.rehearsal import Rehearsal
 from converge.model.change import HostResult, Problem, Status
 from converge.model.diagnosis import Certainty, Diagnosis
+from converge.rehearsal.rehearsal import Rehearsal
 from converge.report.diagnosis import DiagnosisText, diagnosed_as_json
 from converge.report.document import JsonDocument
 from converge.report.progress import Telling, progress_on
 from converge.report.sink import sink_for
+from converge.runs import bugs
+from converge.runs.connections import Hosts, observing
+from converge.runs.exit_codes import ExitCode, code_of, worst
+from converge.runs.options import STATE_FOLDER, Sources
+from converge.runs.recording import Memory, open_for_looking
+from converge.runs.selection import Selection, select
 from converge.store.names import new_run_id
 
 

@@ -13,15 +13,15 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import FrameType
 
-from converge.cli.enforcing_hands import FleetHands, Wiring
-from converge.cli.exit_codes import ExitCode, code_of, worst
-from converge.cli.remembering import where
+from converge.cli.enforcing_hands import FleetRunner, Wiring
 from converge.cli.signals import stopping
 from converge.errors import ConvergeError, JournalUnavailable, UsageError
 from converge.fleet.stop import StopToken
 from converge.model.change import HostResult
 from converge.report.folding import folded
 from converge.report.sink import Sink, sink_for
+from converge.runs.exit_codes import ExitCode, code_of, worst
+from converge.runs.recording import where
 from converge.schedule.clock import Clock, WallClock
 from converge.schedule.drift import Left
 from converge.schedule.enforcer import Enforcer, Round
@@ -59,7 +59,7 @@ def enforce(policy_file: str, wiring: Wiring, *, once: bool, retry_logins: bool,
             logins.recall()
         else:
             logins.forget()
-        hands = FleetHands(wiring, clock, logins)
+        hands = FleetRunner(wiring, clock, logins)
         source = LivePolicy(Path(policy_file), hands, logins)
         teller = Teller(sink, Telemetry(clock, source, logins), source, clock)
         enforcer = Enforcer(source, hands, StoreLedger(store), clock, teller, owner="" if once else owner())
@@ -88,7 +88,7 @@ def _once(enforcer: Enforcer, teller: Teller, stop: StopToken) -> ExitCode:
 class LivePolicy:
     """The policy file, which SIGHUP has read anew; refused logins are tried again then."""
 
-    def __init__(self, path: Path, hands: FleetHands, logins: RefusedLogins) -> None:
+    def __init__(self, path: Path, hands: FleetRunner, logins: RefusedLogins) -> None:
         """Raises InputErrors, UsageError."""
 
         def check(policy: Policy) -> None:

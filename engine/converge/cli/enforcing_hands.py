@@ -12,19 +12,19 @@ from dataclasses import dataclass, replace
 from typing import Self
 
 from converge.apply.options import ApplyOptions
-from converge.cli.exit_codes import ExitCode
-from converge.cli.options import RunOptions, Sources
 from converge.cli.output import Output
-from converge.cli.remembering import Memory, where
 from converge.cli.running import Run
-from converge.cli.selection import Selection, select
-from converge.cli.tasks import Converging, Subject, Task
 from converge.errors import ConvergeError, LoginRefused
 from converge.fleet.stop import StopToken
 from converge.inventory import HostSettings
 from converge.model.change import HostResult, Problem, Status
 from converge.model.journal import Journal
 from converge.model.machine import Machine, Observer
+from converge.runs.exit_codes import ExitCode
+from converge.runs.options import RunOptions, Sources
+from converge.runs.recording import Memory, where
+from converge.runs.selection import Selection, select
+from converge.runs.tasks import Converging, Subject, Task
 from converge.schedule.clock import Clock
 from converge.schedule.drift import Times
 from converge.schedule.enforcer import Looked, Permitted
@@ -52,7 +52,7 @@ class Wiring:
 
 
 @dataclass(slots=True)
-class FleetHands:
+class FleetRunner:
     """Looks at hosts and repairs them. Logins that were refused are not tried again."""
 
     wiring: Wiring

@@ -10,16 +10,16 @@ from concurrent.futures import TimeoutError as FutureTimeout
 from contextlib import ExitStack
 from pathlib import Path
 
-from converge.cli.exit_codes import ExitCode
-from converge.cli.extra_vars import read_extra_vars
-from converge.cli.options import STATE_FOLDER
-from converge.cli.remembering import describe
-from converge.cli.selection import default_inventory
 from converge.cli.stages import ShellRefused, Stage, after_login, before_login
-from converge.cli.wiring import Reach
 from converge.errors import ConvergeError, DeadlineExceeded, UsageError
 from converge.inventory import load
 from converge.report.sink import Sink, sink_for
+from converge.runs.connections import Reach
+from converge.runs.exit_codes import ExitCode
+from converge.runs.extra_vars import read_extra_vars
+from converge.runs.options import STATE_FOLDER
+from converge.runs.recording import describe
+from converge.runs.selection import default_inventory
 from converge.store.exchanges import ExchangeFolder
 from converge.winrm.connection import Connection
 from converge.winrm.exchange import Faulted

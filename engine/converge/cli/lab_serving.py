@@ -10,8 +10,6 @@ from contextlib import suppress
 from pathlib import Path
 from select import select
 
-from converge.cli.lab_hosts import LOOK_AGAIN, LabHosts, Wanted
-from converge.cli.lab_record import LabRecord, Served
 from converge.cli.lab_worlds import FOLDER
 from converge.cli.signals import stopping
 from converge.errors import UsageError
@@ -19,6 +17,8 @@ from converge.fleet.stop import StopToken
 from converge.inventory import load
 from converge.model.opening import OWNER_ONLY, create_output, make_state_folder
 from converge.report.sink import sink_for
+from converge.runs.lab_endpoints import LabRecord, Served
+from converge.runs.lab_hosts import LOOK_AGAIN, LabHosts, Wanted
 
 START_SECONDS = 120.0
 

@@ -7,9 +7,6 @@ import sys
 import time
 from pathlib import Path
 
-from converge.cli.lab_hosts import LOOK_AGAIN, kept_world, world_path
-from converge.cli.lab_record import LabRecord
-from converge.cli.options import STATE_FOLDER
 from converge.errors import UsageError
 from converge.inventory import load
 from converge.lab.components import list_states
@@ -17,6 +14,9 @@ from converge.lab.effects import enact
 from converge.lab.image import list_images
 from converge.lab.world import World
 from converge.report.sink import Sink, sink_for
+from converge.runs.lab_endpoints import LabRecord
+from converge.runs.lab_hosts import LOOK_AGAIN, kept_world, world_path
+from converge.runs.options import STATE_FOLDER
 from converge.store.names import host_name
 
 FOLDER = STATE_FOLDER / "lab"

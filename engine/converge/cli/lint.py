@@ -22,7 +22,7 @@ def command(
     Exit codes: 0 nothing wrong; 1 something is, each with file, line and column.
     """
     from converge.cli.linting import lint
-    from converge.cli.options import Sources
+    from converge.runs.options import Sources
 
     sources = Sources(playbooks=playbooks, inventories=inventory, extra_vars=extra_vars)
     return lint(sources, json_wanted=output_format == "json")

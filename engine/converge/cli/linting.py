@@ -9,12 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from converge import __version__
-from converge.cli.exit_codes import ExitCode
-from converge.cli.extra_vars import read_extra_vars
-from converge.cli.options import Sources
-from converge.cli.playbooks import chosen_playbooks, known_kinds, load_plays
 from converge.cli.refusals import problems_of, tell
-from converge.cli.selection import DEFAULT_INVENTORY, AnyName, select
 from converge.errors import ConvergeError, InputErrors, InputProblem
 from converge.inventory import load
 from converge.model.play import Play
@@ -22,6 +17,11 @@ from converge.playbook import lint as lint_playbooks
 from converge.playbook import warnings_of
 from converge.report.document import SCHEMA, problem_as_json
 from converge.report.sink import Sink, sink_for
+from converge.runs.exit_codes import ExitCode
+from converge.runs.extra_vars import read_extra_vars
+from converge.runs.options import Sources
+from converge.runs.playbooks import chosen_playbooks, known_kinds, load_plays
+from converge.runs.selection import DEFAULT_INVENTORY, AnyName, select
 
 _ALONE = (
     f"there is no inventory (no {DEFAULT_INVENTORY}/ in this folder, none named with -i): "

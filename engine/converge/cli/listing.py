@@ -7,11 +7,11 @@ from collections.abc import Iterable
 
 from converge import __version__
 from converge.cli.output import Output
-from converge.cli.selection import Selection
 from converge.model.change import Json
 from converge.model.play import Entry, Play
 from converge.report.document import SCHEMA
 from converge.report.sink import sink_for
+from converge.runs.selection import Selection
 
 
 def list_hosts(selection: Selection, out: Output, *, json_wanted: bool) -> None:

@@ -13,9 +13,9 @@ from typing import TextIO
 import click
 
 from converge import __version__
-from converge.cli.exit_codes import ExitCode
 from converge.cli.words import COMMANDS
 from converge.errors import ConvergeError
+from converge.runs.exit_codes import ExitCode
 
 _OWN_OPTIONS = ("--help", "-h", "--version")
 
@@ -56,9 +56,9 @@ def _is_playbook(word: str) -> None:
     """Raises UsageError for a first word that is neither a command nor a file."""
     if os.path.exists(word):
         return
-    from converge.cli.playbooks import near
     from converge.errors import UsageError
     from converge.reading.spelling import nearest
+    from converge.runs.playbooks import near
 
     looks_like_a_file = Path(word).suffix or Path(word).parent != Path()
     command = "" if looks_like_a_file else nearest(word, (*COMMANDS, "check"))
@@ -154,8 +154,8 @@ def _refuse(error: ConvergeError, arguments: list[str]) -> int:
 
 
 def _bug(error: Exception, arguments: list[str]) -> int:
-    from converge.cli import bugs
     from converge.report.sink import sink_for
+    from converge.runs import bugs
 
     if any(argument.startswith("-vvv") for argument in arguments):
         bugs.show(error)

@@ -8,10 +8,10 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TextIO
 
-from converge.cli.exit_codes import ExitCode, worst
 from converge.errors import UsageError
 from converge.model.opening import OWNER_ONLY, READABLE, create_output
 from converge.report.sink import sink_for
+from converge.runs.exit_codes import ExitCode, worst
 
 
 class Output:

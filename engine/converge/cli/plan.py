@@ -8,8 +8,8 @@ from typing import Any
 import click
 
 from converge.cli import given as options
-from converge.cli.options import RunOptions, Sources
 from converge.cli.run import playbooks_named, words
+from converge.runs.options import RunOptions, Sources
 
 
 @click.command(short_help="Save what would change, to be approved and applied later.")

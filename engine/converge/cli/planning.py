@@ -14,30 +14,30 @@ from typing import Self
 from converge import __version__
 from converge.apply.host import already_applied, apply
 from converge.apply.options import ApplyOptions
-from converge.cli.exit_codes import ExitCode
-from converge.cli.extra_vars import read_extra_vars
-from converge.cli.options import STATE_FOLDER, RunOptions, Sources
 from converge.cli.output import Output, opened, written
-from converge.cli.remembering import Memory, where
 from converge.cli.reporters import reporter_for
 from converge.cli.running import Run
-from converge.cli.selection import Selection, default_inventory, select
-from converge.cli.tasks import Converging, Subject, Task
-from converge.cli.variables import variable_digests
-from converge.cli.windowing import planned_windows, written_windows
 from converge.errors import ConvergeError, JournalUnavailable, UsageError
-from converge.lab.rehearsal import Rehearsal
 from converge.model.change import HostResult, Problem, Status
 from converge.model.journal import Journal
 from converge.model.machine import Machine, Observer
 from converge.model.opening import read_bounded
 from converge.model.saved_plan import HostPlan, PlannedFrom, SavedPlan
+from converge.plan.answer_cache import Memory as Known
 from converge.plan.approval import Approved
 from converge.plan.evidence import evidence
-from converge.plan.memory import Memory as Known
+from converge.rehearsal.rehearsal import Rehearsal
 from converge.report.saved import tell_plan
 from converge.report.sink import sink_for
 from converge.report.text import TextOptions
+from converge.runs.exit_codes import ExitCode
+from converge.runs.extra_vars import read_extra_vars
+from converge.runs.options import STATE_FOLDER, RunOptions, Sources
+from converge.runs.recording import Memory, where
+from converge.runs.selection import Selection, default_inventory, select
+from converge.runs.tasks import Converging, Subject, Task
+from converge.runs.variable_digests import variable_digests
+from converge.runs.window_keeper import planned_windows, written_windows
 from converge.store.keys import derived_key, key_name
 from converge.store.names import new_run_id
 from converge.store.plan_files import ReadPlan, check_place, read_plan, write_plan

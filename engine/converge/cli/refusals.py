@@ -7,10 +7,10 @@ import sys
 from collections.abc import Sequence
 
 from converge import __version__
-from converge.cli.exit_codes import ExitCode
 from converge.errors import ConvergeError, InputErrors, InputProblem
 from converge.report.document import JsonDocument
 from converge.report.sink import Sink, sink_for
+from converge.runs.exit_codes import ExitCode
 
 
 def refuse(error: ConvergeError, arguments: Sequence[str]) -> ExitCode:

@@ -11,15 +11,15 @@ from datetime import UTC, datetime, timedelta
 import click
 
 from converge import __version__
-from converge.cli.exit_codes import ExitCode
 from converge.cli.output import opened, written
-from converge.cli.remembering import where
 from converge.errors import JournalUnavailable, UsageError
 from converge.model.change import Problem
 from converge.model.journal import History
 from converge.model.recorded import HostRecord
 from converge.report import runs as report
 from converge.report.sink import sink_for
+from converge.runs.exit_codes import ExitCode
+from converge.runs.recording import where
 from converge.store.journal import JOURNAL_DAMAGED
 from converge.store.store import FILE_NAME, Store
 from converge.store.writing_off import WRITTEN_OFF

@@ -7,7 +7,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Protocol
 
 from converge import __version__
-from converge.cli.options import RunOptions
 from converge.cli.output import Output
 from converge.cli.refusals import problems_of, tell
 from converge.errors import ConvergeError, InputProblem
@@ -15,6 +14,7 @@ from converge.model.change import HostResult
 from converge.report.document import JsonDocument
 from converge.report.sink import Sink, sink_for
 from converge.report.text import TextOptions, TextReport
+from converge.runs.options import RunOptions
 
 
 class Reporter(Protocol):

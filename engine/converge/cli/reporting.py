@@ -6,14 +6,14 @@ from datetime import UTC, datetime
 from itertools import islice
 
 from converge import __version__
-from converge.cli.exit_codes import ExitCode
 from converge.cli.output import opened, written
 from converge.cli.remembered import story_of
-from converge.cli.remembering import where
 from converge.errors import UsageError
 from converge.model.recorded import LOOKING, RunRecord
 from converge.report.page.page import write_page
 from converge.report.page.story import Journal, fleet_of
+from converge.runs.exit_codes import ExitCode
+from converge.runs.recording import where
 from converge.store.store import Store
 
 MOST_HOSTS = 200  # of one run's journal that a page tells of

@@ -8,10 +8,10 @@ from typing import Any
 
 import click
 
-from converge.cli.options import RunOptions, Sources
 from converge.cli.words import COMMANDS
 from converge.model.durations import in_words, read_duration
 from converge.model.rollout import Rollout, Share, parse_batches
+from converge.runs.options import RunOptions, Sources
 
 FORMATS = ("text", "json", "jsonl", "junit", "prometheus")
 
@@ -97,8 +97,8 @@ def _limit(_context: click.Context, _parameter: click.Parameter, word: str | Non
 
 def executor(_context: click.Context, _parameter: click.Parameter, word: str) -> str:
     """Words that name an executor. Raises click.BadParameter."""
-    from converge.cli.executors import require_known
     from converge.errors import UsageError
+    from converge.runs.executors import require_known
 
     try:
         require_known(word)

@@ -9,22 +9,10 @@ from dataclasses import replace
 
 import click
 
-from converge.cli import bugs
-from converge.cli.executors import executor_for
-from converge.cli.exit_codes import ExitCode, code_of, worst
-from converge.cli.jobs import Stage
 from converge.cli.listing import list_hosts, list_resources
-from converge.cli.options import STATE_FOLDER, RunOptions, applying
 from converge.cli.output import Output, opened, written
-from converge.cli.remembering import Memory, open_for_looking, where
 from converge.cli.reporters import Reporter, reporter_for
-from converge.cli.rolling import RollingOut, require_canaries, rerun
-from converge.cli.selection import Selection, select
 from converge.cli.signals import stopping
-from converge.cli.tasks import Converging, Task
-from converge.cli.visiting import Searches, Terms
-from converge.cli.windowing import WindowKeeper, held
-from converge.cli.wiring import Hosts
 from converge.errors import ConvergeError, LeaseLost, UsageError
 from converge.fleet.parallel import GRACE, Fleet
 from converge.fleet.stop import StopToken
@@ -32,6 +20,18 @@ from converge.model.change import Change, HostResult, Problem, Status
 from converge.report.progress import Telling, progress_on
 from converge.report.sink import sink_for
 from converge.report.totals import Totals
+from converge.runs import bugs
+from converge.runs.connections import Hosts
+from converge.runs.executors import executor_for
+from converge.runs.exit_codes import ExitCode, code_of, worst
+from converge.runs.host_runner import Searches, Terms
+from converge.runs.options import STATE_FOLDER, RunOptions, applying
+from converge.runs.recording import Memory, open_for_looking, where
+from converge.runs.rolling_out import RollingOut, require_canaries, rerun
+from converge.runs.selection import Selection, select
+from converge.runs.stage import Stage
+from converge.runs.tasks import Converging, Task
+from converge.runs.window_keeper import WindowKeeper, held
 from converge.store.names import new_run_id
 from converge.store.store import Store
 
@@ -232,8 +232,8 @@ class Run:
             self.codes.add(ExitCode.DRIFT)
             return
         wanted = frozenset(self.to_apply)
-        in_order = tuple(host for host in self.selection.targets if host in wanted)  # not as their looks ended
-        self._bring(hosts, in_order, self._stage(hosts, changes_hosts=True))
+        in_payload = tuple(host for host in self.selection.targets if host in wanted)  # not as their looks ended
+        self._bring(hosts, in_payload, self._stage(hosts, changes_hosts=True))
 
     def _bring(self, hosts: Hosts, names: Sequence[str], bring: Stage) -> None:
         def change(portion: tuple[str, ...]) -> None:

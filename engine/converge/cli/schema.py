@@ -24,8 +24,8 @@ def command(what: str) -> int:
 
         schema = inventory_schema()
     else:
-        from converge.cli.playbooks import known_kinds
         from converge.playbook import playbook_schema
+        from converge.runs.playbooks import known_kinds
 
         schema = playbook_schema(known_kinds())
     click.echo(json.dumps(schema, indent=2))

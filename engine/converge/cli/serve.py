@@ -10,9 +10,9 @@ from pathlib import Path
 import click
 
 from converge.cli import given
-from converge.cli.exit_codes import ExitCode
 from converge.errors import UsageError
 from converge.model.secret import Secret
+from converge.runs.exit_codes import ExitCode
 
 TOKEN = "CONVERGE_SERVE_TOKEN"  # noqa: S105  # the name of a variable
 
@@ -40,8 +40,8 @@ def command(
 
     Reads the store, changes nothing, contacts no host. Ctrl-C and SIGTERM end it.
     """
-    from converge.cli.remembering import where
     from converge.report.sink import sink_for
+    from converge.runs.recording import where
     from converge.web import listening, server
 
     token = _token(token_file)

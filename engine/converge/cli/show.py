@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from converge.cli import given as options
-from converge.cli.options import RunOptions
+from converge.runs.options import RunOptions
 
 
 @click.command(short_help="Show a saved plan.")

@@ -9,22 +9,22 @@ from typing import Self
 
 from converge.apply.options import ApplyOptions
 from converge.apply.undoing import check_undo, undo
-from converge.cli.exit_codes import ExitCode
-from converge.cli.extra_vars import read_extra_vars
-from converge.cli.options import RunOptions, Sources
 from converge.cli.output import opened, written
-from converge.cli.playbooks import known_kinds
-from converge.cli.remembering import Memory, where
 from converge.cli.reporters import reporter_for
 from converge.cli.running import Run
-from converge.cli.selection import Selection, default_inventory, select_hosts
-from converge.cli.tasks import Subject
 from converge.errors import ConvergeError, UsageError
 from converge.inventory import load
-from converge.lab.rehearsal import Rehearsal
 from converge.model.change import HostResult, Problem, Status
 from converge.model.journal import Journal
 from converge.model.machine import Machine, Observer
+from converge.rehearsal.rehearsal import Rehearsal
+from converge.runs.exit_codes import ExitCode
+from converge.runs.extra_vars import read_extra_vars
+from converge.runs.options import RunOptions, Sources
+from converge.runs.playbooks import known_kinds
+from converge.runs.recording import Memory, where
+from converge.runs.selection import Selection, default_inventory, select_hosts
+from converge.runs.tasks import Subject
 from converge.store.names import new_run_id
 from converge.store.store import Store
 

@@ -15,7 +15,7 @@ ConvergeError                what went wrong, why, and what to do about it
 ├── ResourceError            a resource cannot be brought to its desired state
 │   └── NotConverged         every action was done, and looking again shows another state
 ├── Undecided                an answer that a decision rests on was refused
-├── Unforetold               an answer that only a command will bring, asked for in a rehearsal
+├── Unpredictable               an answer that only a command will bring, asked for in a rehearsal
 └── WireError                bytes that are not what the protocol says
     ├── LocalProtocolError   we were about to send something wrong: a bug in converge
     └── RemoteProtocolError  the other end sent something wrong
@@ -167,10 +167,10 @@ class Undecided(ConvergeError):
         self.refusal = refusal
 
 
-class Unforetold(ConvergeError):
+class Unpredictable(ConvergeError):
     """A rehearsal cannot know this answer: `after` names the entry whose effect would decide it."""
 
-    code = "unforetold"
+    code = "unpredictable"
 
     def __init__(self, after: str) -> None:
         super().__init__(f"decided after {after}")

@@ -40,14 +40,14 @@ END_SECONDS = 1.0
 
 
 class Cluster:
-    """Opens lines to the workers of a scheduler. `shop` names the function that opens their shops, as module:name.
+    """Opens lines to the workers of a scheduler. `runner` names the function that opens their shops, as module:name.
 
     `address` is tls://HOST:PORT, or empty for a cluster of `number` processes of this machine, with certificates of its own.
     """
 
-    def __init__(self, address: str, *, shop: str, number: int = 0) -> None:
+    def __init__(self, address: str, *, runner: str, number: int = 0) -> None:
         self._address = address
-        self._shop = shop
+        self._runner = runner
         self._number = number
         self._cluster: LocalCluster | None = None
         self._client: Client | None = None
@@ -130,7 +130,7 @@ class Cluster:
         async def all_of_them() -> list[Any]:
             return await asyncio.gather(
                 *(
-                    _called(client, address, cluster_worker.hello, session, self._shop)
+                    _called(client, address, cluster_worker.hello, session, self._runner)
                     for address, session in sessions.items()
                 )
             )

@@ -16,8 +16,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from converge import __version__
-from converge.fleet.messages import Message, OpenShop, Parcel, pack, unpack
-from converge.fleet.worker import Shift
+from converge.fleet.messages import Message, OpenRunner, Parcel, pack, unpack
+from converge.fleet.worker import Worker
 
 SILENCE = 30.0  # seconds without a word from the control node after which nothing further is begun
 WATCH = 1.0
@@ -36,7 +36,7 @@ class _Session:
     leaving: asyncio.Event = field(default_factory=asyncio.Event)
     heard: float = field(default_factory=time.monotonic)
     lock: threading.Lock = field(default_factory=threading.Lock)
-    shift: Shift | None = None
+    worker: Worker | None = None
 
     def tell(self, message: Message) -> None:
         """Of any thread: keep a message for the control node."""
@@ -51,11 +51,11 @@ _sessions: dict[str, _Session] = {}
 _watchers: set[asyncio.Task[None]] = set()
 
 
-async def hello(session: str, shop: str) -> dict[str, Any]:
-    """Open a line; what runs here. `shop` names the function that opens it, as module:name."""
+async def hello(session: str, runner: str) -> dict[str, Any]:
+    """Open a line; what runs here. `runner` names the function that opens it, as module:name."""
     logging.getLogger("distributed.worker").addFilter(_quiet)
     opened = _sessions[session] = _Session(asyncio.get_running_loop())
-    opened.shift = Shift(_named(shop), opened.tell)
+    opened.worker = Worker(_named(runner), opened.tell)
     watcher = asyncio.create_task(_watch(session, opened))
     _watchers.add(watcher)
     watcher.add_done_callback(_watchers.discard)
@@ -65,13 +65,13 @@ async def hello(session: str, shop: str) -> dict[str, Any]:
 async def deliver(session: str, parcels: list[Parcel]) -> bool:
     """Take messages; one that came before is not taken again. False where nobody knows of the run."""
     found = _sessions.get(session)
-    if found is None or found.shift is None:
+    if found is None or found.worker is None:
         return False
     found.heard = time.monotonic()
     for parcel in parcels:
         if parcel.number > found.taken:
             found.taken = parcel.number
-            found.shift.take(unpack(parcel.content))
+            found.worker.take(unpack(parcel.content))
     return True
 
 
@@ -102,20 +102,20 @@ async def dismiss(session: str) -> None:
 
 async def _watch(session: str, found: _Session) -> None:
     """End a session that nobody asks after: hosts under way come to their next boundary, no further one is begun."""
-    assert found.shift is not None
+    assert found.worker is not None
     while not found.leaving.is_set() and time.monotonic() - found.heard < SILENCE:
         with suppress(TimeoutError):
             await asyncio.wait_for(found.leaving.wait(), WATCH)
-    found.shift.stop.ask()
-    while not found.shift.is_idle:
+    found.worker.stop.ask()
+    while not found.worker.is_idle:
         await asyncio.sleep(WATCH)
     _sessions.pop(session, None)
-    await asyncio.to_thread(found.shift.drain)
+    await asyncio.to_thread(found.worker.drain)
 
 
-def _named(shop: str) -> OpenShop:
-    module, _, name = shop.partition(":")
-    found: OpenShop = getattr(importlib.import_module(module), name)
+def _named(runner: str) -> OpenRunner:
+    module, _, name = runner.partition(":")
+    found: OpenRunner = getattr(importlib.import_module(module), name)
     return found
 
 

@@ -12,11 +12,11 @@ from converge.model.change import HostResult
 
 
 @dataclass(frozen=True, slots=True)
-class Errand:
-    """All that must be known of one host to go there from another process. `cargo` can be pickled."""
+class Payload:
+    """All that must be known of one host to go there from another process. `content` can be pickled."""
 
     host: str
-    cargo: object = field(repr=False)
+    content: object = field(repr=False)
 
 
 class Job(Protocol):
@@ -29,10 +29,10 @@ class Job(Protocol):
     def here(self, host: str, stop: StopToken) -> HostResult:
         """Do it in this process. Called from many threads; raises ConvergeError."""
 
-    def order(self, *, elsewhere: bool) -> object:
+    def stage_payload(self, *, elsewhere: bool) -> object:
         """All that the hosts have in common, for workers, perhaps on other machines. Raises UsageError where that cannot be."""
 
-    def errand(self, host: str) -> Errand | HostResult:
+    def payload(self, host: str) -> Payload | HostResult:
         """What a worker needs for one host; or its result, where nobody need go. From many threads; raises ConvergeError."""
 
     def account_of(self, host: str) -> str:

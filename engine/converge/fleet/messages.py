@@ -18,17 +18,17 @@ class Begin:
     """A stage of a run begins: `order` is all that its hosts have in common."""
 
     stage: int
-    order: object = field(repr=False)
+    payload: object = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)
 class Go:
-    """Go to one host: `cargo` is all that the order does not say. `quiet`: what comes of its login need not be told."""
+    """Go to one host: `content` is all that the order does not say. `quiet`: what comes of its login need not be told."""
 
     stage: int
     host: str
     quiet: bool
-    cargo: object = field(repr=False)
+    content: object = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,10 +72,10 @@ class Parcel:
     content: bytes = field(repr=False)
 
 
-class Shop(Protocol):
+class StageRunner(Protocol):
     """What a worker works with during one stage."""
 
-    def visit(self, message: Go, stop: StopToken, *, logged_in: Callable[[bool | None], None]) -> HostResult:
+    def run(self, message: Go, stop: StopToken, *, logged_in: Callable[[bool | None], None]) -> HostResult:
         """Do what is to be done with one host. Called from many threads."""
 
     def bug(self, host: str, error: BaseException) -> Problem:
@@ -85,8 +85,8 @@ class Shop(Protocol):
         """The stage is over."""
 
 
-OpenShop = Callable[[object], Shop]
-"""Makes a Shop from an order. Raises ConvergeError where this worker cannot do what is ordered."""
+OpenRunner = Callable[[object], StageRunner]
+"""Makes a StageRunner from an order. Raises ConvergeError where this worker cannot do what is ordered."""
 
 
 class _Packer(pickle.Pickler):

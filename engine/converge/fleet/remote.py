@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 from converge.errors import UsageError
 from converge.fleet.accounts import Account
-from converge.fleet.executor import Errand, Job
+from converge.fleet.executor import Job, Payload
 from converge.fleet.links import Arrived, Inbox, Link, Links, Lost
 from converge.fleet.logins import SLOW_SECONDS, not_tried
 from converge.fleet.messages import Begin, Begun, Ended, Go, LoggedIn, Stop
@@ -77,7 +77,7 @@ class Remote:
 
     def _begin(self, job: Job) -> dict[str, Problem]:
         """Have every worker read an order. Those that cannot are let go; by their names, why."""
-        order = job.order(elsewhere=any(link.is_elsewhere for link in self.links))
+        order = job.stage_payload(elsewhere=any(link.is_elsewhere for link in self.links))
         self.stage += 1
         self._begun = job
         waiting = set(self.links)
@@ -112,7 +112,7 @@ class Remote:
 
 
 @dataclass(slots=True)
-class _Visit:
+class _UnderWay:
     """A host that is under way: its group, when it began, who has it, and whether its login is over."""
 
     group: Group
@@ -127,7 +127,7 @@ class _Packed:
 
     dispatch: _Dispatch
     host: str
-    what: Errand | HostResult
+    what: Payload | HostResult
 
 
 class _Dispatch:
@@ -140,7 +140,7 @@ class _Dispatch:
         self.closed = threading.Event()
         self.left_behind = False
         self._turns: Turns[Group] = Turns(hosts, group_of=self._group_of, has_room=self._has_room)
-        self._under_way: dict[str, _Visit] = {}
+        self._under_way: dict[str, _UnderWay] = {}
         self._at_site: Counter[str] = Counter()
         self._with: Counter[Link] = Counter()
         self._logging_in = 0
@@ -198,11 +198,11 @@ class _Dispatch:
         return self._fleet.enough() is None
 
     def _begin(self, host: str) -> None:
-        visit = self._under_way[host] = _Visit(self._group_of(host), time.monotonic())
-        self._at_site[visit.group[0]] += 1
+        found = self._under_way[host] = _UnderWay(self._group_of(host), time.monotonic())
+        self._at_site[found.group[0]] += 1
         self._logging_in += 1
-        account = self._remote.account(visit.group[2])
-        account.begin(visit.began)
+        account = self._remote.account(found.group[2])
+        account.begin(found.began)
         if account.is_lost:
             error = not_tried(self._job.account_of(host), account.refused)
             self._end(HostResult(host, Status.UNREACHABLE, error=Problem.of(error)))
@@ -219,7 +219,7 @@ class _Dispatch:
                 host = self._to_pack.get(timeout=1.0)
             except queue.Empty:
                 continue
-            what = attempted(host, lambda host=host: self._job.errand(host), on_bug=self._fleet.on_bug)  # type: ignore[misc]  # mypy does not infer a lambda with a default
+            what = attempted(host, lambda host=host: self._job.payload(host), on_bug=self._fleet.on_bug)  # type: ignore[misc]  # mypy does not infer a lambda with a default
             self._remote.inbox.put(_Packed(self, host, what))
 
     # What comes back
@@ -247,53 +247,53 @@ class _Dispatch:
             case Lost(why):
                 self._lose(item.link, why)
 
-    def _send(self, host: str, what: Errand | HostResult) -> None:
-        visit = self._under_way.get(host)
-        if visit is None:
+    def _send(self, host: str, what: Payload | HostResult) -> None:
+        found = self._under_way.get(host)
+        if found is None:
             return
         if isinstance(what, HostResult):
             self._end(what)
             return
-        site = visit.group[0]
+        site = found.group[0]
         serving = [link for link in self._remote.links if link.serves(site)]
         if not serving:
             self._end(HostResult(host, self._status_untouched(), error=_nobody(site)))
             return
         link = min(serving, key=lambda link: self._with[link])
-        visit.link = link
+        found.link = link
         self._with[link] += 1
-        quiet = self._remote.account(visit.group[2]).proven and not self._remote.login_forks
-        link.send(Go(self._remote.stage, host, quiet, what.cargo))
+        quiet = self._remote.account(found.group[2]).proven and not self._remote.login_forks
+        link.send(Go(self._remote.stage, host, quiet, what.content))
 
     def _status_untouched(self) -> Status:
         return Status.FAILED if self._job.changes_hosts else Status.UNDECIDED
 
     def _login_over(self, host: str, accepted: bool | None) -> None:
-        visit = self._under_way.get(host)
-        if visit is not None and visit.logging_in:
-            visit.logging_in = False
+        found = self._under_way.get(host)
+        if found is not None and found.logging_in:
+            found.logging_in = False
             self._logging_in -= 1
-            self._remote.account(visit.group[2]).end(visit.began, accepted=accepted)
+            self._remote.account(found.group[2]).end(found.began, accepted=accepted)
 
     def _end(self, result: HostResult, *, link: Link | None = None) -> None:
-        visit = self._under_way.get(result.host)
-        if visit is None or visit.link is not link:
+        found = self._under_way.get(result.host)
+        if found is None or found.link is not link:
             return  # told already: the worker was thought lost, or the stage was left
         self._release(result.host)
         self._results.append(result)
 
     def _release(self, host: str) -> None:
         self._login_over(host, None)
-        visit = self._under_way.pop(host)
-        self._at_site[visit.group[0]] -= 1
-        if visit.link is not None:
-            self._with[visit.link] -= 1
+        found = self._under_way.pop(host)
+        self._at_site[found.group[0]] -= 1
+        if found.link is not None:
+            self._with[found.link] -= 1
 
     def _lose(self, link: Link, why: str) -> None:
         if self._remote.links.pop(link, None) is None:
             return
         link.close(at_once=True)
-        for host in [host for host, visit in self._under_way.items() if visit.link is link]:
+        for host in [host for host, found in self._under_way.items() if found.link is link]:
             self._release(host)
             self._tries[host] += 1
             if not self._job.changes_hosts and self._tries[host] < MOST_TRIES and self._remote.links:
@@ -306,10 +306,10 @@ class _Dispatch:
         self._receive()
         for result in self._results:
             on_result(result)
-        for host, visit in self._under_way.items():
-            self.left_behind = self.left_behind or visit.link is not None
-            status = self._fleet.abandoned if visit.link is not None else Status.SKIPPED
-            error = ABANDONED if visit.link is not None else self._fleet.not_begun()
+        for host, found in self._under_way.items():
+            self.left_behind = self.left_behind or found.link is not None
+            status = self._fleet.abandoned if found.link is not None else Status.SKIPPED
+            error = ABANDONED if found.link is not None else self._fleet.not_begun()
             on_result(HostResult(host, status, error=error))
         for host in self._turns.rest():
             on_result(HostResult(host, Status.SKIPPED, error=self._fleet.not_begun()))

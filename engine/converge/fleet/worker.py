@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 
 from converge.errors import ConvergeError
-from converge.fleet.messages import Begin, Begun, Ended, Go, LoggedIn, Message, OpenShop, Shop, Stop
+from converge.fleet.messages import Begin, Begun, Ended, Go, LoggedIn, Message, OpenRunner, StageRunner, Stop
 from converge.fleet.parallel import STACK_SIZE, attempted
 from converge.fleet.stop import StopToken
 from converge.model.change import Problem
@@ -15,13 +15,13 @@ from converge.model.change import Problem
 LOOK = 0.02  # seconds between two looks at whether everybody has come home
 
 
-class Shift:
+class Worker:
     """The work of one run in this process. `tell` is called from many threads, and never raises."""
 
-    def __init__(self, open_shop: OpenShop, tell: Callable[[Message], None]) -> None:
-        self._open_shop = open_shop
+    def __init__(self, open_runner: OpenRunner, tell: Callable[[Message], None]) -> None:
+        self._open_runner = open_runner
         self._tell = tell
-        self._shop: Shop | None = None
+        self._runner: StageRunner | None = None
         self._under_way = 0
         self._lock = threading.Lock()
         self.stop = StopToken()
@@ -39,12 +39,12 @@ class Shift:
                 self.stop.ask()
 
     def drain(self, *, seconds: float | None = None) -> None:
-        """Wait for the hosts under way, at most so long, and close the shop."""
+        """Wait for the hosts under way, at most so long, and close the runner."""
         deadline = None if seconds is None else time.monotonic() + seconds
         while self._under_way and (deadline is None or time.monotonic() < deadline):
             time.sleep(LOOK)
-        if self._shop is not None and not self._under_way:
-            self._shop.close()
+        if self._runner is not None and not self._under_way:
+            self._runner.close()
 
     @property
     def is_idle(self) -> bool:
@@ -62,9 +62,9 @@ class Shift:
     def _begin(self, message: Begin) -> None:
         problem: Problem | None = None
         try:
-            if self._shop is not None:
-                self._shop.close()
-            self._shop = self._open_shop(message.order)
+            if self._runner is not None:
+                self._runner.close()
+            self._runner = self._open_runner(message.payload)
         except ConvergeError as error:
             problem = Problem.of(error)
         except BaseException as error:  # noqa: BLE001  # whoever waits for the answer must get one
@@ -72,13 +72,13 @@ class Shift:
         self._tell(Begun(message.stage, problem))
 
     def _go(self, message: Go) -> None:
-        shop = self._shop
-        assert shop is not None
+        runner = self._runner
+        assert runner is not None
 
         def logged_in(accepted: bool | None) -> None:
             self._tell(LoggedIn(message.stage, message.host, accepted))
 
-        result = attempted(message.host, lambda: shop.visit(message, self.stop, logged_in=logged_in), on_bug=shop.bug)
+        result = attempted(message.host, lambda: runner.run(message, self.stop, logged_in=logged_in), on_bug=runner.bug)
         with self._lock:
             self._under_way -= 1
         self._tell(Ended(message.stage, result))

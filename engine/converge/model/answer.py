@@ -1,4 +1,4 @@
-"""What comes back: found, absent or refused, and in a rehearsal not foretold."""
+"""What comes back: found, absent or refused, and in a rehearsal not predicted."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
-from converge.errors import Undecided, Unforetold
+from converge.errors import Undecided, Unpredictable
 from converge.model.query import AnyQuery, Query
 
 T = TypeVar("T")
@@ -38,13 +38,13 @@ class Refused:
 
 
 @dataclass(frozen=True, slots=True)
-class NotForetold:
-    """In a rehearsal: `after`, an entry whose effect cannot be foretold, will decide it."""
+class NotPredicted:
+    """In a rehearsal: `after`, an entry whose effect cannot be predicted, will decide it."""
 
     after: str
 
 
-Answer = Found[T] | Absent | Refused | NotForetold
+Answer = Found[T] | Absent | Refused | NotPredicted
 
 
 class Answers(Mapping[AnyQuery, "Answer[object]"]):
@@ -96,15 +96,15 @@ class Answers(Mapping[AnyQuery, "Answer[object]"]):
     def value(self, query: Query[T]) -> T | None:
         """What was found, or None for absent.
 
-        Raises Undecided when the host refused, Unforetold when a rehearsal cannot know, KeyError when it was not asked.
+        Raises Undecided when the host refused, Unpredictable when a rehearsal cannot know, KeyError when it was not asked.
         """
         answer = self._answers[query]
         if isinstance(answer, Found):
             return answer.value  # type: ignore[return-value]  # a query's answer carries the query's type
         if isinstance(answer, Absent):
             return None
-        if isinstance(answer, NotForetold):
-            raise Unforetold(answer.after)
+        if isinstance(answer, NotPredicted):
+            raise Unpredictable(answer.after)
         if answer.code == DISPLAY_NAME:
             raise Undecided(answer.text, refusal=answer.code)
         what = f"the host refused to answer {describe(query)}: {answer.text or answer.code}"

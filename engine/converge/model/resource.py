@@ -33,7 +33,7 @@ class Resource(BaseModel):
     """One declared thing. Its fields are the YAML, their descriptions the documentation.
 
     The functions are pure. What they need to know they ask for by `queries`; the answers come back as `answers`.
-    They may raise Undecided (an answer was refused), Unforetold (only a command will bring it) and ResourceError
+    They may raise Undecided (an answer was refused), Unpredictable (only a command will bring it) and ResourceError
     (it cannot be brought about, and why).
     """
 
@@ -176,7 +176,7 @@ class Condition(Protocol):
         """What must be asked, given what is known so far. Called again until it names nothing new."""
 
     def holds(self, answers: Answers) -> bool:
-        """Whether it holds. Raises Undecided or Unforetold where an answer that decides it is missing."""
+        """Whether it holds. Raises Undecided or Unpredictable where an answer that decides it is missing."""
 
     def describe(self) -> str:
         """The condition in words, for `needs: ...` and skip reasons."""

@@ -9,13 +9,13 @@ import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
-from converge.errors import ResourceError, Undecided, Unforetold
+from converge.errors import ResourceError, Undecided, Unpredictable
 from converge.model.action import AnyAction, action_as_json
 from converge.model.answer import Answers
 from converge.model.change import Change, Json, Problem, Status, WayBack
 from converge.model.position import Position
 from converge.model.resource import Resource, State
-from converge.plan.recall import recalled
+from converge.plan.state_cache import recalled
 
 DIGEST_KEY = secrets.token_bytes(32)
 """Digests of sensitive values can be compared within a run, and guessed by nobody. A saved plan brings a key of its own."""
@@ -52,7 +52,7 @@ class Label:
 
 
 def decide(resource: Resource, answers: Answers) -> Decision:
-    """Compare and choose. Refusals, what cannot be foretold and what cannot be brought about become statuses."""
+    """Compare and choose. Refusals, what cannot be predicted and what cannot be brought about become statuses."""
     return recalled(resource, "decide", answers, work=lambda looked_at: _decide(resource, looked_at))
 
 
@@ -68,7 +68,7 @@ def _decide(resource: Resource, answers: Answers) -> Decision:
         return Decision(Status.CHANGED, before, after, actions, way_back, notes=notes)
     except Undecided as error:
         return Decision(Status.UNDECIDED, reason=error.what, error=Problem.of(error), before_json=refused(error))
-    except Unforetold as error:
+    except Unpredictable as error:
         return Decision(Status.LATER, reason=error.what)
     except ResourceError as error:
         return Decision(Status.FAILED, reason=error.what, error=Problem.of(error))

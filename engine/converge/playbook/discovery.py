@@ -59,7 +59,7 @@ class ServiceDirectory(Form):
         return asked
 
     def find(self, answers: Answers) -> str | None:
-        """The folder, or None where the service or the file is not there. Raises Undecided, Unforetold."""
+        """The folder, or None where the service or the file is not there. Raises Undecided, Unpredictable."""
         service = answers.value(Service(self.service_directory.name))
         if service is None:
             return None
@@ -104,7 +104,7 @@ class RegistryText(Form):
         return RegistryValue(path, wanted.name)
 
     def find(self, answers: Answers) -> str | None:
-        """The text, a number as a decimal one, or None where the value is not there or empty. Raises Undecided, Unforetold."""
+        """The text, a number as a decimal one, or None where the value is not there or empty. Raises Undecided, Unpredictable."""
         facts = answers.value(OperatingSystem()) if self.registry_value.view == 32 else None
         data = answers.value(self._question(is_64_bit=bool(facts and facts.is_64_bit)))
         if data is None:
@@ -136,7 +136,7 @@ class ThisDirectory(Form):
         return (*environment.questions(self.directory), *((Directory(path),) if path else ()))
 
     def find(self, answers: Answers) -> str | None:
-        """Its path, or None where it is not there. Raises Undecided, Unforetold."""
+        """Its path, or None where it is not there. Raises Undecided, Unpredictable."""
         path = _resolved(self.directory, answers)
         return path if answers.value(Directory(path)) is not None else None
 
@@ -156,7 +156,7 @@ class FolderOfFile(Form):
         return (*environment.questions(self.file), *((File(path),) if path else ()))
 
     def find(self, answers: Answers) -> str | None:
-        """Its folder, or None where it is not there. Raises Undecided, Unforetold."""
+        """Its folder, or None where it is not there. Raises Undecided, Unpredictable."""
         path = _resolved(self.file, answers)
         return paths.parent(path) if answers.value(File(path)) is not None else None
 
@@ -196,7 +196,7 @@ class FilesFromBefore(Form):
         return (*environment.questions(self.files.directory), *((Directory(path, listing=True),) if path else ()))
 
     def find(self, answers: Answers) -> str | None:
-        """`NAME (YYYY-MM-DD), ...`, or None where there is none. Raises Undecided, Unforetold."""
+        """`NAME (YYYY-MM-DD), ...`, or None where there is none. Raises Undecided, Unpredictable."""
         if not self.files.modified_before:
             return None
         folder = answers.value(Directory(_resolved(self.files.directory, answers), listing=True))
@@ -241,7 +241,7 @@ class RegistryTexts(Form):
         ]
 
     def find(self, answers: Answers) -> str | None:
-        """`ONE, OTHER, ...` in order, or None where there is none. Raises Undecided, Unforetold."""
+        """`ONE, OTHER, ...` in order, or None where there is none. Raises Undecided, Unpredictable."""
         found = answers.value(RegistryKey(registry.parse_path(self.registry_texts.below)))
         held = [answers.value(query) for query in self._values(found)] if found else []
         return ", ".join(sorted(data.text for data in held if data is not None and data.text)) or None
@@ -262,7 +262,7 @@ class ThisText(Form):
         return environment.questions(self.value)
 
     def find(self, answers: Answers) -> str | None:
-        """The text, expanded. Raises Undecided, Unforetold."""
+        """The text, expanded. Raises Undecided, Unpredictable."""
         return _tidy(environment.expanded(self.value, answers))
 
     def describe(self) -> str:

@@ -56,7 +56,7 @@ def _of_play(play: Table, kinds: Collection[str]) -> Iterator[InputProblem]:
 
 
 def _of_commands(entry: Table, kinds: Collection[str]) -> Iterator[InputProblem]:
-    """Commands nobody can foretell, among the resources and the steps of procedures."""
+    """Commands nobody can predict, among the resources and the steps of procedures."""
     for kind in kinds:
         body = entry.items.get(kind)
         if not isinstance(body, Table):

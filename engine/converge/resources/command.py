@@ -99,7 +99,7 @@ class CommandResource(Resource):
         return (*(self.guard.queries(known) if self.guard else ()), *self.provides.questions(known))
 
     def actual_state(self, answers: Answers) -> CommandState:
-        """What the guard says. Raises Undecided, Unforetold, ResourceError."""
+        """What the guard says. Raises Undecided, Unpredictable and ResourceError."""
         return CommandState(done=self.guard.holds(answers) if self.guard else None)
 
     def desired_state(self, actual: State | None, answers: Answers) -> CommandState:

@@ -120,7 +120,7 @@ class ComponentResource(Resource):
         return (components.question(self.name), *self._provided(known))
 
     def actual_state(self, answers: Answers) -> ComponentState | None:
-        """What there is of it; None for nothing at all. Raises Undecided, Unforetold, ResourceError."""
+        """What there is of it; None for nothing at all. Raises Undecided, Unpredictable and ResourceError."""
         noted = components.is_installed(answers, self.name)
         there = tuple(name for name in self.provides.services if answers.value(Service(name)) is not None)
         files = (environment.resolve(path, answers) for path in self.provides.files)

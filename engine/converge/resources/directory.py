@@ -71,7 +71,7 @@ class DirectoryResource(Resource):
         return asked
 
     def actual_state(self, answers: Answers) -> DirectoryState | None:
-        """Whether it is there. Raises Undecided, Unforetold, ResourceError."""
+        """Whether it is there. Raises Undecided, Unpredictable and ResourceError."""
         listing = self.ensure == "absent"
         facts = answers.value(Directory(environment.resolve(self.path, answers), listing))
         if facts is None:

@@ -17,7 +17,7 @@ from pydantic import (
     model_validator,
 )
 
-from converge.errors import ResourceError, Undecided, Unforetold
+from converge.errors import ResourceError, Undecided, Unpredictable
 from converge.model.action import AnyAction, CopyFile, MoveFile, WriteFile
 from converge.model.answer import Absent, Answers, Found
 from converge.model.facts import FileFacts
@@ -134,7 +134,7 @@ class FileResource(Resource):
         try:
             found = self.actual_state(known)
             return found is not None and self.desired_state(found, known) != found
-        except (KeyError, Undecided, Unforetold, ResourceError):
+        except (KeyError, Undecided, Unpredictable, ResourceError):
             return False
 
     def _facts(self, path: str, answers: Answers) -> FileFacts | None:
@@ -144,7 +144,7 @@ class FileResource(Resource):
         return facts
 
     def actual_state(self, answers: Answers) -> FileState | None:
-        """Size, version and, where it counts, the hash. Raises Undecided, Unforetold, ResourceError."""
+        """Size, version and, where it counts, the hash. Raises Undecided, Unpredictable and ResourceError."""
         facts = self._facts(environment.resolve(self.path, answers), answers)
         return self._state(facts) if facts is not None else None
 

@@ -58,7 +58,7 @@ class OperatorStep(Resource):
         return (*self.done_when.queries(known), *self.provides.questions(known))
 
     def actual_state(self, answers: Answers) -> OperatorStepState:
-        """Whether it was done. Raises Undecided, Unforetold, ResourceError."""
+        """Whether it was done. Raises Undecided, Unpredictable and ResourceError."""
         return OperatorStepState(done=self.done_when.holds(answers))
 
     def desired_state(self, actual: State | None, answers: Answers) -> OperatorStepState:

@@ -132,7 +132,7 @@ class Procedure(ProcedureResource):
         return tuple(dict.fromkeys(asked))
 
     def actual_state(self, answers: Answers) -> ProcedureState:
-        """Whether its end is proved. Raises Undecided, Unforetold, ResourceError."""
+        """Whether its end is proved. Raises Undecided, Unpredictable and ResourceError."""
         return ProcedureState(done=self.done_when.holds(answers))
 
     def desired_state(self, actual: State | None, answers: Answers) -> ProcedureState:

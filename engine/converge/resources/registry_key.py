@@ -107,7 +107,7 @@ class RegistryKeyResource(Resource):
         return asked
 
     def actual_state(self, answers: Answers) -> RegistryKeyState | None:
-        """Whether it is there. Raises Undecided, Unforetold, ResourceError for a tree that is too large."""
+        """Whether it is there. Raises Undecided, Unpredictable, ResourceError for a tree that is too large."""
         path = views.locate(self.key_, self.view, answers)
         if answers.value(RegistryKey(path)) is None:
             return None
@@ -187,7 +187,7 @@ def _default(key: RegistryPath, known: Answers) -> list[AnyQuery]:
 
 
 def _records(path: RegistryPath, answers: Answers) -> tuple[KeyRecord, ...]:
-    """Every key of a tree with its values, parents before children. Raises Undecided, Unforetold, ResourceError."""
+    """Every key of a tree with its values, parents before children. Raises Undecided, Unpredictable and ResourceError."""
     records: list[KeyRecord] = []
     waiting = [""]
     while waiting:

@@ -167,7 +167,7 @@ class RegistryReferences(Resource):
         return any(paths.same_folder(folder, paths.expand(mine, variables)) for mine in (self.directory, *self.from_))
 
     def _read(self, answers: Answers) -> Iterator[tuple[RegistryPath, str, ValueState]]:
-        """Every nominated value that could be read and is a text. Raises Undecided, Unforetold for the search itself."""
+        """Every nominated value that could be read and is a text. Raises Undecided, Unpredictable for the search itself."""
         finds = answers.value(self._search())
         for key, name in self._nominated(finds) if finds else ():
             query = RegistryValue(key, name)
@@ -178,7 +178,7 @@ class RegistryReferences(Resource):
                 yield key, name, ValueState.of(data)
 
     def actual_state(self, answers: Answers) -> ReferencesState:
-        """The values that name a file in a wrong folder or in the right one. Raises Undecided, Unforetold, ResourceError."""
+        """The values that name a file in a wrong folder or in the right one. Raises Undecided, Unpredictable and ResourceError."""
         ours = []
         for key, name, value in self._read(answers):
             folders = [environment.expanded(part.folder, answers) for part in self._parts(value.text or "")]

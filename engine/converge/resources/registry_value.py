@@ -7,7 +7,7 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BeforeValidator, ConfigDict, Field, WithJsonSchema, field_validator, model_validator
 
-from converge.errors import ResourceError, Undecided, Unforetold
+from converge.errors import ResourceError, Undecided, Unpredictable
 from converge.model.action import AnyAction, NewRegistryKey, RemoveRegistryValue, SetRegistryValue
 from converge.model.answer import Absent, Answers
 from converge.model.change import Json, WayBack
@@ -100,7 +100,7 @@ def service_key(path: RegistryPath) -> RegistryPath | None:
 
 
 def check_service_is_there(path: RegistryPath, answers: Answers) -> None:
-    """Refuse to make the key of a service that does not exist. Raises ResourceError, Undecided, Unforetold."""
+    """Refuse to make the key of a service that does not exist. Raises ResourceError, Undecided, Unpredictable."""
     owner = service_key(path)
     if owner is not None and answers.value(RegistryKey(owner)) is None:
         what = f"the service {owner.name} does not exist: its key {owner} is not made"
@@ -203,7 +203,7 @@ class RegistryValueResource(Resource):
         try:
             found = self.actual_state(known)
             wanted = self._wanted(found, known) if found is not None else self._new()
-        except (Undecided, Unforetold, ResourceError, KeyError):
+        except (Undecided, Unpredictable, ResourceError, KeyError):
             return False
         return _is_hard_to_write(path, self.name, wanted)
 
@@ -221,11 +221,11 @@ class RegistryValueResource(Resource):
         try:
             actual = self.actual_state(known)
             return self.ensure == "absent" or (actual is not None and self._wanted(actual, known) == actual)
-        except (Undecided, Unforetold, ResourceError, KeyError):
+        except (Undecided, Unpredictable, ResourceError, KeyError):
             return False
 
     def actual_state(self, answers: Answers) -> ValueState | None:
-        """What the value holds. Raises Undecided, Unforetold."""
+        """What the value holds. Raises Undecided, Unpredictable."""
         data = answers.value(RegistryValue(views.locate(self.key_, self.view, answers), self.name))
         if data is None:
             return None
@@ -324,7 +324,7 @@ class RegistryValueResource(Resource):
 
 
 def same_value(left: State | None, right: State | None, answers: Answers) -> bool:
-    """Whether two states of a value are the same as far as a host tells its raw text. Raises Undecided, Unforetold."""
+    """Whether two states of a value are the same as far as a host tells its raw text. Raises Undecided, Unpredictable."""
     if not isinstance(left, ValueState) or not isinstance(right, ValueState):
         return left == right
     if left.type != right.type or (left.data is None) == (right.data is None):

@@ -46,7 +46,7 @@ class Requirement(Resource):
         return self.that.queries(known)
 
     def actual_state(self, answers: Answers) -> RequirementState:
-        """Whether it holds. Raises Undecided, Unforetold, ResourceError."""
+        """Whether it holds. Raises Undecided, Unpredictable and ResourceError."""
         return RequirementState(holds=self.that.holds(answers))
 
     def desired_state(self, actual: State | None, answers: Answers) -> RequirementState:

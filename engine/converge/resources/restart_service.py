@@ -57,7 +57,7 @@ class RestartService(Resource):
         return tuple(asked)
 
     def actual_state(self, answers: Answers) -> RestartState:
-        """Not restarted yet. Raises Undecided, Unforetold, and ResourceError for a service that is not there."""
+        """Not restarted yet. Raises Undecided, Unpredictable, and ResourceError for a service that is not there."""
         if answers.value(Service(self.name)) is None:
             raise ResourceError(f"the service {self.name} is not installed")
         return RestartState(restarted=False)
@@ -77,7 +77,7 @@ class RestartService(Resource):
             raise ResourceError(what, try_=f"declare the `start_mode` of {name}, or stop it first")
 
     def stopping_order(self, answers: Answers) -> tuple[str, ...]:
-        """The running services that need this one, each after all that need it. Raises Undecided, Unforetold."""
+        """The running services that need this one, each after all that need it. Raises Undecided, Unpredictable."""
         order: list[str] = []
         seen = {fold(self.name)}
 
@@ -94,7 +94,7 @@ class RestartService(Resource):
         return tuple(order)
 
     def actions(self, before: State | None, after: State | None, answers: Answers) -> Sequence[AnyAction]:
-        """Stop leaf first, start in the reverse order. Raises Undecided, Unforetold, ResourceError."""
+        """Stop leaf first, start in the reverse order. Raises Undecided, Unpredictable and ResourceError."""
         del before
         if not isinstance(after, RestartState) or not after.restarted:
             raise ResourceError("a restart cannot be taken back")

@@ -97,7 +97,7 @@ class ServiceResource(Resource):
         return asked
 
     def actual_state(self, answers: Answers) -> ServiceCondition | None:
-        """What the service manager says. Raises Undecided, Unforetold."""
+        """What the service manager says. Raises Undecided, Unpredictable."""
         facts = answers.value(Service(self.name))
         if facts is None:
             return None

@@ -29,7 +29,7 @@ def first_round(policy: GroupPolicy, windows: ChangeWindows, *, since: datetime)
 
 @dataclass(slots=True)
 class Foresight:
-    """Foretells for one group after one round. The same question is worked out only once."""
+    """Predicts for one group after one round. The same question is worked out only once."""
 
     group: str
     policy: GroupPolicy

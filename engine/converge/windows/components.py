@@ -18,6 +18,6 @@ def question(name: str) -> RegistryValue:
 
 
 def is_installed(answers: Answers, name: str) -> bool:
-    """Whether a component is noted as installed; one without a note is not. Raises Undecided, Unforetold."""
+    """Whether a component is noted as installed; one without a note is not. Raises Undecided, Unpredictable."""
     data = answers.value(question(name))
     return data is not None and isinstance(data.data, int) and data.data != 0

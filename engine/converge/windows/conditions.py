@@ -11,7 +11,7 @@ from typing import Annotated, Any, ClassVar
 
 from pydantic import Discriminator, Field, PrivateAttr, Tag, TypeAdapter, model_serializer
 
-from converge.errors import ResourceError, Undecided, Unforetold
+from converge.errors import ResourceError, Undecided, Unpredictable
 from converge.model.answer import Answers
 from converge.model.query import AnyQuery
 from converge.windows.subjects import CimCount, ComponentIs, EventsAre, FileIs, Part, RegistryValueIs, ServiceIs
@@ -37,7 +37,7 @@ class _About(Part):
         return asked
 
     def holds(self, answers: Answers) -> bool:
-        """Whether it holds. Raises Undecided, Unforetold, ResourceError."""
+        """Whether it holds. Raises Undecided, Unpredictable and ResourceError."""
         return bool(self._subject.holds(answers))
 
     def describe(self) -> str:
@@ -135,7 +135,7 @@ class AllOf(Part):
         return _any_costly(self.all)
 
     def holds(self, answers: Answers) -> bool:
-        """Whether every one holds. Raises Undecided or Unforetold where none is false and one is not known."""
+        """Whether every one holds. Raises Undecided or Unpredictable where none is false and one is not known."""
         return _decide(self.all, answers, decisive=False)
 
     def describe(self) -> str:
@@ -162,7 +162,7 @@ class AnyOf(Part):
         return _any_costly(self.any)
 
     def holds(self, answers: Answers) -> bool:
-        """Whether one holds. Raises Undecided or Unforetold where none is true and one is not known."""
+        """Whether one holds. Raises Undecided or Unpredictable where none is true and one is not known."""
         return _decide(self.any, answers, decisive=True)
 
     def describe(self) -> str:
@@ -175,7 +175,7 @@ class AnyOf(Part):
             try:
                 if condition.holds(answers):
                     return condition.because(answers)
-            except (Undecided, Unforetold, ResourceError):
+            except (Undecided, Unpredictable, ResourceError):
                 continue
         return self.describe()
 
@@ -199,7 +199,7 @@ class Not(Part):
         return self.negated.costly
 
     def holds(self, answers: Answers) -> bool:
-        """Whether the other does not hold. Raises Undecided, Unforetold, ResourceError."""
+        """Whether the other does not hold. Raises Undecided, Unpredictable and ResourceError."""
         return not self.negated.holds(answers)
 
     def describe(self) -> str:
@@ -228,7 +228,7 @@ class Need(Part):
         return self.that.costly
 
     def holds(self, answers: Answers) -> bool:
-        """Whether it holds. Raises Undecided, Unforetold, ResourceError."""
+        """Whether it holds. Raises Undecided, Unpredictable and ResourceError."""
         return self.that.holds(answers)
 
     def describe(self) -> str:
@@ -258,7 +258,7 @@ def _comes_to(condition: AnyCondition, known: Answers) -> bool | None:
     """Whether it holds; None where that is not known, or not yet."""
     try:
         return condition.holds(known)
-    except (Undecided, Unforetold, ResourceError, KeyError):
+    except (Undecided, Unpredictable, ResourceError, KeyError):
         return None
 
 
@@ -272,12 +272,12 @@ def _any_costly(conditions: Iterable[AnyCondition]) -> bool:
 
 def _decide(conditions: Iterable[AnyCondition], answers: Answers, *, decisive: bool) -> bool:
     """Whether one of them is what decides; if none is, the first that cannot be known is raised."""
-    open_question: Undecided | Unforetold | ResourceError | None = None
+    open_question: Undecided | Unpredictable | ResourceError | None = None
     for condition in _cheap_first(conditions):
         try:
             if condition.holds(answers) is decisive:
                 return decisive
-        except (Undecided, Unforetold, ResourceError) as error:
+        except (Undecided, Unpredictable, ResourceError) as error:
             open_question = open_question or error
     if open_question is not None:
         raise open_question

@@ -86,19 +86,19 @@ def known(answers: Answers) -> Mapping[str, str] | None:
 
 
 def expanded(text: str, answers: Answers) -> str:
-    """A text with the host's variables in place. Asks nothing of the host where none occurs. Raises Undecided, Unforetold."""
+    """A text with the host's variables in place. Asks nothing of the host where none occurs. Raises Undecided, Unpredictable."""
     if paths.is_expanded(text):
         return text
     answers.part(OperatingSystem(), _those(tuple(paths.variables_in(text))))
     for name in paths.variables_in(text):
         question = _question(name)
         if question is not None and question in answers:
-            answers.value(question)  # what was refused or cannot be foretold ends here
+            answers.value(question)  # what was refused or cannot be predicted ends here
     return paths.expand(text, _told(text, answers))
 
 
 def resolve(path: str, answers: Answers) -> str:
-    """A full path on the host. Raises Undecided, Unforetold, and ResourceError where it is none."""
+    """A full path on the host. Raises Undecided, Unpredictable, and ResourceError where it is none."""
     text = expanded(path, answers)
     if not paths.is_expanded(text):
         raise ResourceError(f"{path} holds a variable that this host does not tell", try_="write the path out")

@@ -65,7 +65,7 @@ class ServiceIs(Part):
         return (Service(self.name),)
 
     def holds(self, answers: Answers) -> bool:
-        """Whether it is as said. Raises Undecided, Unforetold."""
+        """Whether it is as said. Raises Undecided, Unpredictable."""
         facts = answers.value(Service(self.name))
         return _decided(self.exists, facts is not None, self._further(facts) if facts else ())
 
@@ -113,7 +113,7 @@ class RegistryValueIs(Part):
         return (*views.questions(self.view), *((RegistryValue(path, self.name),) if path else ()))
 
     def holds(self, answers: Answers) -> bool:
-        """Whether it is as said. Raises Undecided, Unforetold."""
+        """Whether it is as said. Raises Undecided, Unpredictable."""
         data = answers.value(RegistryValue(views.locate(self.key, self.view, answers), self.name))
         return _decided(self.exists, data is not None, self._further(data) if data else ())
 
@@ -240,7 +240,7 @@ class FileIs(Part):
         return tuple(asked)
 
     def holds(self, answers: Answers) -> bool:
-        """Whether it is as said. Raises Undecided, Unforetold, ResourceError."""
+        """Whether it is as said. Raises Undecided, Unpredictable and ResourceError."""
         facts = answers.value(File(environment.resolve(self.path, answers)))
         return _decided(self.exists, facts is not None, self._further(facts, answers) if facts else ())
 
@@ -304,7 +304,7 @@ class ComponentIs(Part):
         return (components.question(self.name),)
 
     def holds(self, answers: Answers) -> bool:
-        """Whether it is as said. Raises Undecided, Unforetold."""
+        """Whether it is as said. Raises Undecided, Unpredictable."""
         return components.is_installed(answers, self.name) == self.installed
 
     def describe(self) -> str:
@@ -349,7 +349,7 @@ class EventsAre(Part):
         return Events(self.log, self.source, self.ids, max(since, started) if started else since, limit=limit)
 
     def holds(self, answers: Answers) -> bool:
-        """Whether one is there. Raises Undecided, Unforetold."""
+        """Whether one is there. Raises Undecided, Unpredictable."""
         facts = answers.value(OperatingSystem())
         service = answers.value(Service(self.about)) if self.about else None
         if facts is None or (self.about and service is None):
@@ -404,7 +404,7 @@ class CimCount(Part):
         return (CimInstances(self.namespace.replace("\\", "/"), self.wql),)
 
     def holds(self, answers: Answers) -> bool:
-        """Whether there are as many. Raises Undecided, Unforetold."""
+        """Whether there are as many. Raises Undecided, Unpredictable."""
         compare, wanted = _comparison(self.count)
         rows = answers.value(CimInstances(self.namespace.replace("\\", "/"), self.wql)) or ()
         return compare(len(rows), int(wanted))

@@ -15,7 +15,7 @@ def questions(view: int | None) -> list[AnyQuery]:
 
 
 def locate(key: str, view: int | None, answers: Answers) -> RegistryPath:
-    """Where the key lies on this host. Raises Undecided, Unforetold, and ValueError for a text that is no key."""
+    """Where the key lies on this host. Raises Undecided, Unpredictable, and ValueError for a text that is no key."""
     path = parse_path(key)
     if view != 32:
         return path

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable
 
-from converge.errors import InputErrors, ResourceError, Undecided, Unforetold
+from converge.errors import InputErrors, ResourceError, Undecided, Unpredictable
 from converge.model.action import AnyAction, Performed
 from converge.model.answer import Answer, Answers
 from converge.model.machine import Machine, Observer
@@ -95,5 +95,5 @@ def gather(askers: Iterable[Asker], memory: Memory) -> Answers:
 def _wishes(asker: Asker, known: Answers) -> Collection[AnyQuery]:
     try:
         return asker(known)
-    except (Undecided, Unforetold, ResourceError, InputErrors):
+    except (Undecided, Unpredictable, ResourceError, InputErrors):
         return ()

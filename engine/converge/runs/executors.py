@@ -6,16 +6,16 @@ import os
 import re
 from typing import TYPE_CHECKING
 
-from converge.cli.options import RunOptions
 from converge.errors import UsageError
 from converge.fleet.executor import Executor, Threads
 from converge.model.extras import how_to_install
+from converge.runs.options import RunOptions
 
 if TYPE_CHECKING:
     from converge.fleet.links import Links
 
 MOST_PROCESSES = 256
-SHOP = "converge.cli.working:open_shop"
+RUNNER = "converge.runs.stage_worker:open_runner"
 _LOCAL = re.compile(r"dask(?::([0-9]{1,4}))?")
 _CLUSTER = re.compile(r"dask\+tls://([^/@\s]+:[0-9]{1,5})/?")
 
@@ -52,8 +52,8 @@ def _links(words: str) -> Links:
             f"--executor {words} needs dask.distributed, which is not installed", try_=how_to_install("cluster")
         ) from error
     if cluster is None:
-        return Cluster("", shop=SHOP, number=_number(local[1] if local else None))
-    return Cluster(f"tls://{cluster[1]}", shop=SHOP)
+        return Cluster("", runner=RUNNER, number=_number(local[1] if local else None))
+    return Cluster(f"tls://{cluster[1]}", runner=RUNNER)
 
 
 def _number(word: str | None) -> int:

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 
-from converge.cli.options import RunOptions
-from converge.cli.selection import Selection
 from converge.errors import UsageError
 from converge.fleet.rollout import FailureBudget, batches, strictest
 from converge.fleet.stop import StopToken
 from converge.model.change import HostResult, Status
 from converge.model.rollout import Rollout
+from converge.runs.options import RunOptions
+from converge.runs.selection import Selection
 from converge.store.store import Store
 
 NOT_IN_ORDER = frozenset({"failed", "unreachable", "undecided", "unknown"})

@@ -15,8 +15,6 @@ from typing import Self
 from sqlalchemy import make_url
 
 from converge import __version__
-from converge.cli.exit_codes import ExitCode
-from converge.cli.options import STATE_FOLDER
 from converge.errors import JournalUnavailable
 from converge.fleet.searching import DUE, SearchingObserver
 from converge.model.change import HostResult
@@ -26,6 +24,8 @@ from converge.model.machine import Observer
 from converge.model.recorded import LOOKING
 from converge.model.secret import Secret
 from converge.report.sink import sink_for
+from converge.runs.exit_codes import ExitCode
+from converge.runs.options import STATE_FOLDER
 from converge.store.recording import Recording
 from converge.store.store import FILE_NAME, Store, Where, owner
 

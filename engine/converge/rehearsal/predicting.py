@@ -18,7 +18,7 @@ from converge.model.action import (
     StartService,
     StopService,
 )
-from converge.model.answer import Absent, Answer, Found, NotForetold
+from converge.model.answer import Absent, Answer, Found, NotPredicted
 from converge.model.facts import KeyContents, ServiceFacts, ServiceState, StartMode
 from converge.model.names import fold, same
 from converge.model.query import AnyQuery, OperatingSystem, RegistryKey, RegistryValue, Service, ServiceStartTime
@@ -34,7 +34,7 @@ Look = Callable[[AnyQuery], Answer[object]]
 """Asks what the answer to another query is at that moment."""
 
 
-def foretell_service(action: AnyAction, query: Service, *, answer: Answer[object], look: Look) -> Answer[object]:
+def predict_service(action: AnyAction, query: Service, *, answer: Answer[object], look: Look) -> Answer[object]:
     """The answer about a service after an action, given the one before it."""
     if not isinstance(answer, Found) or not isinstance(answer.value, ServiceFacts):
         return answer
@@ -51,7 +51,7 @@ def foretell_service(action: AnyAction, query: Service, *, answer: Answer[object
         case SetServiceStartMode(name=name, start_mode=mode) if same(name, query.name):
             return Found(replace(service, start_mode=mode))
         case RestartComputer():
-            return answer if _is_as_after_boot(service) else NotForetold("the computer was restarted")
+            return answer if _is_as_after_boot(service) else NotPredicted("the computer was restarted")
     match in_registry(action):
         case SetRegistryValue(key=key, name=name, data=data) if _is_image_path(key, name, query.name):
             return Found(replace(service, path_name=_expanded(data, look)))
@@ -115,16 +115,16 @@ def is_part_of_service(query: AnyQuery, name: str) -> bool:
     return isinstance(query, ServiceStartTime) and same(query.name, name)
 
 
-def foretell_registry(action: AnyAction, query: AnyQuery, answer: Answer[object]) -> Answer[object]:
+def predict_registry(action: AnyAction, query: AnyQuery, answer: Answer[object]) -> Answer[object]:
     """The answer about a registry key or value after an action, given the one before it."""
     if isinstance(query, RegistryValue):
-        return _foretell_value(in_registry(action), query, answer)
+        return _predict_value(in_registry(action), query, answer)
     if isinstance(query, RegistryKey):
-        return _foretell_key(in_registry(action), query, answer)
+        return _predict_key(in_registry(action), query, answer)
     return answer
 
 
-def _foretell_value(action: AnyAction, query: RegistryValue, answer: Answer[object]) -> Answer[object]:
+def _predict_value(action: AnyAction, query: RegistryValue, answer: Answer[object]) -> Answer[object]:
     real = query.key.real
     match action:
         case SetRegistryValue(key=key, name=name, data=data) if key.real == real and same(name, query.name):
@@ -136,7 +136,7 @@ def _foretell_value(action: AnyAction, query: RegistryValue, answer: Answer[obje
     return answer
 
 
-def _foretell_key(action: AnyAction, query: RegistryKey, answer: Answer[object]) -> Answer[object]:
+def _predict_key(action: AnyAction, query: RegistryKey, answer: Answer[object]) -> Answer[object]:
     contents = answer.value if isinstance(answer, Found) and isinstance(answer.value, KeyContents) else _EMPTY
     real = query.key.real
     match action:

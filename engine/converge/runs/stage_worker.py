@@ -7,20 +7,20 @@ from collections.abc import Callable
 from functools import lru_cache
 from typing import TypeVar
 
-from converge.cli import bugs
-from converge.cli.options import STATE_FOLDER
-from converge.cli.ordering import Cargo, Order
-from converge.cli.playbooks import known_kinds
-from converge.cli.remembering import Memory
-from converge.cli.selection import chosen_plays
-from converge.cli.visiting import Visit, Visitor
 from converge.errors import LoginRefused, UsageError
-from converge.fleet.messages import Go, Shop
+from converge.fleet.messages import Go, StageRunner
 from converge.fleet.stop import StopToken
 from converge.model.change import HostResult, Problem
 from converge.model.extras import how_to_install
 from converge.model.play import Play
 from converge.playbook.loading import load_texts
+from converge.runs import bugs
+from converge.runs.host_runner import HostJob, HostRunner
+from converge.runs.options import STATE_FOLDER
+from converge.runs.payloads import HostPayload, StagePayload
+from converge.runs.playbooks import known_kinds
+from converge.runs.recording import Memory
+from converge.runs.selection import chosen_plays
 from converge.store.store import Store
 
 T = TypeVar("T")
@@ -28,16 +28,16 @@ EXTRAS = {"kerberos": ("gssapi", "krb5"), "credssp": ("requests_credssp",), "pos
 """The modules of each extra that a host or a store may need."""
 
 
-def open_shop(order: object) -> Shop:
+def open_runner(payload: object) -> StageRunner:
     """Read the playbooks and open the store. Raises InputErrors, JournalUnavailable, UsageError."""
-    assert isinstance(order, Order)
-    if missing := order.needs - extras():
+    assert isinstance(payload, StagePayload)
+    if missing := payload.needs - extras():
         names = sorted(missing)
         raise UsageError(f"it lacks what this run needs: {', '.join(names)}", try_=f"there: {how_to_install(*names)}")
     known_kinds()
-    plays = _plays(order.documents, order.tags, order.skip_tags, order.known_variables)
-    store = Store.open(order.where) if order.where is not None else None
-    return _Workshop(order, plays, Memory(store))
+    plays = _plays(payload.documents, payload.tags, payload.skip_tags, payload.known_variables)
+    store = Store.open(payload.where) if payload.where is not None else None
+    return _StageRunner(payload, plays, Memory(store))
 
 
 def extras() -> frozenset[str]:
@@ -54,32 +54,36 @@ def _plays(
     skip_tags: frozenset[str],
     known_variables: tuple[str, ...],
 ) -> tuple[Play, ...]:
-    """The plays of an order, read once by this process however often they are sent."""
+    """The plays of an payload, read once by this process however often they are sent."""
     plays = load_texts(documents, kinds=known_kinds(), known_variables=frozenset(known_variables))
     return chosen_plays(plays, tags=tags, skip_tags=skip_tags)
 
 
-class _Workshop:
-    """The plays and the store of one order."""
+class _StageRunner:
+    """The plays and the store of one payload."""
 
-    def __init__(self, order: Order, plays: tuple[Play, ...], memory: Memory) -> None:
-        self._order = order
+    def __init__(self, payload: StagePayload, plays: tuple[Play, ...], memory: Memory) -> None:
+        self._payload = payload
         self._plays = plays
         self._memory = memory
 
-    def visit(self, message: Go, stop: StopToken, *, logged_in: Callable[[bool | None], None]) -> HostResult:
+    def run(self, message: Go, stop: StopToken, *, logged_in: Callable[[bool | None], None]) -> HostResult:
         """Look at the host, or change it. Raises ConvergeError."""
-        cargo = message.cargo
-        assert isinstance(cargo, Cargo)
-        plays = tuple(self._plays[number] for number in cargo.plays)
-        variables = cargo.variables.with_shared(self._order.shared)
-        visit = Visit(cargo.connection, plays, variables, cargo.task, cargo.ends, cargo.override, cargo.keeping)
-        visitor = Visitor(self._order.run, self._order.terms, self._memory, _Reported(logged_in, quiet=message.quiet))
-        return visitor.look(visit, stop) if self._order.mode == "look" else visitor.bring(visit, stop)
+        content = message.content
+        assert isinstance(content, HostPayload)
+        plays = tuple(self._plays[number] for number in content.plays)
+        variables = content.variables.with_shared(self._payload.shared)
+        job = HostJob(
+            content.connection, plays, variables, content.task, content.ends, content.override, content.keeping
+        )
+        runner = HostRunner(
+            self._payload.run, self._payload.terms, self._memory, _Reported(logged_in, quiet=message.quiet)
+        )
+        return runner.look(job, stop) if self._payload.mode == "look" else runner.bring(job, stop)
 
     def bug(self, host: str, error: BaseException) -> Problem:
         """Keep its traceback with the state of this machine."""
-        folder = self._order.where.folder if self._order.where is not None else STATE_FOLDER
+        folder = self._payload.where.folder if self._payload.where is not None else STATE_FOLDER
         return bugs.keep(error, folder=folder, where=f"host {host}")
 
     def close(self) -> None:

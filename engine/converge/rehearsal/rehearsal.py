@@ -1,7 +1,7 @@
 """Check mode: a machine that asks the real host and acts in memory.
 
 Every answer is the host's own, with the effects of what was performed here laid over it, in order. What a command says
-that it brings is not guessed: it is "not foretold", and whatever rests on it is decided after that command.
+that it brings is not guessed: it is "not predicted", and whatever rests on it is decided after that command.
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ from collections.abc import Collection
 from dataclasses import replace
 
 from converge.errors import ActionRefused
-from converge.lab.foretelling import Look, foretell_registry, foretell_service, is_part_of_service
 from converge.model.action import (
     AnyAction,
     CopyFile,
@@ -29,7 +28,7 @@ from converge.model.action import (
     StopService,
     WriteFile,
 )
-from converge.model.answer import Absent, Answer, Answers, Found, NotForetold
+from converge.model.answer import Absent, Answer, Answers, Found, NotPredicted
 from converge.model.facts import DirectoryFacts, FileFacts, ServiceFacts, ServiceState, StartMode
 from converge.model.machine import Observer
 from converge.model.names import fold, same
@@ -44,6 +43,7 @@ from converge.model.query import (
     Service,
     ServiceStartTime,
 )
+from converge.rehearsal.predicting import Look, is_part_of_service, predict_registry, predict_service
 
 
 class Rehearsal:
@@ -96,7 +96,7 @@ class Rehearsal:
             def look(other: AnyQuery, index: int = index) -> Answer[object]:
                 return self._answer(other, index)
 
-            answer = _foretell(action, query, answer=answer, look=look)
+            answer = _predict(action, query, answer=answer, look=look)
         return answer
 
     def _known(self, query: AnyQuery) -> Answer[object] | None:
@@ -131,24 +131,24 @@ class Rehearsal:
         return ""
 
 
-def _foretell(action: AnyAction, query: AnyQuery, *, answer: Answer[object], look: Look) -> Answer[object]:
+def _predict(action: AnyAction, query: AnyQuery, *, answer: Answer[object], look: Look) -> Answer[object]:
     """The answer to a query after one action, given the answer before it and a look at that moment."""
     if isinstance(action, RunCommand):
         return _after_command(action, query, answer)
     if isinstance(action, InvokeCimMethod):
-        return NotForetold(action.method) if isinstance(answer, Absent) else answer
+        return NotPredicted(action.method) if isinstance(answer, Absent) else answer
     if isinstance(query, File):
-        return _foretell_file(action, query, answer=answer, look=look)
+        return _predict_file(action, query, answer=answer, look=look)
     if isinstance(query, Directory):
-        return _foretell_directory(action, query, answer=answer, look=look)
+        return _predict_directory(action, query, answer=answer, look=look)
     if isinstance(query, Service):
-        return foretell_service(action, query, answer=answer, look=look)
+        return predict_service(action, query, answer=answer, look=look)
     if isinstance(query, ServiceStartTime):
-        return _foretell_start_time(action, query, answer=answer, look=look)
-    return foretell_registry(action, query, answer)
+        return _predict_start_time(action, query, answer=answer, look=look)
+    return predict_registry(action, query, answer)
 
 
-def _foretell_start_time(
+def _predict_start_time(
     action: AnyAction, query: ServiceStartTime, *, answer: Answer[object], look: Look
 ) -> Answer[object]:
     match action:
@@ -158,25 +158,25 @@ def _foretell_start_time(
         case StopService(name=name) if same(name, query.name):
             return Absent()
         case RestartComputer():
-            return NotForetold("the computer was restarted")
+            return NotPredicted("the computer was restarted")
     return answer
 
 
 def _after_command(action: RunCommand, query: AnyQuery, answer: Answer[object]) -> Answer[object]:
     decided = query in action.decides or _comes_with(query, answer, action.decides)
     if decided or any(_is_decided(query, other) for other in action.decides):
-        return NotForetold(action.title or action.argv[0])
+        return NotPredicted(action.title or action.argv[0])
     return answer
 
 
 def _is_decided(query: AnyQuery, other: AnyQuery) -> bool:
     """Whether a question is about what another one asks of, in other words, or about what lies below."""
     match query, other:
-        case (File(path=path) | Directory(path=path)), Directory(path=folder):
+        case ((File(path=path) | Directory(path=path)), Directory(path=folder)):
             return same(path, folder) or _is_below(path, folder)
         case File(path=path), File(path=known):
             return same(path, known)
-        case (RegistryKey(key=key) | RegistryValue(key=key)), RegistryKey(key=above):
+        case ((RegistryKey(key=key) | RegistryValue(key=key)), RegistryKey(key=above)):
             return key.real.is_within(above.real)
         case RegistrySearch(roots=roots), RegistryKey(key=key):
             return any(root.real.is_within(key.real) or key.real.is_within(root.real) for root in roots)
@@ -195,7 +195,7 @@ def _comes_with(query: AnyQuery, answer: Answer[object], decided: Collection[Any
     return any(isinstance(other, Service) and is_part_of_service(query, other.name) for other in decided)
 
 
-def _foretell_file(action: AnyAction, query: File, *, answer: Answer[object], look: Look) -> Answer[object]:
+def _predict_file(action: AnyAction, query: File, *, answer: Answer[object], look: Look) -> Answer[object]:
     path = query.path
     match action:
         case CopyFile(source=source, target=target) if same(path, target):
@@ -219,7 +219,7 @@ def _foretell_file(action: AnyAction, query: File, *, answer: Answer[object], lo
     return answer
 
 
-def _foretell_directory(action: AnyAction, query: Directory, *, answer: Answer[object], look: Look) -> Answer[object]:
+def _predict_directory(action: AnyAction, query: Directory, *, answer: Answer[object], look: Look) -> Answer[object]:
     path = query.path
     match action:
         case NewDirectory(path=new) if same(path, new) or _is_below(new, path):

@@ -6,8 +6,6 @@ from collections.abc import Collection
 
 from converge.errors import ActionRefused
 from converge.lab import registry_provider, service_manager
-from converge.lab.answering import Answering
-from converge.lab.endpoint import direct
 from converge.lab.file_system import EXISTS, NOT_THERE, FileSystem
 from converge.lab.registry_provider import RegistryProvider
 from converge.lab.shell import run_command_line
@@ -38,6 +36,8 @@ from converge.model.action import (
 )
 from converge.model.answer import Answers
 from converge.model.query import AnyQuery
+from converge.testing import direct_cim
+from converge.testing.world_answers import WorldAnswers
 from converge.windows import files, services
 from converge.windows.commands import command_line, shell_line
 
@@ -46,7 +46,7 @@ _SHOWN_OUTPUT = 4000
 _AS_GOOD_AS_DONE = {(1056, StartService), (1062, StopService)}  # it runs already, or is stopped already
 
 
-class LabMachine:
+class WorldMachine:
     """A world as one account meets it; None is the machine itself, to which nothing is denied.
 
     Every asking and every action counts as one round trip.
@@ -56,7 +56,7 @@ class LabMachine:
         self.world = world
         self._account = account
         self._host = host or world.profile.host_name
-        self._answering = Answering(world, account)
+        self._answers = WorldAnswers(world, account)
         self._registry = RegistryProvider(world, account)
         self._files = FileSystem(world, account)
         self._round_trips = 0
@@ -75,7 +75,7 @@ class LabMachine:
         """Answer every query."""
         self._round_trips += 1
         with self.world.lock:
-            return Answers({query: self._answering.answer(query) for query in queries})
+            return Answers({query: self._answers.answer(query) for query in queries})
 
     def perform(self, action: AnyAction) -> Performed:
         """Do one thing. Raises ActionRefused."""
@@ -196,7 +196,7 @@ class LabMachine:
         return Performed(code=code, output=output, reboot_needed=reboot)
 
     def _invoke(self, action: InvokeCimMethod) -> Performed:
-        direct.invoke(
+        direct_cim.invoke(
             self.world,
             self._account,
             namespace=action.namespace,

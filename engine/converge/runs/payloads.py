@@ -1,4 +1,4 @@
-"""What is sent to workers elsewhere: an order for a stage, and a cargo for each host. Frozen values that can be pickled."""
+"""What is sent to workers elsewhere: an order for a stage, and a content for each host. Frozen values that can be pickled."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal
 
-from converge.cli.remembering import Memory
-from converge.cli.selection import Selection
-from converge.cli.tasks import Task
-from converge.cli.visiting import Terms
 from converge.errors import InputErrors, InputProblem, UsageError
 from converge.model.kept import Keeping
+from converge.runs.host_runner import Terms
+from converge.runs.recording import Memory
+from converge.runs.selection import Selection
+from converge.runs.tasks import Task
 from converge.store.store import Where
 from converge.winrm.connection import Connection
 
@@ -23,7 +23,7 @@ _OF_OTHERS = "hostvars"
 
 
 @dataclass(frozen=True, slots=True)
-class Order:
+class StagePayload:
     """All that the hosts of a stage have in common, for a worker that has nothing but this program.
 
     `documents` are the playbooks as they were read, by their names; `known_variables` are the names that the inventory
@@ -44,7 +44,7 @@ class Order:
 
 
 @dataclass(frozen=True, slots=True)
-class Cargo:
+class HostPayload:
     """What one host needs beyond the order; `plays` by their numbers among those of the order."""
 
     connection: Connection

@@ -8,7 +8,6 @@ from typing import Any
 
 from converge.lab import file_system as codes
 from converge.lab import service_manager
-from converge.lab.endpoint import direct
 from converge.lab.file_system import FileSystem
 from converge.lab.file_tree import StoredFile
 from converge.lab.registry_provider import ACCESS_DENIED, RegistryProvider
@@ -43,6 +42,7 @@ from converge.model.query import (
     ServiceStartTime,
 )
 from converge.model.registry import RegistryData, RegistryPath, RegistryType
+from converge.testing import direct_cim
 from converge.windows import paths
 from converge.windows.services import display_name_of
 
@@ -53,7 +53,7 @@ def _denied(right: str) -> Refused:
     return Refused("access-denied", "Access is denied.", right)
 
 
-class Answering:
+class WorldAnswers:
     """Answers queries about a world as one account is answered; None is the machine itself."""
 
     def __init__(self, world: World, account: Account | None) -> None:
@@ -219,7 +219,7 @@ class Answering:
         return Found(tuple(_event(item, messages=query.messages) for item in found[: query.limit]))
 
     def _instances(self, query: CimInstances) -> Answer[tuple[dict[str, str | None], ...]]:
-        return direct.query(self._world, self._account, namespace=query.namespace, wql=query.wql)
+        return direct_cim.query(self._world, self._account, namespace=query.namespace, wql=query.wql)
 
 
 def _is_asked(event: LoggedEvent, query: Events) -> bool:

@@ -9,10 +9,6 @@ from functools import partial
 from typing import Literal
 
 from converge.apply.options import ApplyOptions
-from converge.cli.remembering import Memory
-from converge.cli.tasks import Subject, Task
-from converge.cli.windowing import leaves_after
-from converge.cli.wiring import acting, observing
 from converge.fleet.fencing import FencedMachine
 from converge.fleet.logins import Guard
 from converge.fleet.stop import StopToken
@@ -20,6 +16,10 @@ from converge.model.change import HostResult, Problem, Status
 from converge.model.journal import WindowOverridden
 from converge.model.kept import Keeping
 from converge.model.play import Play
+from converge.runs.connections import acting, observing
+from converge.runs.recording import Memory
+from converge.runs.tasks import Subject, Task
+from converge.runs.window_keeper import leaves_after
 from converge.windows import reg_file
 from converge.winrm.connection import Connection
 
@@ -49,7 +49,7 @@ class Terms:
 
 
 @dataclass(frozen=True, slots=True)
-class Visit:
+class HostJob:
     """All that differs from host to host. `override` says why the host is changed outside its window."""
 
     connection: Connection
@@ -67,7 +67,7 @@ class Visit:
 
 
 @dataclass(frozen=True, slots=True)
-class Visitor:
+class HostRunner:
     """Makes the visits of one run. Used from many threads."""
 
     run: str
@@ -75,34 +75,34 @@ class Visitor:
     memory: Memory
     guard: Guard
 
-    def look(self, visit: Visit, stop: StopToken) -> HostResult:
+    def look(self, job: HostJob, stop: StopToken) -> HostResult:
         """What would be done. Raises HostUnreachable, JournalUnavailable."""
-        options = self._options(visit, stop)
-        with observing(visit.connection, self.guard) as observer:
+        options = self._options(job, stop)
+        with observing(job.connection, self.guard) as observer:
             if self.terms.searches != "unremembered":
                 observer = self.memory.searching(observer, anew=self.terms.searches == "in full")
-            return visit.task.look(self._subject(visit), observer, options=options)
+            return job.task.look(self._subject(job), observer, options=options)
 
-    def bring(self, visit: Visit, stop: StopToken) -> HostResult:
+    def bring(self, job: HostJob, stop: StopToken) -> HostResult:
         """Do it, unless this run has begun to already. Raises Held, HostUnreachable, JournalUnavailable."""
-        store, host = self.memory.store, visit.host
+        store, host = self.memory.store, job.host
         with store.leases.acquire(host, run=self.run, wait=self.terms.lease_timeout, stop=stop.is_set) as lease:
             if store.runs.changes(self.run, host):
                 return HostResult(host, Status.UNKNOWN, error=_BEGUN)
             journal = store.journal(lease, render=reg_file.render)
-            if visit.override:
-                journal.write(WindowOverridden(visit.override))
-            options = self._options(visit, stop, ends=visit.ends)
-            with acting(visit.connection, self.guard) as machine:
+            if job.override:
+                journal.write(WindowOverridden(job.override))
+            options = self._options(job, stop, ends=job.ends)
+            with acting(job.connection, self.guard) as machine:
                 fenced = FencedMachine(machine, confirm=lease.confirm)
-                return visit.task.bring(self._subject(visit), fenced, journal=journal, options=options)
+                return job.task.bring(self._subject(job), fenced, journal=journal, options=options)
 
-    def _options(self, visit: Visit, stop: StopToken, *, ends: datetime | None = None) -> ApplyOptions:
+    def _options(self, job: HostJob, stop: StopToken, *, ends: datetime | None = None) -> ApplyOptions:
         allowed = self.terms.options(stop.is_set, keeps_secrets=self.memory.keeps_secrets, ends=ends)
-        return replace(allowed, keeping=visit.keeping, remembered=partial(self.memory.kept, visit.host))
+        return replace(allowed, keeping=job.keeping, remembered=partial(self.memory.kept, job.host))
 
-    def _subject(self, visit: Visit) -> Subject:
-        return Subject(visit.host, visit.plays, visit.variables, self.run, self.memory)
+    def _subject(self, job: HostJob) -> Subject:
+        return Subject(job.host, job.plays, job.variables, self.run, self.memory)
 
 
 _BEGUN = Problem(

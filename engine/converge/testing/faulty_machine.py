@@ -15,7 +15,7 @@ from converge.model.query import AnyQuery
 
 
 @dataclass
-class Mishaps:
+class FaultyMachine:
     """A machine before another one that lets things go wrong. Actions and askings count from 1.
 
     `break_at` breaks the line at that action, before or after it was done; with `stays_broken` the host is gone from then

@@ -7,7 +7,6 @@ import threading
 from dataclasses import dataclass, fields
 from pathlib import Path
 
-from converge.cli.lab_record import LabRecord, Served
 from converge.errors import HostUnreachable, UsageError
 from converge.lab.endpoint.host import Host
 from converge.lab.endpoint.server import LabServer
@@ -15,6 +14,7 @@ from converge.lab.image import load_image
 from converge.lab.world import World
 from converge.model.opening import require_state_folder
 from converge.model.secret import Secret
+from converge.runs.lab_endpoints import LabRecord, Served
 from converge.store.names import file_name
 
 LOOK_AGAIN = 0.25  # seconds between two looks at whether somebody else wrote a world's file

@@ -8,12 +8,12 @@ from typing import Protocol, Self
 
 from converge.apply.host import apply, check
 from converge.apply.options import ApplyOptions
-from converge.cli.remembering import Memory
-from converge.lab.rehearsal import Rehearsal
 from converge.model.change import HostResult
 from converge.model.journal import Journal
 from converge.model.machine import Machine, Observer
 from converge.model.play import Play
+from converge.rehearsal.rehearsal import Rehearsal
+from converge.runs.recording import Memory
 
 
 @dataclass(frozen=True, slots=True)

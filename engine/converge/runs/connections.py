@@ -9,16 +9,16 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
-from converge.cli.selection import Selection
 from converge.errors import ConvergeError
 from converge.fleet.logins import Guard, GuardedMachine, GuardedObserver, LoginGuard
 from converge.inventory import HostSettings
 from converge.model.machine import Machine, Observer
 from converge.model.secret import Secret
+from converge.runs.selection import Selection
 from converge.winrm.connection import LONGEST_OPERATION, Connection, Login, Sealing
 
 if TYPE_CHECKING:
-    from converge.cli.lab_hosts import LabHosts
+    from converge.runs.lab_hosts import LabHosts
 
 
 class Reach:
@@ -42,7 +42,7 @@ class Reach:
         """How to talk to a host; its password is fetched now. Raises HostUnreachable, UsageError, InputErrors."""
         if settings.connection != "lab":
             return connection_of(settings)
-        from converge.cli.lab_hosts import LabHosts, Wanted
+        from converge.runs.lab_hosts import LabHosts, Wanted
 
         with self._lock:
             self._lab = self._lab or LabHosts(self._folder / "lab")

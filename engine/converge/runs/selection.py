@@ -7,14 +7,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
-from converge.cli.extra_vars import read_extra_vars
-from converge.cli.options import STATE_FOLDER, Sources
-from converge.cli.playbooks import chosen_playbooks, load_plays
-from converge.cli.windowing import windows_of
 from converge.errors import InputErrors, InputProblem, UsageError
 from converge.inventory import HostSettings, Inventory, load
 from converge.model.play import Play
 from converge.playbook import select_entries
+from converge.runs.extra_vars import read_extra_vars
+from converge.runs.options import STATE_FOLDER, Sources
+from converge.runs.playbooks import chosen_playbooks, load_plays
+from converge.runs.window_keeper import windows_of
 
 if TYPE_CHECKING:
     from converge.schedule.windows import ChangeWindows
@@ -182,9 +182,9 @@ def _unknown_images(targets: Mapping[str, Target], inventory: Inventory) -> list
     }
     if not simulated:
         return []
-    from converge.cli.lab_hosts import world_path
     from converge.lab.image import image_names
     from converge.reading.spelling import did_you_mean
+    from converge.runs.lab_hosts import world_path
 
     def is_kept(host: str) -> bool:
         return world_path(STATE_FOLDER / "lab", host).exists()

@@ -7,16 +7,24 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cached_property
 
-from converge.cli.ordering import Cargo, Order, needs_of, require_reachable, sent_variables, shared_variables, words_of
-from converge.cli.remembering import Memory
-from converge.cli.selection import Selection
-from converge.cli.tasks import Task
-from converge.cli.visiting import Terms, Visit, Visitor
-from converge.cli.windowing import WindowKeeper, held
-from converge.cli.wiring import Hosts, account_of
-from converge.fleet.executor import Errand
+from converge.fleet.executor import Payload
 from converge.fleet.stop import StopToken
 from converge.model.change import HostResult, Problem, Status
+from converge.runs.connections import Hosts, account_of
+from converge.runs.host_runner import HostJob, HostRunner, Terms
+from converge.runs.payloads import (
+    HostPayload,
+    StagePayload,
+    needs_of,
+    require_reachable,
+    sent_variables,
+    shared_variables,
+    words_of,
+)
+from converge.runs.recording import Memory
+from converge.runs.selection import Selection
+from converge.runs.tasks import Task
+from converge.runs.window_keeper import WindowKeeper, held
 
 
 @dataclass(frozen=True)
@@ -35,12 +43,12 @@ class Stage:
     planned: Mapping[str, HostResult] = field(default_factory=dict)
 
     def here(self, host: str, stop: StopToken) -> HostResult:
-        """Visit it from this process. Raises ConvergeError."""
+        """HostJob it from this process. Raises ConvergeError."""
         if (settled := self._settled(host)) is not None:
             return settled
         target = self.selection.targets[host]
         variables = self.selection.variables(host)
-        visit = Visit(
+        job = HostJob(
             self.hosts.to(host),
             target.plays,
             variables,
@@ -49,19 +57,19 @@ class Stage:
             self._override(host),
             target.settings.keeping,
         )
-        visitor = Visitor(self.run, self.terms, self.memory, self.hosts.guard)
-        return visitor.bring(visit, stop) if self.changes_hosts else visitor.look(visit, stop)
+        runner = HostRunner(self.run, self.terms, self.memory, self.hosts.guard)
+        return runner.bring(job, stop) if self.changes_hosts else runner.look(job, stop)
 
     def account_of(self, host: str) -> str:
         """The account that logs in there."""
         return account_of(self.selection.targets[host].settings)
 
-    def order(self, *, elsewhere: bool) -> Order:
+    def stage_payload(self, *, elsewhere: bool) -> StagePayload:
         """For workers. Raises UsageError where a run asks for more than they can be given."""
         selection = self.selection
         if elsewhere:
             require_reachable(selection, self.memory)
-        return Order(
+        return StagePayload(
             "bring" if self.changes_hosts else "look",
             self.run,
             selection.documents,
@@ -74,13 +82,13 @@ class Stage:
             needs_of(selection, self.memory),
         )
 
-    def errand(self, host: str) -> Errand | HostResult:
+    def payload(self, host: str) -> Payload | HostResult:
         """For the worker that goes there; its password is fetched now. Raises HostUnreachable, UsageError, InputErrors."""
         if (settled := self._settled(host)) is not None:
             return settled
         plays = tuple(self._numbers[id(play)] for play in self.selection.targets[host].plays)
         variables = sent_variables(self.selection.variables(host), self._words)
-        cargo = Cargo(
+        content = HostPayload(
             self.hosts.to(host),
             plays,
             variables,
@@ -89,7 +97,7 @@ class Stage:
             self._override(host),
             self.selection.targets[host].settings.keeping,
         )
-        return Errand(host, cargo)
+        return Payload(host, content)
 
     def _settled(self, host: str) -> HostResult | None:
         """The result of a host to which nobody goes now."""

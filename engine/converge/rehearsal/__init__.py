@@ -1,0 +1,1 @@
+"""Check mode: a machine that asks the real host and acts in memory."""

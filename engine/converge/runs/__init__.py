@@ -1,0 +1,1 @@
+"""The application: what a check, an apply or an undo is made of; here the rooms are wired, and nothing is printed."""
