@@ -41,7 +41,7 @@ def windows_of(inventory: Inventory, hosts: Collection[str]) -> dict[str, Change
                 read[text] = read_windows(json.loads(text))
             found[host] = read[text]
         except ValueError as error:
-            hint = "the README shows how change windows are written"
+            hint = "inventory/README.md shows how change windows are written"
             place = variables.written(VARIABLE).place
             problems[InputProblem(*place, f"{VARIABLE}: {error}", hint=hint)] = None
     if problems:
