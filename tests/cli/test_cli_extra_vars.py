@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from converge.errors import ConvergeError, InputErrors
+from converge.errors import ConvergeError, InputErrors, UsageError
 from converge.runs.extra_vars import read_extra_vars
 
 
@@ -45,6 +45,14 @@ def test_a_file_of_variables(tmp_path: Path) -> None:
 def test_what_is_no_variable_is_refused(words: list[str]) -> None:
     with pytest.raises(ConvergeError):
         read_extra_vars(words)
+
+
+@pytest.mark.parametrize("word", ["pw=Geheim'x", "pw=Geheim dots=1 Geheim", "pw=a Geheim-x=1", "Geheim"])
+def test_a_refusal_holds_no_value(word: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        read_extra_vars([word])
+    assert "Geheim" not in str(caught.value).replace("Geheim-x=...", "")
+    assert caught.value.__suppress_context__ or caught.value.__context__ is None
 
 
 def test_a_mistake_in_a_file_has_its_place(tmp_path: Path) -> None:

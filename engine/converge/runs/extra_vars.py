@@ -55,16 +55,22 @@ def _pairs(text: str) -> dict[str, object]:
     try:
         words = shlex.split(text, posix=True) if "\\" not in text else _split_keeping_backslashes(text)
     except ValueError as error:
-        raise UsageError(f"--extra-vars {text}: {error}") from error
+        # Only names are told: a value may be a secret, and what is told ends in logs.
+        raise UsageError(f"--extra-vars {_name_of(text)}: {str(error).lower()}", try_="close every quote") from None
     variables: dict[str, object] = {}
-    for word in words:
+    for number, word in enumerate(words, start=1):
         name, equals, value = word.partition("=")
         if not equals or not name.isidentifier():
             raise UsageError(
-                f"--extra-vars {word}: this is no variable", try_="write name=value, @FILE, or {name: value}"
+                f"word {number} of --extra-vars{' ' + _name_of(word) if equals else ''} is no variable",
+                try_="write name=value, with quotes around a value that holds blanks, @FILE, or {name: value}",
             )
         variables[name] = value
     return variables
+
+
+def _name_of(word: str) -> str:
+    return f"{word.partition('=')[0][:60]}=..."
 
 
 def _split_keeping_backslashes(text: str) -> list[str]:
