@@ -29,6 +29,7 @@ _SEXAGESIMAL = re.compile(r"([-+]?)([0-9][0-9_]*)((?::[0-5]?[0-9])+)(\.[0-9_]*)?
 _SPECIAL_FLOAT = re.compile(r"([-+]?)\.(inf|Inf|INF)|\.(?:nan|NaN|NAN)")
 
 _PLAIN_WORD = re.compile(r"[A-Za-z_][A-Za-z0-9_.\-\\]*")
+_MOST_BITS = 14_000  # somewhat less than the 4300 digits that Python writes
 _PLAIN_INTEGER = re.compile(r"0|-?[1-9][0-9]{0,17}")
 _LITERAL_WORDS = frozenset({"True", "False", "None"})
 
@@ -66,8 +67,8 @@ def yaml_value(text: str) -> object:
     if text in _FALSE:
         return False
     try:
-        return _yaml_number(text)
-    except ValueError:  # digits without a digit (`0x_`), or more of them than Python converts
+        return _short_enough(_yaml_number(text))
+    except (ValueError, OverflowError):  # digits without a digit (`0x_`), or more of them than Python converts
         return text
 
 
@@ -98,6 +99,13 @@ def _yaml_number(text: str) -> object:
     if special := _SPECIAL_FLOAT.fullmatch(text):
         return float((special[1] or "") + "inf") if special[2] else float("nan")
     return text
+
+
+def _short_enough(value: object) -> object:
+    """Raises ValueError for a number that could be read (in hex, say) and not be written in decimal."""
+    if isinstance(value, int) and value.bit_length() > _MOST_BITS:
+        raise ValueError("a number of too many digits")
+    return value
 
 
 def _base_sixty(match: re.Match[str]) -> object:
@@ -138,4 +146,4 @@ def _plain(value: object, text: str) -> object:
         return "..."
     if isinstance(value, complex):
         return str(value)
-    return value
+    return _short_enough(value)
