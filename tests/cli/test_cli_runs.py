@@ -95,6 +95,7 @@ class TestJson:
         assert sorted(document["hosts"]) == ["mail01", "mail02", "mail03"]
         assert document["summary"] == {
             "ok": 1, "changed": 2, "failed": 0, "unreachable": 0, "undecided": 0, "skipped": 0,
+            "resources": {"ok": 1, "changed": 2}, "restart_pending": 0,
         }  # fmt: skip
         (resource,) = document["hosts"]["mail01"]["resources"]
         assert resource["key"] == {"kind": "service", "name": "RemoteRegistry"}
