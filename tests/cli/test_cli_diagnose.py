@@ -59,7 +59,7 @@ def test_the_document_is_of_its_schema(few: Program) -> None:
     document = ended.document()
     schema = json.loads(few("schema", "diagnosis").out)
     jsonschema.validate(document, schema)
-    assert (document["schema"], document["mode"]) == (1, "diagnose")
+    assert (document["schema"], document["mode"]) == (2, "diagnose")
     found = {
         host: {item["article"]: item["certainty"] for item in entry["diagnoses"] if item["certainty"] != "none"}
         for host, entry in document["hosts"].items()
