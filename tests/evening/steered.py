@@ -27,8 +27,8 @@ from converge.store.store import Store, Where
 def steer(place: str, how: str, term: float) -> None:
     passed = count()
 
-    def pass_by(what: Any) -> None:
-        if place not in (str(next(passed)), type(what).__name__):
+    def pass_by(*what: Any) -> None:
+        if place not in (str(next(passed)), *(type(item).__name__ for item in what)):
             return
         if how == "kill":
             os.kill(os.getpid(), signal.SIGKILL)
@@ -39,9 +39,9 @@ def steer(place: str, how: str, term: float) -> None:
     for owner, name in ((StoredJournal, "write"), (FencedMachine, "perform")):
         before = getattr(owner, name)
 
-        def watched(self: Any, what: Any, *, before: Any = before) -> Any:
-            pass_by(what)
-            return before(self, what)
+        def watched(self: Any, *what: Any, before: Any = before) -> Any:
+            pass_by(*what)
+            return before(self, *what)
 
         setattr(owner, name, watched)
     opened = Store.open.__func__  # type: ignore[attr-defined]  # of a class method
