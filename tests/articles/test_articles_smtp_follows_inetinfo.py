@@ -281,6 +281,7 @@ def test_a_restart_of_the_computer_is_not_named_while_a_file_is_missing(lab_host
         (r"C:\WINNT\System32\Inetsrv\Seo.dll\2", r"D:\inetsrv\Seo.dll\2"),  # a type library in a resource of it
         ("C:/WINNT/System32/Inetsrv/Seo.dll", r"D:\inetsrv\Seo.dll"),
         (r"C:\WINNT\System32\inf\..\Inetsrv\Seo.dll", r"D:\inetsrv\Seo.dll"),
+        (r"C:\WINNT\System32\INETSR~1\SEO.DLL", r"D:\inetsrv\SEO.DLL"),  # an 8.3 name, and no folder of that name
     ],
 )
 def test_a_reference_is_known_however_it_is_written(written: str, pointed: str, lab_host: LabHostMaker) -> None:
@@ -289,3 +290,13 @@ def test_a_reference_is_known_however_it_is_written(written: str, pointed: str, 
     host.set_value(key, "", number=1, data=written)
     host.apply()
     assert host.value(key, "") == ("string", pointed)
+
+
+def test_an_8_3_name_of_another_folder_is_another_folders(lab_host: LabHostMaker) -> None:
+    host = lab_host("iis4-smtp-healthy", ARTICLE)
+    host.world.files.make_folder(r"C:\WINNT\System32\Inetsrv of last year")
+    key = r"HKLM\SOFTWARE\Classes\CLSID\{1}\InprocServer32"
+    host.set_value(key, "", number=1, data=r"C:\WINNT\System32\INETSR~1\Seo.dll")
+    result = host.check()
+    assert result.status is Status.OK
+    assert any("inetsrv of last year" in note for note in the(result, REFERENCES).notes)

@@ -347,3 +347,11 @@ def test_output_comes_in_the_order_of_declaration(asker: Asker) -> None:
     assert text.index("sNames") < text.index("Types") < text.index("ReturnValue")
     assert "EnumValues_OUTPUT" in text
     assert "xsi:type" not in text
+
+
+def test_folders_tell_their_8_3_names(asker: Asker) -> None:
+    world = asker.world
+    world.files.make_folder(r"C:\Program Files\Internet Explorer")
+    columns = "SELECT EightDotThreeFileName, Name FROM Win32_Directory"
+    (below,) = asker.rows(columns + r" WHERE Drive='c:' AND Path='\\program files\\'")
+    assert below["EightDotThreeFileName"] == r"c:\progra~1\intern~1"

@@ -191,3 +191,17 @@ def test_classes_root_is_a_view_of_the_machines_classes(world: World, registry: 
     assert not RegistryProvider(
         world, Account(name="x", password="y", denies=(r"registry_write:HKLM\SOFTWARE\Classes",))
     ).writable(parse_path(r"HKCR\.lab"))
+
+
+def test_a_disk_gives_8_3_names_and_knows_its_things_by_them(files: FileSystem) -> None:
+    tree = files.world.files
+    for name in ("Program Files", "Program Notes", "Inetsrv", "readme.first.text"):
+        files.make_folder(rf"C:\empty\{name}")
+    assert files.write(r"C:\empty\Program Notes\o[1].long", b"x") == 0
+    assert tree.short_path(r"c:\EMPTY\program notes\o[1].long") == r"C:\EMPTY\PROGRA~2\O_1_~1.LON"
+    assert tree.short_path(r"C:\empty\Inetsrv") == r"C:\EMPTY\INETSRV"
+    assert tree.short_path(r"C:\empty\readme.first.text") == r"C:\EMPTY\README~1.TEX"
+    assert tree.real_path(r"c:\empty\progra~2\o_1_~1.lon") == r"C:\empty\Program Notes\o[1].long"
+    assert not tree.exists(r"C:\empty\PROGRA~3")
+    assert files.delete(r"C:\empty\PROGRA~2\O_1_~1.LON") == 0
+    assert not tree.exists(r"C:\empty\Program Notes\o[1].long")

@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from converge.model.action import SetRegistryValue
 from converge.model.answer import Answer, Found, Refused
 from converge.model.facts import FileFacts, NamedValue, SearchFinds
-from converge.model.query import AnyQuery, File, RegistrySearch, RegistryValue
+from converge.model.query import AnyQuery, CimInstances, File, RegistrySearch, RegistryValue
 from converge.model.registry import RegistryData, RegistryPath, RegistryType
 from converge.model.resource import KINDS
 from converge.windows.registry import parse_path
@@ -107,8 +107,65 @@ def test_references_elsewhere_are_listed(decided: Decide) -> None:
     outcome = decided({"registry_references": WRITTEN}, given)
     assert outcome.status == "ok"
     assert any(r"C:\Vendor\Seo.dll, which exists: left alone" in note for note in outcome.decision.notes)
-    short = named(RegistryData(STRING, r"C:\WINNT\SYSTEM~1\Inetsrv\Seo.dll"))
-    assert any("8.3 name" in note for note in decided({"registry_references": WRITTEN}, table(short)).decision.notes)
+
+
+def neighbours(folder: str, **short: str) -> dict[AnyQuery, Answer[Any]]:
+    """What the host tells of the folders in a folder: their names, by their 8.3 names."""
+    drive, inside = folder[:2].lower(), (folder[2:].lower().rstrip("\\") + "\\").replace("\\", "\\\\")
+    wql = f"SELECT EightDotThreeFileName, Name FROM Win32_Directory WHERE Drive = '{drive}' AND Path = '{inside}'"
+    rows = tuple(
+        {"EightDotThreeFileName": f"{folder}\\{name}".lower(), "Name": f"{folder}\\{long}".lower()}
+        for name, long in short.items()
+    )
+    return {CimInstances("root/cimv2", wql): Found(rows)}
+
+
+LONG = {**WRITTEN, "from": [r"C:\Program Files\Internet Server"]}
+EIGHT_DOT_THREE: list[tuple[str, str, str | None]] = [
+    ("of the wrong folder", r"C:\PROGRA~1\INTERN~2\Seo.dll", r"D:\Inetsrv\Seo.dll"),
+    ("in part, in any case", r"c:\progra~1\Internet Server\SEO.DLL /x", r"D:\Inetsrv\SEO.DLL /x"),
+    ("of the right folder", r"D:\INETSRV\Seo.dll", None),
+    ("of a neighbour", r"C:\PROGRA~1\INTERN~1\Seo.dll", None),
+    ("of no folder, as Windows makes it of another name", r"C:\PROGRA~1\SERVER~1\Seo.dll", None),
+    ("of no folder, with a later number", r"C:\PROGRA~1\INTERN~3\Seo.dll", None),
+    ("of a folder that is called so", r"C:\INTERN~1\Seo.dll", None),
+]
+
+
+@pytest.mark.parametrize(
+    ("found", "wanted"), [case[1:] for case in EIGHT_DOT_THREE], ids=[case[0] for case in EIGHT_DOT_THREE]
+)
+def test_of_8_3_names_the_host_is_asked(found: str, wanted: str | None, decided: Decide) -> None:
+    value = named(RegistryData(STRING, found))
+    known = neighbours("C:", **{"PROGRA~1": "Program Files", "INTERN~1": "INTERN~1"}) | neighbours(
+        r"C:\Program Files", **{"INTERN~1": "Internet Explorer", "INTERN~2": "Internet Server"}
+    )
+    outcome = decided({"registry_references": LONG}, table(value) | known)
+    expected = () if wanted is None else (SetRegistryValue(value.key, "", RegistryData(STRING, wanted)),)
+    assert outcome.actions == expected
+
+
+def test_an_8_3_name_that_no_folder_bears_is_the_one_that_it_looks_like(decided: Decide) -> None:
+    value = named(RegistryData(STRING, r"C:\WINNT\System32\INETSR~1\Seo.dll"))
+    outcome = decided({"registry_references": WRITTEN}, table(value) | neighbours(r"C:\WINNT\System32"))
+    assert outcome.actions == (SetRegistryValue(value.key, "", RegistryData(STRING, r"D:\Inetsrv\Seo.dll")),)
+    other = neighbours(r"C:\WINNT\System32", **{"INETSR~1": "Inetsrv of last year"})
+    outcome = decided({"registry_references": WRITTEN}, table(value) | other)
+    assert outcome.actions == ()
+    assert any(r"System32\inetsrv of last year\Seo.dll: left alone" in note for note in outcome.decision.notes)
+
+
+def test_8_3_names_that_the_host_will_not_explain_leave_it_undecided(decided: Decide) -> None:
+    value = named(RegistryData(STRING, r"C:\WINNT\System32\INETSR~1\Seo.dll"))
+    (question,) = neighbours(r"C:\WINNT\System32")
+    outcome = decided({"registry_references": WRITTEN}, table(value) | {question: Refused("5", "access denied")})
+    assert (outcome.status, outcome.actions) == ("undecided", ())
+
+
+def test_without_8_3_names_nothing_more_is_asked(decided: Decide) -> None:
+    value = named(RegistryData(STRING, r"C:\WINNT\System32\Inetsrv\Seo.dll"))
+    outcome = decided({"registry_references": WRITTEN}, table(value))
+    assert not any(isinstance(query, CimInstances) for query in outcome.answers)
 
 
 def test_what_could_not_be_read_leaves_a_gap_and_the_rest_is_repaired(decided: Decide) -> None:

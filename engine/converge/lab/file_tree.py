@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-from converge.model.names import fold
+from converge.lab.eight_dot_three import eight_dot_three
+from converge.model.names import fold, same
 from converge.windows import paths
 
 MAX_GENERATED = 64 * 1024 * 1024  # bytes of a file that has a size and no content of its own
@@ -63,6 +64,22 @@ class Folder:
         """Whether nothing lies in it."""
         return not self.folders and not self.files
 
+    def short_names(self) -> dict[str, str]:
+        """The 8.3 name of each thing in it, by its folded name, given in the order in which they came."""
+        folders, files = self.folders.values(), self.files.values()
+        return eight_dot_three([*(folder.name for folder in folders), *(file.name for file in files)])
+
+    def inner(self, name: str) -> Folder | None:
+        """A folder in it, by its name or its 8.3 name."""
+        return self.folders.get(fold(name)) or (self.folders.get(self._long(name)) if "~" in name else None)
+
+    def held(self, name: str) -> StoredFile | None:
+        """A file in it, by its name or its 8.3 name."""
+        return self.files.get(fold(name)) or (self.files.get(self._long(name)) if "~" in name else None)
+
+    def _long(self, name: str) -> str:
+        return next((long for long, short in self.short_names().items() if same(short, name)), "")
+
 
 class FileTree:
     """All volumes of one Windows, by drive letter. Shares are not served."""
@@ -78,7 +95,7 @@ class FileTree:
         for component in components:
             if folder is None or not component:
                 break
-            folder = folder.folders.get(fold(component))
+            folder = folder.inner(component)
             if folder is not None:
                 passed.append(folder)
         return passed
@@ -92,7 +109,7 @@ class FileTree:
     def file(self, path: str) -> StoredFile | None:
         """A file, or None."""
         holder = self.holder(path)
-        return holder.files.get(fold(paths.name(path))) if holder else None
+        return holder.held(paths.name(path)) if holder else None
 
     def holder(self, path: str) -> Folder | None:
         """The folder a path lies in, if it is there. A volume lies in none."""
@@ -109,9 +126,9 @@ class FileTree:
             raise ValueError(f"{path!r} has no drive")
         folder = self.volumes.setdefault(fold(drive), Folder(drive.upper()))
         for component in filter(None, components):
-            if fold(component) in folder.files:
+            if folder.held(component):
                 raise ValueError(f"{path!r}: a file named {component} is in the way")
-            folder = folder.folders.setdefault(fold(component), Folder(component))
+            folder = folder.inner(component) or folder.folders.setdefault(fold(component), Folder(component))
         return folder
 
     def place(self, path: str, file: StoredFile) -> None:
@@ -123,8 +140,11 @@ class FileTree:
         holder = self.holder(path)
         if holder is None:
             return False
-        name = fold(paths.name(path))
-        return holder.files.pop(name, None) is not None or holder.folders.pop(name, None) is not None
+        name = paths.name(path)
+        held = holder.held(name) or holder.inner(name)
+        if held is None:
+            return False
+        return holder.files.pop(fold(held.name), None) is not None or holder.folders.pop(fold(held.name), None) is not None
 
     def real_path(self, path: str) -> str:
         """The path in the spelling the disk keeps; what is not there stays as it was written."""
@@ -132,10 +152,19 @@ class FileTree:
         folder = self.volumes.get(fold(drive))
         spelled = [folder.name if folder else drive]
         for component in components:
-            below = folder.folders.get(fold(component)) if folder else None
-            held = folder.files.get(fold(component)) if folder else None
+            below = folder.inner(component) if folder else None
+            held = folder.held(component) if folder else None
             spelled.append(below.name if below else held.name if held else component)
             folder = below
+        return "\\".join(spelled)
+
+    def short_path(self, path: str) -> str:
+        """The path of something that is there, of 8.3 names throughout."""
+        drive, *components = self.real_path(path).split("\\")
+        folder, spelled = self.volumes.get(fold(drive)), [drive]
+        for component in components:
+            spelled.append(folder.short_names().get(fold(component), component) if folder else component)
+            folder = folder.inner(component) if folder else None
         return "\\".join(spelled)
 
     def walk(self, path: str) -> Iterator[tuple[str, Folder]]:

@@ -20,12 +20,11 @@ from converge.model.query import AnyQuery, File, OperatingSystem, RegistrySearch
 from converge.model.registry import RegistryPath, RegistryType
 from converge.model.resource import Resource, State
 from converge.resources.registry_value import ValueState, same_value
-from converge.windows import environment, paths, registry
+from converge.windows import environment, paths, registry, short_names
 from converge.windows.fields import HostPath, KeyName
 
 MAX_REFERENCES = 5000  # values that a search may nominate; more means that the files' names are too common
 _TEXTS = (RegistryType.STRING, RegistryType.EXPAND_STRING)
-_SHORT_NAME = re.compile(r"~\d")
 
 
 class ReferenceState(ValueState):
@@ -64,8 +63,8 @@ class RegistryReferences(Resource):
     """Every string or expand_string below `roots` whose data is the path of one of `files` in a folder considered wrong.
 
     Its folder is replaced by `directory`; quotes, arguments, the other elements of a `;` list and the type stay. The
-    whole last component of the path must be the file's name. A folder written with 8.3 names is compared as
-    it is written.
+    whole last component of the path must be the file's name. Of a folder written with 8.3 names the host is asked
+    which one it is.
     """
 
     model_config = ConfigDict(populate_by_name=True)
@@ -128,7 +127,7 @@ class RegistryReferences(Resource):
             for part in self._parts(ValueState.of(data).text or ""):
                 folder = paths.expand(part.folder, told or {})
                 if paths.is_absolute(folder) and paths.is_expanded(folder) and not self._is_ours(folder, told or {}):
-                    asked.append(File(paths.join(folder, part.file)))
+                    asked += _questions(_straight(folder), part.file, known)
         return asked
 
     def _search(self) -> RegistrySearch:
@@ -181,18 +180,16 @@ class RegistryReferences(Resource):
         """The values that name a file in a wrong folder or in the right one. Raises Undecided, Unpredictable and ResourceError."""
         ours = []
         for key, name, value in self._read(answers):
-            folders = [environment.expanded(part.folder, answers) for part in self._parts(value.text or "")]
-            if any(self._judged(folder, answers) for folder in folders):
+            if any(self._judged(_place(part, answers), answers) for part in self._parts(value.text or "")):
                 ours.append(ReferenceState(key=str(key), name=name, **value.model_dump()))
         return ReferencesState(values=tuple(sorted(ours, key=lambda item: (fold(item.key), fold(item.name)))))
 
     def _judged(self, folder: str, answers: Answers) -> str:
-        """`right`, `wrong`, or an empty text for a folder that is elsewhere. `..` leads back, as Windows reads it."""
-        folder = ntpath.normpath(folder) if ".." in folder else folder
+        """`right`, `wrong`, or an empty text for a folder that is elsewhere."""
         if paths.same_folder(folder, environment.resolve(self.directory, answers)):
             return "right"
-        wrong = (environment.resolve(mine, answers) for mine in self.from_)
-        return "wrong" if any(paths.same_folder(folder, mine) for mine in wrong) else ""
+        wrong = [environment.resolve(mine, answers) for mine in self.from_]
+        return "wrong" if any(_leads_to(folder, mine, answers) for mine in wrong) else ""
 
     def desired_state(self, actual: State | None, answers: Answers) -> ReferencesState:
         """The same values, those in a wrong folder pointed to the right one."""
@@ -208,7 +205,7 @@ class RegistryReferences(Resource):
 
     def _pointed_element(self, element: str, answers: Answers) -> str:
         part = self._part(element)
-        if part is None or self._judged(environment.expanded(part.folder, answers), answers) != "wrong":
+        if part is None or self._judged(_place(part, answers), answers) != "wrong":
             return element
         folder = environment.resolve(self.directory, answers).rstrip("\\")
         if " " in folder and '"' not in part.before and part.rest.strip() and not part.rest.startswith("\\"):
@@ -246,7 +243,7 @@ class RegistryReferences(Resource):
         told = []
         for key, name, value in self._read(answers):
             for part in self._parts(value.text or ""):
-                folder = environment.expanded(part.folder, answers)
+                folder = _place(part, answers)
                 if not self._judged(folder, answers):
                     target = paths.join(folder, part.file)
                     told.append(f"{key}\\{name or '(default)'} names {target}{_remark(target, answers)}: left alone")
@@ -289,7 +286,36 @@ def _elements(text: str) -> list[str]:
     return elements
 
 
+def _straight(folder: str) -> str:
+    """The folder without `..`, which leads back, as Windows reads it."""
+    return ntpath.normpath(folder) if ".." in folder else folder
+
+
+def _place(part: _Part, answers: Answers) -> str:
+    """The folder that a part names, as far as the host knows it, with long names. Raises Undecided, Unpredictable."""
+    folder = _straight(environment.expanded(part.folder, answers))
+    return short_names.long_form(folder, answers) if short_names.is_short(folder) else folder
+
+
+def _leads_to(folder: str, wrong: str, answers: Answers) -> bool:
+    """A path of which an 8.3 name is still left has a name that no folder bears: that may be meant all the same."""
+    if short_names.is_short(folder):
+        return short_names.leads_to(folder, wrong, answers)
+    return paths.same_folder(folder, wrong)
+
+
+def _questions(folder: str, file: str, known: Answers) -> Iterator[AnyQuery]:
+    """Which folder an 8.3 name is; then whether the file is there."""
+    if short_names.is_short(folder):
+        asked = short_names.questions(folder, known)
+        yield from asked
+        if any(question not in known for question in asked):
+            return
+        folder = short_names.long_form(folder, known)
+    yield File(paths.join(folder, file))
+
+
 def _remark(target: str, answers: Answers) -> str:
-    facts = answers.known(File(target))
-    remark = ", which exists" if facts else ""
-    return remark + (" (an 8.3 name, compared as it is written)" if _SHORT_NAME.search(target) else "")
+    if answers.known(File(target)):
+        return ", which exists"
+    return " (no folder has that 8.3 name)" if short_names.is_short(paths.parent(target)) else ""

@@ -127,7 +127,7 @@ def _row(served: Served, found: _Found) -> Row:
         "CSName": served.world.profile.host_name,
         "Description": place,
         "Drive": drive,
-        "EightDotThreeFileName": place,
+        "EightDotThreeFileName": served.world.files.short_path(place).lower(),
         "Encrypted": False,
         "Extension": extension if dot else "",
         "FileName": stem if dot else name,
