@@ -79,15 +79,21 @@ class Site:
 
     def run(self, *words: str, bug: bool = False) -> tuple[int, str]:
         """Run the program; what it said must hold no canary, and neither may a file it left."""
-        argv = [sys.executable, "-c", BUG, *words] if bug else self.program.argv(words)
-        done = subprocess.run(
-            argv, cwd=self.program.folder, env=self.program.env(), stdin=subprocess.DEVNULL, capture_output=True,
-            timeout=BOUND, check=False,
-        )  # fmt: skip
-        said = done.stdout + done.stderr
-        assert canaries_in(said) == [], said.decode()
+        code, said = self._with_bug(words) if bug else self._plain(words)
+        assert canaries_in(said.encode()) == [], said
         assert self.files_with_canaries() == {}
-        return done.returncode, said.decode()
+        return code, said
+
+    def _plain(self, words: Sequence[str]) -> tuple[int, str]:
+        ended = self.program(*words)
+        return ended.code, ended.out + ended.err
+
+    def _with_bug(self, words: Sequence[str]) -> tuple[int, str]:
+        done = subprocess.run(
+            [sys.executable, "-c", BUG, *words], cwd=self.program.folder, env=self.program.env(), stdin=subprocess.DEVNULL,
+            capture_output=True, timeout=BOUND, check=False,
+        )  # fmt: skip
+        return done.returncode, (done.stdout + done.stderr).decode()
 
     def files_with_canaries(self) -> dict[str, list[str]]:
         """Everything below the folder but what the user wrote; the .reg file keeps what was there before, as it must."""

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.cli.cli_program import FORKED
 from tests.wine.agent import Agent
 from tests.wine.bench import PROGRAM, Bench
 from tests.wine.host import Logged, WineHost
@@ -155,28 +156,19 @@ class Converge:
 
     def run(self, playbook: str | Path, *arguments: str, groups: tuple[str, ...] = ()) -> Result:
         """Run a playbook, given as text or as a file, and log what the host was asked."""
-        with self.started(playbook, *arguments, groups=groups) as process:
-            begun = len(self.host.log)
-            text, complaint = process.communicate(timeout=RUN_SECONDS)
-        return Result(process.returncode, text, complaint, tuple(self.host.log[begun:]))
+        return self._ended(*arguments, str(self._played(playbook)), groups=groups)
 
     def started(self, playbook: str | Path, *arguments: str, groups: tuple[str, ...] = ()) -> subprocess.Popen[str]:
         """The process of a run that was just started."""
-        path = playbook if isinstance(playbook, Path) else self.folder / "play.yml"
-        if isinstance(playbook, str):
-            path.write_text(playbook, encoding="utf-8")
-        return self._process(*arguments, str(path), groups=groups)
-
-    def _process(self, *words: str, groups: tuple[str, ...] = ()) -> subprocess.Popen[str]:
-        children: dict[str, Any] = {group: {"hosts": {"wine": {}}} for group in groups}
-        inventory = {"all": {"hosts": {"wine": self.variables}, "children": children}}
-        (self.folder / "inventory.yml").write_text(json.dumps(inventory))
-        command, *rest = words
-        first = [command] if command == "undo" else []
         return subprocess.Popen(
-            [sys.executable, "-m", "converge.cli.main", *first, "-i", "inventory.yml", *(rest if first else words)],
+            [
+                sys.executable,
+                "-m",
+                "converge.cli.main",
+                *self._words(*arguments, str(self._played(playbook)), groups=groups),
+            ],
             cwd=self.folder,
-            env={name: value for name, value in os.environ.items() if name != "NTLM_USER_FILE"} | {"NO_COLOR": "1"},
+            env=self._environment(),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -186,10 +178,32 @@ class Converge:
 
     def undo(self, run: str, *arguments: str) -> Result:
         """`converge undo RUN --yes --format json`."""
+        return self._ended("undo", "--yes", "--format", "json", *arguments, run)
+
+    def _played(self, playbook: str | Path) -> Path:
+        if isinstance(playbook, Path):
+            return playbook
+        path = self.folder / "play.yml"
+        path.write_text(playbook, encoding="utf-8")
+        return path
+
+    def _words(self, *words: str, groups: tuple[str, ...] = ()) -> list[str]:
+        """The command line, with the inventory that it names written."""
+        children: dict[str, Any] = {group: {"hosts": {"wine": {}}} for group in groups}
+        inventory = {"all": {"hosts": {"wine": self.variables}, "children": children}}
+        (self.folder / "inventory.yml").write_text(json.dumps(inventory))
+        command, *rest = words
+        first = [command] if command == "undo" else []
+        return [*first, "-i", "inventory.yml", *(rest if first else words)]
+
+    def _environment(self) -> dict[str, str]:
+        return {name: value for name, value in os.environ.items() if name != "NTLM_USER_FILE"} | {"NO_COLOR": "1"}
+
+    def _ended(self, *words: str, groups: tuple[str, ...] = ()) -> Result:
         begun = len(self.host.log)
-        with self._process("undo", "--yes", "--format", "json", *arguments, run) as process:
-            text, complaint = process.communicate(timeout=RUN_SECONDS)
-        return Result(process.returncode, text, complaint, tuple(self.host.log[begun:]))
+        line = self._words(*words, groups=groups)
+        ended = FORKED.run(line, cwd=self.folder, env=self._environment(), stdin="", timeout=RUN_SECONDS)
+        return Result(*ended, tuple(self.host.log[begun:]))
 
     @property
     def runs(self) -> list[str]:

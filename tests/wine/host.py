@@ -204,6 +204,7 @@ def _handler_of(host: WineHost) -> type[BaseHTTPRequestHandler]:
         protocol_version = "HTTP/1.1"
         server_version, sys_version = "Microsoft-HTTPAPI/2.0", ""
         timeout = IDLE_SECONDS
+        disable_nagle_algorithm = True  # or each body waits 40 ms for the client to acknowledge its header
         # Windows sends no words after a status, and clients must cope.
         responses = dict.fromkeys(BaseHTTPRequestHandler.responses, ("", ""))
 
