@@ -18,7 +18,7 @@ from converge.apply.options import ApplyOptions
 from converge.apply.undoing import check_undo, undo
 from converge.lab.world import World
 from converge.model.change import Change, HostResult
-from converge.model.journal import History
+from converge.model.journal import History, Journal
 from converge.model.kept import Keeping, Remembered
 from converge.model.machine import Machine
 from converge.model.play import Play
@@ -42,10 +42,15 @@ PLANNED = "2026-11-20T210000Z-0000"
 KEY = b"k" * 32
 KEPT = re.compile(r"\.converge-|^converge-[^\\]+\.json$")
 Wrap = Callable[[Machine], Machine]
+WrapJournal = Callable[[Journal], Journal]
 
 
 def as_it_is(machine: Machine) -> Machine:
     return machine
+
+
+def whole(journal: Journal) -> Journal:
+    return journal
 
 
 @dataclass
@@ -106,11 +111,13 @@ class Site:
             options=self.options(**given),
         )  # fmt: skip
 
-    def apply(self, plays: Sequence[Play], *, wrap: Wrap = as_it_is, **given: Any) -> HostResult:
+    def apply(
+        self, plays: Sequence[Play], *, wrap: Wrap = as_it_is, journal: WrapJournal = whole, **given: Any
+    ) -> HostResult:
         with self.store() as store, store.leases.acquire(HOST, run=self.next_run()) as lease:
             return apply(
                 plays, machine=wrap(self.machine), rehearse=Rehearsal, variables={},
-                journal=store.journal(lease, render=reg_file.render), options=self.options(**given),
+                journal=journal(store.journal(lease, render=reg_file.render)), options=self.options(**given),
             )  # fmt: skip
 
     def plan(self, plays: Sequence[Play], **given: Any) -> HostPlan:
@@ -170,13 +177,15 @@ class Site:
             options=self.options(**given),
         )
 
-    def undo(self, run: str = "", *, wrap: Wrap = as_it_is, **given: Any) -> HostResult:
+    def undo(
+        self, run: str = "", *, wrap: Wrap = as_it_is, journal: WrapJournal = whole, **given: Any
+    ) -> HostResult:
         run = run or self.runs[-1]
         recorded, later, since = self.recorded(run), self.later(run), self.since(run)
         with self.store() as store, store.leases.acquire(HOST, run=self.next_run()) as lease:
             return undo(
                 recorded, later=later, since=since, machine=wrap(self.machine), rehearse=Rehearsal,
-                journal=store.journal(lease, render=reg_file.render), options=self.options(**given),
+                journal=journal(store.journal(lease, render=reg_file.render)), options=self.options(**given),
             )  # fmt: skip
 
     def essence(self, *, kept: bool = False) -> Any:

@@ -97,7 +97,7 @@ def test_entries_and_plays_that_were_not_come_to_are_told(site: Site) -> None:
         assert result.error is not None
         assert (result.error.code, result.status.value) == ("stopped", "undecided")
         assert [change.status.value for change in result.changes[:begun]] == ["changed"] * begun, told(result)
-        left = [change for change in result.changes[begun:] if "the run was stopped before it" in (change.reason or "")]
+        left = [change for change in result.changes[begun:] if "not begun: the run was stopped" in (change.reason or "")]
         assert {change.status.value for change in left} == {"skipped"}
         assert [change.name for change in left if change.play == later.name] == [each.name for each in later.entries]
     assert len(result.changes) == 2 + 3 + 3, told(result)

@@ -18,6 +18,7 @@ from converge.errors import (
     HostUnreachable,
     Interrupted,
     JournalUnavailable,
+    LeaseLost,
     NotConverged,
     ResourceError,
     Undecided,
@@ -260,12 +261,23 @@ def cut_by(
     planned: Sequence[str],
 ) -> Change:
     """What became of a change in the middle of which this error ended its host's run."""
-    if isinstance(error, StoppedError):
-        ended, problem = "the run was stopped", STOPPED
-    else:
-        ended = "the line broke" if isinstance(error, HostUnreachable) else "the journal could not be written"
-        problem = replace(Problem.of(error), why=error.what)
-    return cut_short(change, attempts, planned, ended=ended, problem=problem)
+    problem = STOPPED if isinstance(error, StoppedError) else replace(Problem.of(error), why=error.what)
+    return cut_short(change, attempts, planned, ended=ended_by(error), problem=problem)
+
+
+def ended_by(error: StoppedError | ConvergeError) -> str:
+    """What ended the run of a host, as the beginning of a sentence."""
+    match error:
+        case StoppedError():
+            return "the run was stopped"
+        case HostUnreachable():
+            return "the line broke"
+        case LeaseLost():
+            return "another run took this host over"
+        case JournalUnavailable():
+            return "the journal could not be written"
+        case _:
+            return error.what
 
 
 def cut_short(

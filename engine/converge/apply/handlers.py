@@ -54,6 +54,8 @@ class Handlers:
             yield
         finally:
             self.carrier.owes = tuple
+            if performer.traces > traces:
+                self.notify(names)
         if len(performer.attempts) > before and performer.traces == traces:
             owed = {item.handler for item in self.history.owed if item.play == self.play.name}
             for name in names:
@@ -105,6 +107,13 @@ class Handlers:
                 yield self._shown(entry, Status.LATER, reason=self.later[entry.name])
             elif entry.needed_when is not None and not play_failed:
                 yield from self._if_needed(entry, entry.needed_when)
+
+    def not_begun(self, ended: str, *, told: Collection[Change]) -> list[Change]:
+        """Handlers that were notified and not come to, because the host's run `ended` early. Those that are `told` of were."""
+        known = {change.address for change in told if change.play == self.play.name}
+        asked = [name for name in self.notified if f"handler:{name}" not in known]
+        reason = f"not begun: {ended}; the next run pays it"
+        return [self._shown(entry, Status.SKIPPED, reason=reason) for entry in self.play.handlers if entry.name in asked]
 
     def _if_needed(self, entry: Entry, needed_when: Callable[[Scope], Condition]) -> Iterator[Change]:
         """A handler that nobody notified, where the host itself shows that it is needed."""

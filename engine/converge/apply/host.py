@@ -8,11 +8,12 @@ from dataclasses import dataclass
 from converge import __version__
 from converge.apply import keeping
 from converge.apply.carrying import Carrier
+from converge.apply.changing import ended_by
 from converge.apply.options import ApplyOptions, StoppedError
 from converge.apply.performing import Performer, now_text
 from converge.apply.retention import remove_outdated
 from converge.apply.walking import Walk, not_begun
-from converge.errors import ConvergeError
+from converge.errors import ConvergeError, JournalUnavailable
 from converge.model.change import NO_WAY_BACK, Change, HostResult, Problem, Status, host_status
 from converge.model.journal import History, Journal, NoJournal, OpenAction, RunBegun, RunEnded
 from converge.model.machine import Machine, Observer, RehearsalMachine
@@ -88,9 +89,9 @@ def apply(
     except _TakenError as taken:
         error = already_applied(str(taken))
         return HostResult(machine.host, Status.STALE, (), machine.round_trips, options.monotonic() - began, error)
-    except StoppedError:
-        error = _STOPPED
-        changes = changes or not_begun(plays)
+    except (StoppedError, JournalUnavailable) as ended:
+        error = _STOPPED if isinstance(ended, StoppedError) else Problem.of(ended)
+        changes = changes or not_begun(plays, ended_by(ended))
     except ConvergeError as failure:
         error = Problem.of(failure)
     return result_of(machine, changes, error=error, seconds=options.monotonic() - began)

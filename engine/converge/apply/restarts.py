@@ -34,6 +34,8 @@ def finish_restart(restart: OpenRestart, carrier: Carrier) -> list[Change]:
         for action in actions:
             carrier.changes += 1
             performer.perform(action, change=carrier.changes, address=address)
+        carrier.settle_earlier(address, done=True)
+        performer.journal.write(ServicesStarted(restart.handler, restart.service))
     except (StoppedError, HostUnreachable, JournalUnavailable) as error:
         planned = [type(action).__name__ for action in actions]
         change = _shown(restart, address, status=Status.CHANGED, actions=actions)
@@ -42,8 +44,6 @@ def finish_restart(restart: OpenRestart, carrier: Carrier) -> list[Change]:
     except (ActionRefused, Interrupted, Undecided) as error:
         status = Status.UNDECIDED if isinstance(error, Undecided) else Status.FAILED
         return [_shown(restart, address, status=status, actions=actions, error=Problem.of(error))]
-    carrier.settle_earlier(address, done=True)
-    performer.journal.write(ServicesStarted(restart.handler, restart.service))
     return [_shown(restart, address, status=Status.CHANGED, actions=actions)] if actions else []
 
 
@@ -59,10 +59,12 @@ def restarted(
         change = carrier.carry_out(resource, label)
     finally:
         carrier.owes = tuple
+    carrier.broken_off = (change,)  # until what it pays is written down
     if change.status in (Status.OK, Status.CHANGED):
         performer.journal.write(*paid, started)
     elif len(performer.attempts) > before and performer.traces == traces:
         performer.journal.write(started)  # whatever was asked was refused: nothing was stopped
+    carrier.broken_off = ()
     return change
 
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 
 from converge import __version__
 from converge.apply.carrying import Carrier
+from converge.apply.changing import ended_by
 from converge.apply.handlers import RESTART_PENDING, RESTARTS_COMPUTER
 from converge.apply.host import Rehearse, by_address, result_of
 from converge.apply.keeping import ADDRESS, Tidying, settled
@@ -97,7 +98,6 @@ def undo(
         rehearsal = Performer(imagined, NoJournal(journal.run, history), options, rehearsing=True)
         rehearsed = _Undoing(Carrier(rehearsal, _begun_by_undos(recorded, later, history)), recorded, later, since, history)
         error = rehearsed.through() or rehearsed.refusal()
-        undoing = rehearsed
         if error is None:
             performer = Performer(memory, journal, options, rehearsing=False)
             performer.prepare(rehearsal, idle=idle)
@@ -105,13 +105,17 @@ def undo(
             error = undoing.through()
             if error is None:
                 undoing.tidy()
-        changes = undoing.changes
+        changes = undoing.changes if undoing else []
         status = result_of(machine, changes, error=error, seconds=0.0).status
         journal.write(RunEnded(status.value, now_text()))
     except StoppedError:
-        error, changes = _STOPPED, []  # before its first change: afterwards `through` tells it
+        error = _STOPPED
     except ConvergeError as failure:
-        error, changes = Problem.of(failure), undoing.changes if undoing else []
+        error = Problem.of(failure)
+    if undoing is None and error is not None and not error.unreachable:
+        changes = [_not_begun(change, error.what) for change in _to_take_back(recorded)]
+    else:
+        changes = undoing.changes if undoing else []
     return result_of(machine, changes, error=error, seconds=options.monotonic() - began)
 
 
@@ -131,24 +135,25 @@ class _Undoing:
         """Newest change first, then the services that the run's handlers restarted. What ends it early is returned."""
         try:
             self._gather()
-            for change in reversed(self.recorded):
-                if _left_traces(change):
-                    self.changes.append(self._one(change))
-                    places = self._places(change)
-                    self.changes += places
-                    self._settle(change, found=self.changes[-1 - len(places)], places=places)
+            for change in _to_take_back(self.recorded):
+                found, known = self._one(change), len(self.changes) + 1
+                self.changes.append(found)
+                for place in self._places(change):
+                    self.changes.append(place)
+                self._settle(change, found=found, places=self.changes[known:])
             for change in self.recorded:
                 if self._must_restart(change):
                     self.changes.append(self._restart(change))
             for restart in self.history.restarts:
                 self.changes += finish_restart(restart, self.carrier)
             self.changes += self._still_owed()
-        except StoppedError:
+        except (StoppedError, ConvergeError) as error:
             self.changes += self.carrier.broken_off
-            return _STOPPED
-        except ConvergeError as error:
-            self.changes += self.carrier.broken_off
-            return Problem.of(error)
+            if isinstance(error, StoppedError) or not self.carrier.performer.rehearsing:
+                told = {change.address for change in self.changes}
+                remaining = (change for change in _to_take_back(self.recorded) if change.address not in told)
+                self.changes += [_not_begun(change, ended_by(error)) for change in remaining]
+            return _STOPPED if isinstance(error, StoppedError) else Problem.of(error)
         return None
 
     def tidy(self) -> None:
@@ -217,19 +222,17 @@ class _Undoing:
                 return replace(done, reason=removed.what, error=removed)
         return done
 
-    def _places(self, change: RecordedChange) -> list[Change]:
+    def _places(self, change: RecordedChange) -> Iterator[Change]:
         """The keys and folders that were made for a change go after it, unless something else lies in them by now."""
-        gone = []
         for place in made_on_the_way(change) if not _no_way_back(change) else ():
             restored, _ = self._rebuilt(place)
             if restored is None:
                 continue
             status = decide(restored, self.carrier.look(restored)).status
             if status is Status.CHANGED:
-                gone.append(self.carrier.carry_out(restored, _label(place)))
+                yield self.carrier.carry_out(restored, _label(place))
             elif status is Status.OK:
                 self.carrier.settle_earlier(restored.address, done=True)
-        return gone
 
     def _settle(self, change: RecordedChange, *, found: Change, places: Sequence[Change]) -> None:
         """It is as it was before the run: whether what the run began here was done tells what there was to take back."""
@@ -375,6 +378,19 @@ def _tidied(run: str, performed: Sequence[AnyAction]) -> Change:
 def _left_traces(change: RecordedChange) -> bool:
     """Whether there may be something to take back: what retention removed is gone for good."""
     return change.kind != KIND and left_traces(change)
+
+
+def _to_take_back(recorded: Sequence[RecordedChange]) -> list[RecordedChange]:
+    """The changes of a run of which something may be there still, newest first."""
+    return [change for change in reversed(recorded) if _left_traces(change)]
+
+
+def _not_begun(change: RecordedChange, ended: str) -> Change:
+    """What is told of a change to which an undo that `ended` early did not come."""
+    return Change(
+        change.address, change.key, name=change.name, play=change.play, status=Status.SKIPPED,
+        reason=f"not begun: {ended}", before=change.after, after=change.before,
+    )  # fmt: skip
 
 
 def _no_way_back(change: RecordedChange) -> str:

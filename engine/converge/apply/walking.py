@@ -6,6 +6,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from converge.apply.carrying import Carrier, noted
+from converge.apply.changing import ended_by
 from converge.apply.handlers import Handlers, not_carried_out, owed_elsewhere, unmet
 from converge.apply.options import StoppedError
 from converge.apply.procedures import carry_out_procedure
@@ -23,7 +24,6 @@ from converge.plan.facts import FACT_QUERIES, facts
 from converge.plan.state_cache import questions
 
 GOOD = (Status.OK, Status.CHANGED)
-_STOPPED_BEFORE = "the run was stopped before it"
 
 
 class SkippedError(Exception):
@@ -40,12 +40,12 @@ class Walk:
     changes: list[Change] = field(default_factory=list)
     handlers: list[Handlers] = field(default_factory=list)  # of the plays that were walked through
     heard: set[tuple[str, str]] = field(default_factory=set)  # the handlers that have had their say, by play and name
-    left: list[Change] = field(default_factory=list)  # of the play that a stop ended: what was not begun
+    remaining: list[Change] = field(default_factory=list)  # of the play in which the walk ended early: what was not begun
 
     def through(self, plays: Sequence[Play]) -> None:
         """Every play in order. Raises HostUnreachable, JournalUnavailable, StoppedError.
 
-        `changes` then holds what was done until then, what became of what was under way, and after a stop what was not begun.
+        `changes` then holds what was done until then, what became of what was under way, and what was not begun.
         """
         begun = 0
         memory = self.carrier.performer.memory
@@ -60,11 +60,10 @@ class Walk:
             for handlers in self.handlers:
                 handlers.look_back()
             self.changes += owed_elsewhere(self.carrier, self.history, heard=self.heard)
-        except StoppedError:
-            self.changes += [*self.carrier.broken_off, *self.left, *not_begun(plays[begun:])]
-            raise
-        except ConvergeError:
+        except (StoppedError, ConvergeError) as error:
             self.changes += self.carrier.broken_off
+            if isinstance(error, StoppedError) or not self.carrier.performer.rehearsing:
+                self.changes += [*self.remaining, *not_begun(plays[begun:], ended_by(error))]
             raise
 
     def _play(self, prospect: _Prospect) -> None:
@@ -132,14 +131,14 @@ class Walk:
         return scope
 
 
-def not_begun(plays: Sequence[Play]) -> list[Change]:
-    """What is told of plays that a stopped run did not come to: each of their entries."""
-    return [_left(entry, play) for play in plays for entry in play.entries]
+def not_begun(plays: Sequence[Play], ended: str) -> list[Change]:
+    """What is told of plays to which a run that `ended` early did not come: each of their entries."""
+    return [_not_begun(entry, play, ended) for play in plays for entry in play.entries]
 
 
-def _left(entry: Entry, play: Play, *, address: str = "") -> Change:
+def _not_begun(entry: Entry, play: Play, ended: str, *, address: str = "") -> Change:
     address = address or f"{entry.kind}:{entry.name}"
-    return not_carried_out(entry, play, Status.SKIPPED, address=address, reason=_STOPPED_BEFORE)
+    return not_carried_out(entry, play, Status.SKIPPED, address=address, reason=f"not begun: {ended}")
 
 
 @dataclass(slots=True)
@@ -263,13 +262,23 @@ class _PlayRun:
                 for change in self._entry(entry, handlers):
                     self.walk.changes.append(change)
                     self.ended.setdefault(entry.name, []).append(self._supposed(change))
-            except StoppedError:
-                self.walk.left += [_left(later, self.play) for later in self.play.entries[number + 1 :]]
+            except (StoppedError, ConvergeError) as error:
+                later = self.play.entries[number + 1 :]
+                self.walk.remaining += [_not_begun(each, self.play, ended_by(error)) for each in later]
+                self.walk.remaining += self._handlers_not_begun(handlers, error)
                 raise
         well = (*GOOD, Status.SKIPPED, Status.WAITING)
         failed = any(status not in well for statuses in self.ended.values() for status in statuses)
-        for change in handlers.run(play_failed=failed or bool(self.blocked_by)):
-            self.walk.changes.append(change)
+        try:
+            for change in handlers.run(play_failed=failed or bool(self.blocked_by)):
+                self.walk.changes.append(change)
+        except (StoppedError, ConvergeError) as error:
+            self.walk.remaining += self._handlers_not_begun(handlers, error)
+            raise
+
+    def _handlers_not_begun(self, handlers: Handlers, error: StoppedError | ConvergeError) -> list[Change]:
+        told = (*self.walk.changes, *self.walk.carrier.broken_off)
+        return handlers.not_begun(ended_by(error), told=told)
 
     def _supposed(self, change: Change) -> Status:
         """How an entry ended to those that come after it: a rehearsal holds that a person, or a command, did what is to be done."""
@@ -304,9 +313,11 @@ class _PlayRun:
         for number, item in enumerate(declared):
             try:
                 change = self._one(entry, item, handlers)
-            except StoppedError:
+            except (StoppedError, ConvergeError) as error:
                 rest = declared[number + 1 :] if self.walk.carrier.broken_off else declared[number:]
-                self.walk.left += [_left(entry, self.play, address=each.resource.address) for each in rest]
+                self.walk.remaining += [
+                    _not_begun(entry, self.play, ended_by(error), address=each.resource.address) for each in rest
+                ]
                 raise
             yield self._told_as_ours(entry, change)
 
@@ -337,13 +348,14 @@ class _PlayRun:
                 "leave one of them",
             )
             return self._unbound(entry, Status.FAILED, error=problem)
-        before = self.walk.carrier.performer.traces
         with handlers.owing(entry.notify):
             if isinstance(resource, ProcedureResource):
                 change = carry_out_procedure(self.walk.carrier, resource, label, history=self.walk.history)
             else:
                 change = self.walk.carrier.carry_out(resource, label)
-        if self.walk.carrier.performer.traces > before or change.status is Status.CHANGED:
+            self.walk.carrier.broken_off = (change,)  # until it is written down what it owes
+        self.walk.carrier.broken_off = ()
+        if change.status is Status.CHANGED:
             handlers.notify(entry.notify)
         elif change.status is Status.LATER:
             handlers.notify_later(entry.notify, change.reason or "")
