@@ -1,4 +1,4 @@
-"""Kerberos needs a KDC and libraries that must be built, CredSSP one more: they are had here, and those tests run with them."""
+"""Kerberos needs a KDC and libraries that must be built: they are had here, and its tests and those of CredSSP run with them."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ PROGRAMS = {
     "krb5-config": "libkrb5-dev",
 }
 PROGRAMS |= {"faketime": "faketime"}
-LIBRARIES = {"gssapi": "gssapi", "krb5": "krb5", "requests_credssp": "requests-credssp"}
+LIBRARIES = {"gssapi": "gssapi", "krb5": "krb5"}
 INSTALLING, RUNNING = 3600, 900  # seconds: bounds for a busy machine
 TESTS = [str(Path(__file__).with_name(f"test_logins_{name}.py")) for name in ("kerberos", "credssp")]
 
@@ -38,7 +38,7 @@ def provide_programs() -> None:
 
 
 def provide_libraries(place: Path, *, kept: Path) -> None:
-    """What the extras `kerberos` and `credssp` bring, in a folder of its own: built once, from then on out of the folder `kept`.
+    """What the extra `kerberos` brings, in a folder of its own: built once, from then on out of the folder `kept`.
 
     They are built without optimizing, in a third of the time; pip's own cache, from which others install, is not to get these.
     """

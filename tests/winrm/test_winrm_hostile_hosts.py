@@ -25,6 +25,7 @@ from converge.model.action import RunCommand, StartService
 from converge.model.answer import Found, Refused
 from converge.model.query import CimInstances, Events, File, OperatingSystem, Service
 from converge.model.secret import Secret
+from converge.winrm import kerberos
 from converge.winrm.connection import Connection, Login, Sealing
 from converge.winrm.machine import WinRMMachine
 from converge.wsman import faults, messages
@@ -491,11 +492,12 @@ def test_a_password_is_in_no_representation_of_a_connection() -> None:
     assert PASSWORD not in f"{connection} {connection!r}"
 
 
-def test_a_login_whose_library_is_missing_says_so() -> None:
+def test_a_login_whose_library_is_missing_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     connection = Connection(
-        "h", "https://127.0.0.1:9/wsman", username="deploy", password=Secret(PASSWORD), login=Login.CREDSSP
+        "h", "https://127.0.0.1:9/wsman", username="deploy", password=Secret(PASSWORD), login=Login.KERBEROS
     )
-    with pytest.raises(ConvergeError, match="credssp"):
+    monkeypatch.setattr(kerberos, "is_installed", lambda: False)
+    with pytest.raises(ConvergeError, match="kerberos"):
         WinRMMachine(connection).ask([OperatingSystem()])
 
 

@@ -11,9 +11,9 @@ import spnego
 
 from converge.errors import HostUnreachable, RemoteProtocolError
 from converge.model.secret import Secret
-from converge.winrm import direct, held, probes, unreached
+from converge.winrm import direct, held, probes, strength, unreached
 from converge.winrm.carrier import Carrier
-from converge.winrm.connection import Connection
+from converge.winrm.connection import Connection, Login
 from converge.winrm.held import Held
 from converge.winrm.shell import KEPT_OUTPUT, _Kept
 from converge.wsman import xml
@@ -59,9 +59,9 @@ def test_a_challenge_that_weakens_sealing_is_refused(taken: int) -> None:
     def challenge(flags: int) -> bytes:
         return b"NTLMSSP\0\x02\0\0\0" + bytes(8) + struct.pack("<I", flags) + bytes(24)
 
-    direct._check_strength(challenge(NEEDED))
+    strength.check_challenge(challenge(NEEDED))
     with pytest.raises(RemoteProtocolError, match="weakened NTLM"):
-        direct._check_strength(challenge(NEEDED & ~taken))
+        strength.check_challenge(challenge(NEEDED & ~taken))
 
 
 @pytest.mark.parametrize("level", ["0", "2", "nonsense"])
@@ -90,6 +90,8 @@ def test_no_challenge_of_a_host_is_a_bug_of_ours() -> None:
     import random
 
     dice = random.Random(4)
+    connection = Connection("h", "http://h:5985/wsman", username="u", password=Secret("p"))
+    transport = direct.DirectTransport(connection, Login.NEGOTIATE)
     base = (
         b"NTLMSSP\0\x02\0\0\0"
         + bytes(8)
@@ -104,10 +106,9 @@ def test_no_challenge_of_a_host_is_a_bug_of_ours() -> None:
         for _ in range(dice.randrange(1, 6)):
             said[dice.randrange(len(said))] = dice.randrange(256)
         context = spnego.client("u", "p", hostname="h", protocol="ntlm", options=spnego.NegotiateOptions.use_ntlm)
-        direct._step(context, None)
+        context.step(None)
         try:
-            direct._check_strength(bytes(said))
-            direct._step(context, bytes(said))
+            transport._step(context, bytes(said))
         except RemoteProtocolError:
             continue
 

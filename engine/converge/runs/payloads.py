@@ -102,7 +102,7 @@ def require_reachable(selection: Selection, memory: Memory) -> None:
 def needs_of(selection: Selection, memory: Memory) -> frozenset[str]:
     """The extras without which a worker could not log in at these hosts or open the store."""
     transports = {word for target in selection.targets.values() for word in target.settings.transports}
-    return frozenset(transports & {"kerberos", "credssp"} | ({"postgres"} if memory.is_shared else set()))
+    return frozenset(transports & {"kerberos"} | ({"postgres"} if memory.is_shared else set()))
 
 
 def words_of(documents: Collection[tuple[str, bytes]]) -> frozenset[str]:

@@ -24,7 +24,7 @@ from converge.runs.selection import chosen_plays
 from converge.store.store import Store
 
 T = TypeVar("T")
-EXTRAS = {"kerberos": ("gssapi", "krb5"), "credssp": ("requests_credssp",), "postgres": ("psycopg",)}
+EXTRAS = {"kerberos": ("gssapi", "krb5"), "postgres": ("psycopg",)}
 """The modules of each extra that a host or a store may need."""
 
 

@@ -1,7 +1,7 @@
 """Envelopes to a host and back: which login, when to log in anew, what a status means.
 
 An answer in the clear is refused where answers are sealed, and a transport is never used again after its line broke.
-One carrier serves each login: `direct` Basic and NTLM, `pywinrm_transport` what only pywinrm can do.
+One carrier serves each login: `direct` Basic, NTLM and CredSSP, `pywinrm_transport` what only pywinrm can do.
 """
 
 from __future__ import annotations

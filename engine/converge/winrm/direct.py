@@ -1,42 +1,42 @@
-"""Basic and NTLM over a connection of our own, with pyspnego alone: the two logins that most hosts are asked with.
+"""Basic, NTLM and CredSSP over a connection of our own, with pyspnego alone.
 
-NTLM begins with the first of two empty messages; no request is sent before the account is known to be good.
+A handshake begins with the first of some empty messages; no request is sent before the account is known to be good.
 """
 
 from __future__ import annotations
 
 import base64
+import binascii
 import re
 import ssl
-import struct
 import time
 from typing import Final
 
 import spnego
-from spnego.exceptions import SpnegoError
+from spnego.exceptions import NativeError, SpnegoError
 
 from converge.errors import RemoteProtocolError
-from converge.winrm import kerberos, refusals, unreached
+from converge.winrm import kerberos, refusals, strength, unreached
 from converge.winrm.connection import Connection, Login
 from converge.winrm.http_line import CONNECT_SECONDS, SAYS_NOTHING, HttpAnswer, HttpLine, TlsFailed
 from converge.winrm.nt_hash import nt_hash
 from converge.wsman import seal
 
-LOGINS: Final = frozenset({Login.BASIC, Login.NEGOTIATE})
-_STEPS: Final = 3
-_CHALLENGE_MARK: Final = b"NTLMSSP\0\x02\0\0\0"
-_SEALING_NEEDS: Final = {
-    0x10: "signing",
-    0x20: "sealing",
-    0x80000: "extended session security",
-    0x20000000: "128-bit keys",
+LOGINS: Final = frozenset({Login.BASIC, Login.NEGOTIATE, Login.CREDSSP})
+_LEGS: Final = {Login.NEGOTIATE: 3, Login.CREDSSP: 10}
+"""How many messages a handshake takes at most."""
+_SCHEMES: Final = {Login.NEGOTIATE: "Negotiate", Login.CREDSSP: "CredSSP"}
+_TOKENS: Final = {
+    Login.NEGOTIATE: re.compile(r"\b(?:Negotiate|NTLM) +([A-Za-z0-9+/]+=*)", re.IGNORECASE),
+    Login.CREDSSP: re.compile(r"\bCredSSP +([A-Za-z0-9+/]+=*)", re.IGNORECASE),
 }
-"""Flags of a challenge without which sealed messages can be read or changed on the way ([MS-NLMP] 2.2.2.5)."""
-_BAD_SEAL = (SpnegoError, ValueError, LookupError, AttributeError, TypeError, struct.error)
-_CHALLENGE: Final = re.compile(r"\b(?:Negotiate|NTLM) +([A-Za-z0-9+/]+=*)", re.IGNORECASE)
 _HASHES: Final = re.compile(r"[0-9A-Fa-f]{32}:[0-9A-Fa-f]{32}")
 _SOAP: Final = "Content-Type: application/soap+xml;charset=UTF-8\r\n"
-_SEALED: Final = f"Content-Type: {seal.content_type()}\r\n"
+_SEALED_AS: Final = {Login.NEGOTIATE: seal.SPNEGO, Login.CREDSSP: seal.CREDSSP}
+
+
+class _AccountRefused(Exception):
+    """A host says within a handshake that the account is not let in."""
 
 
 class DirectTransport:
@@ -52,7 +52,7 @@ class DirectTransport:
     @property
     def seals(self) -> bool:
         """Whether messages are encrypted beneath HTTP."""
-        return self.login is Login.NEGOTIATE and self._connection.seals
+        return self.login is not Login.BASIC and self._connection.seals
 
     def log_in(self, *, seconds: float) -> HttpAnswer:
         """The whole handshake with empty messages; its last answer, a 401 where the account is refused.
@@ -62,22 +62,22 @@ class DirectTransport:
         ends = time.monotonic() + seconds
         line = self._opened_line(seconds)
         context = self._new_context(line)
-        try:
-            token = _step(context, None)
-            for _ in range(_STEPS):
-                headers = f"Authorization: Negotiate {base64.b64encode(token or b'').decode()}\r\n"
-                answer = line.post(b"", headers=headers, seconds=max(ends - time.monotonic(), 0.001))
-                challenge = _CHALLENGE.search(answer.headers.get("www-authenticate", ""))
-                if answer.status != 401 or context.complete or challenge is None:
-                    break
-                said = base64.b64decode(challenge[1])
-                if self.seals:
-                    _check_strength(said)
-                token = _step(context, said)
-        except _BAD_SEAL as error:
-            raise RemoteProtocolError(str(error)[:300]) from error
+        scheme = _SCHEMES[self.login]
+        token = context.step(None)
+        for _ in range(_LEGS[self.login]):
+            headers = f"Authorization: {scheme} {base64.b64encode(token or b'').decode()}\r\n"
+            answer = line.post(b"", headers=headers, seconds=max(ends - time.monotonic(), 0.001))
+            said = _TOKENS[self.login].search(answer.headers.get("www-authenticate", ""))
+            if answer.status != 401 or context.complete or said is None:
+                break
+            try:
+                token = self._step(context, _decoded(said[1]))
+            except _AccountRefused:
+                return HttpAnswer(401, {"www-authenticate": scheme}, b"")
         if answer.status in SAYS_NOTHING and not context.complete:
             raise RemoteProtocolError(f"HTTP status {answer.status} in the middle of the handshake")
+        if answer.status == 401 and said is None and self.login is Login.CREDSSP:
+            strength.check_tls_within(context, answer.headers.get("www-authenticate", ""), self._connection)
         self._context = context
         return answer
 
@@ -85,17 +85,16 @@ class DirectTransport:
         """One request and its answer, still sealed. Raises Cut, HostUnreachable, RemoteProtocolError."""
         line = self._opened_line(seconds)
         if self.seals and self._context is not None:
-            sealed = seal.seal(envelope, wrap=_wrapping(self._context))
-            return line.post(sealed, headers=_SEALED, seconds=seconds)
+            protocol = _SEALED_AS[self.login]
+            sealed = seal.seal(envelope, wrap=_wrapping(self._context), protocol=protocol)
+            headers = f"Content-Type: {seal.content_type(protocol, size=len(envelope))}\r\n"
+            return line.post(sealed, headers=headers, seconds=seconds)
         return line.post(envelope, headers=self._always + _SOAP, seconds=seconds)
 
     def opened(self, answer: HttpAnswer) -> bytes:
         """The message in a sealed answer. Raises RemoteProtocolError."""
         assert self._context is not None
-        try:
-            return seal.unseal(answer.body, unwrap=_unwrapping(self._context), limit=self._connection.max_answer)
-        except _BAD_SEAL as error:
-            raise RemoteProtocolError("a sealed answer that does not open", why=str(error)[:200]) from error
+        return seal.unseal(answer.body, unwrap=_unwrapping(self._context), limit=self._connection.max_answer)
 
     def close(self) -> None:
         """Close the connection for good."""
@@ -118,6 +117,8 @@ class DirectTransport:
             raise unreached.not_reached(self._connection, error) from error
 
     def _new_context(self, line: HttpLine) -> spnego.ContextProxy:
+        if self.login is Login.CREDSSP:
+            return strength.credssp(self._connection)
         # Python's own NTLM, whatever else is installed; the name of the host is only said, as SPN.
         return spnego.client(
             _credential(self._connection),
@@ -128,6 +129,29 @@ class DirectTransport:
             options=spnego.NegotiateOptions.use_ntlm,
         )
 
+    def _step(self, context: spnego.ContextProxy, token: bytes) -> bytes | None:
+        """The next token of ours. Raises RemoteProtocolError, _AccountRefused."""
+        if self.seals and self.login is Login.NEGOTIATE:
+            strength.check_challenge(token)
+        try:
+            return context.step(token)
+        except RemoteProtocolError:
+            raise
+        except SpnegoError as error:
+            if self.login is Login.CREDSSP and isinstance(error.base_error, NativeError):
+                raise _AccountRefused from error
+            raise RemoteProtocolError(strength.told_of(error, self._connection)) from error
+        except Exception as error:
+            # Whatever pyspnego's parsers stumble over was in the token: no bug of ours.
+            raise RemoteProtocolError(f"a login token that cannot be read: {error}"[:300]) from error
+
+
+def _decoded(token: str) -> bytes:
+    try:
+        return base64.b64decode(token)
+    except binascii.Error as error:
+        raise RemoteProtocolError("a login token that is no base64") from error
+
 
 def _credential(connection: Connection) -> spnego.NTLMHash:
     """The account by its hash: of a password pyspnego reckons the old LAN Manager's too, which takes long and nobody asks for."""
@@ -135,28 +159,6 @@ def _credential(connection: Connection) -> spnego.NTLMHash:
     # A password may be given as its hashes, as Ansible's users know.
     known = password.partition(":")[2] if _HASHES.fullmatch(password) else nt_hash(password).hex()
     return spnego.NTLMHash(connection.username, nt_hash=known)
-
-
-def _step(context: spnego.ContextProxy, token: bytes | None) -> bytes | None:
-    """The next token. What pyspnego makes of a host's token is no bug of ours. Raises RemoteProtocolError."""
-    try:
-        return context.step(token)
-    except Exception as error:
-        raise RemoteProtocolError(f"a login token that cannot be read: {error}"[:300]) from error
-
-
-def _check_strength(challenge: bytes) -> None:
-    """Raises RemoteProtocolError for a challenge that takes from NTLM what sealed messages rest on."""
-    start = challenge.find(_CHALLENGE_MARK)
-    if start < 0 or len(challenge) < start + 24:
-        raise RemoteProtocolError("a login token that is no challenge of NTLM")
-    (flags,) = struct.unpack_from("<I", challenge, start + 20)
-    missing = [name for flag, name in _SEALING_NEEDS.items() if not flags & flag]
-    if missing:
-        raise RemoteProtocolError(
-            f"it would seal messages with a weakened NTLM, without {', '.join(missing)}: use https, or look who changes "
-            "logins on the way"
-        )
 
 
 def _basic(connection: Connection) -> str:
@@ -178,6 +180,7 @@ def _unwrapping(context: spnego.ContextProxy) -> seal.Unwrap:
         try:
             return context.unwrap_winrm(signature, sealed)
         except Exception as error:
+            # As in `_step`.
             raise RemoteProtocolError("a sealed answer that does not open", why=str(error)[:200]) from error
 
     return unwrap

@@ -232,10 +232,7 @@ def shake_hands(line: socket.socket, tls: ssl.SSLContext, *, name: str) -> ssl.S
 def new_tls(authorities: str | None, *, validate: bool, minimum: str) -> ssl.SSLContext:
     """How TLS is spoken. Raises OSError for authorities that cannot be read. Nothing comes from the environment."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    context.minimum_version = _MINIMA[minimum]
-    if minimum < "1.2":
-        # At its usual level OpenSSL has no signature that these versions know.
-        context.set_ciphers("DEFAULT:@SECLEVEL=0")
+    speak_at_least(context, minimum)
     context.hostname_checks_common_name = False  # RFC 9110 4.3.4: a certificate without alternative names is for nobody
     if not validate:
         context.check_hostname = False
@@ -247,6 +244,14 @@ def new_tls(authorities: str | None, *, validate: bool, minimum: str) -> ssl.SSL
     else:
         context.load_verify_locations(cafile=trusted)
     return context
+
+
+def speak_at_least(context: ssl.SSLContext, minimum: str) -> None:
+    """Let it speak this version of TLS and later ones."""
+    context.minimum_version = _MINIMA[minimum]
+    if minimum < "1.2":
+        # At its usual level OpenSSL has no signature that these versions know.
+        context.set_ciphers("DEFAULT:@SECLEVEL=0")
 
 
 _MINIMA: Final = {

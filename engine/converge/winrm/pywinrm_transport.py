@@ -1,4 +1,4 @@
-"""Kerberos, CredSSP and client certificates, carried by pywinrm and requests. The only file that knows pywinrm.
+"""Kerberos and client certificates, carried by pywinrm and requests. The only file that knows pywinrm.
 
 pywinrm brings the logins and the sealing (`winrm.transport.Transport`, `winrm.encryption.Encryption`). What it leaves
 open is settled here: nothing is taken from the environment, no redirect is followed, no answer is larger or later than
@@ -7,20 +7,17 @@ allowed.
 
 from __future__ import annotations
 
-import re
-import struct
 from typing import Any, Final
 
 import requests
 from requests.exceptions import ConnectionError as LineError
 from requests.exceptions import ConnectTimeout, ReadTimeout, RequestException
-from spnego.exceptions import SpnegoError
 from urllib3.exceptions import HTTPError
 from winrm.encryption import Encryption
 from winrm.exceptions import WinRMError
 from winrm.transport import Transport
 
-from converge.errors import ConvergeError, HostUnreachable, RemoteProtocolError
+from converge.errors import HostUnreachable, RemoteProtocolError
 from converge.winrm import kerberos, refusals, unreached
 from converge.winrm.connection import Connection, Login
 from converge.winrm.http_line import CONNECT_SECONDS, Cut, HttpAnswer, new_tls
@@ -30,11 +27,7 @@ from converge.wsman import seal
 _PYWINRM_NAMES: Final = {
     Login.CERTIFICATE: "certificate",
     Login.KERBEROS: "basic",  # a place for `kerberos.KerberosAuth` to take
-    Login.CREDSSP: "credssp",
 }
-_SEALED_AS: Final = {Login.KERBEROS: "kerberos", Login.CREDSSP: "credssp"}
-_CREDSSP_ERRORS: Final = "requests_credssp.exceptions"
-_BAD_SEAL = (SpnegoError, WinRMError, ValueError, LookupError, AttributeError, struct.error)
 
 
 class PywinrmTransport:
@@ -46,7 +39,6 @@ class PywinrmTransport:
         self._connection = connection
         self._line = Line()
         self._encryption: Encryption | None = None
-        self._last = requests.Response()
         try:
             self._session = self._new_session()
         except (WinRMError, OSError) as error:
@@ -60,19 +52,9 @@ class PywinrmTransport:
     def log_in(self, *, seconds: float) -> HttpAnswer:
         """The whole handshake with an empty message; its last answer. Raises Cut, HostUnreachable, RemoteProtocolError."""
         prepared = self._session.prepare_request(requests.Request("POST", self._connection.endpoint))
-        try:
-            answer = self._exchanged(prepared, seconds=seconds)
-            if answer.status != 401 and self._connection.seals and self.login is not Login.CERTIFICATE:
-                self._encryption = self._new_encryption()
-        except _BAD_SEAL as error:
-            raise RemoteProtocolError(str(error)[:300]) from error
-        except (Cut, ConvergeError, kerberos.TicketRefused):
-            raise
-        except Exception as error:
-            # The library of CredSSP is not there to be named unless somebody wants it.
-            if type(error).__module__ != _CREDSSP_ERRORS:
-                raise RemoteProtocolError(f"a login token that cannot be read: {error}"[:300]) from error
-            return _refused_by_credssp(error)
+        answer = self._exchanged(prepared, seconds=seconds)
+        if answer.status != 401 and self._connection.seals and self.login is not Login.CERTIFICATE:
+            self._encryption = self._new_encryption()
         self._line.settle()
         return answer
 
@@ -88,19 +70,17 @@ class PywinrmTransport:
         return self._exchanged(prepared, seconds=seconds)
 
     def opened(self, answer: HttpAnswer) -> bytes:
-        """The message in a sealed answer, the last one. Raises RemoteProtocolError."""
-        assert self._encryption is not None
-        auth: Any = self._session.auth  # of pywinrm, or ours
+        """The message in a sealed answer. Raises RemoteProtocolError."""
+        auth: Any = self._session.auth  # ours
 
         def unwrap(signature: bytes, sealed: bytes) -> bytes:
-            return bytes(auth.unwrap_winrm(self._connection.address, sealed, signature))
+            try:
+                return bytes(auth.unwrap_winrm(self._connection.address, sealed, signature))
+            except Exception as error:
+                # Whatever pyspnego and GSSAPI stumble over was in the answer: no bug of ours.
+                raise RemoteProtocolError("a sealed answer that does not open", why=str(error)[:200]) from error
 
-        try:
-            if self.login is Login.CREDSSP:
-                return self._encryption.parse_encrypted_response(self._last)
-            return seal.unseal(answer.body, unwrap=unwrap, limit=self._connection.max_answer)
-        except _BAD_SEAL as error:
-            raise RemoteProtocolError("a sealed answer that does not open", why=str(error)[:200]) from error
+        return seal.unseal(answer.body, unwrap=unwrap, limit=self._connection.max_answer)
 
     def close(self) -> None:
         """Close the connection for good."""
@@ -140,7 +120,7 @@ class PywinrmTransport:
         return session
 
     def _new_encryption(self) -> Encryption:
-        encryption = Encryption(self._session, _SEALED_AS[self.login])
+        encryption = Encryption(self._session, "kerberos")
         auth = self._session.auth
         if isinstance(auth, kerberos.KerberosAuth) and auth.scheme == "Kerberos":
             encryption.protocol_string = seal.KERBEROS.encode()
@@ -159,7 +139,6 @@ class PywinrmTransport:
                 self._raise_broken(error, seconds=seconds)
         if line.expired:
             raise _late(line, seconds)
-        self._last = response
         headers = {name.lower(): value for name, value in response.headers.items()}
         return HttpAnswer(response.status_code, headers, response.content)
 
@@ -175,12 +154,6 @@ class PywinrmTransport:
         if isinstance(error, (ConnectTimeout, LineError)):
             raise unreached.not_reached(self._connection, error) from error
         raise HostUnreachable(f"{self._connection.endpoint} cannot be asked", why=reason) from error
-
-
-def _refused_by_credssp(error: Exception) -> HttpAnswer:
-    """What the host answered in effect: a 401, with what it offers where CredSSP is not among it."""
-    offered = re.search(r"actual: '([^']*)'", str(error))
-    return HttpAnswer(401, {"www-authenticate": offered[1] if offered else ""}, b"")
 
 
 def _late(line: Line, seconds: float) -> Cut:

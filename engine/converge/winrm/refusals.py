@@ -249,7 +249,7 @@ def unreadable_authorities(connection: Connection, error: OSError) -> HostUnreac
 
 def transport_unavailable(connection: Connection, reason: str) -> HostUnreachable:
     """The login needs a library or a file that is not there."""
-    extra = {Login.KERBEROS: "kerberos", Login.CREDSSP: "credssp"}.get(connection.login)
+    extra = "kerberos" if connection.login is Login.KERBEROS else ""
     remedy = f"{how_to_install(extra)}, or use another transport" if extra else "check the transport's settings"
     return HostUnreachable(
         f"the {connection.login} transport cannot be used here", why=reason, try_=remedy, code="transport-unavailable"

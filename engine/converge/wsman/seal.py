@@ -25,6 +25,8 @@ KERBEROS: Final = "application/HTTP-Kerberos-session-encrypted"
 CREDSSP: Final = "application/HTTP-CredSSP-session-encrypted"
 MAX_PARTS: Final = 1024
 MAX_SIGNATURE: Final = 4096
+PIECE: Final = 16 * 1024
+"""CredSSP seals so many bytes at once, in as many parts as that takes ([MS-WSMV] 2.2.9.1.3)."""
 
 # Exchange writes `-- Encrypted Boundary`.
 _HEADER = re.compile(
@@ -42,9 +44,10 @@ Unwrap = Callable[[bytes, bytes], bytes]
 """Opens sealed bytes, given the signature and them."""
 
 
-def content_type(protocol: str = SPNEGO) -> str:
-    """The Content-Type of a sealed message."""
-    return f'multipart/encrypted;protocol="{protocol}";boundary="Encrypted Boundary"'
+def content_type(protocol: str = SPNEGO, *, size: int = 0) -> str:
+    """The Content-Type of a sealed message; `size` is how long it was before."""
+    kind = "x-multi-encrypted" if protocol == CREDSSP and size > PIECE else "encrypted"
+    return f'multipart/{kind};protocol="{protocol}";boundary="Encrypted Boundary"'
 
 
 def is_sealed(header: str) -> bool:
@@ -54,13 +57,19 @@ def is_sealed(header: str) -> bool:
 
 def seal(plain: bytes, *, wrap: Wrap, protocol: str = SPNEGO) -> bytes:
     """The body that carries a message sealed."""
+    piece = PIECE if protocol == CREDSSP else max(len(plain), 1)
+    parts = [_sealed(plain[at : at + piece], wrap, protocol) for at in range(0, max(len(plain), 1), piece)]
+    return b"".join(parts) + b"--Encrypted Boundary--\r\n"
+
+
+def _sealed(plain: bytes, wrap: Wrap, protocol: str) -> bytes:
     signature, sealed = wrap(plain)
     head = (
         f"--Encrypted Boundary\r\n\tContent-Type: {protocol}\r\n"
         f"\tOriginalContent: type=application/soap+xml;charset=UTF-8;Length={len(plain)}\r\n"
         "--Encrypted Boundary\r\n\tContent-Type: application/octet-stream\r\n"
     )
-    return head.encode() + struct.pack("<I", len(signature)) + signature + sealed + b"--Encrypted Boundary--\r\n"
+    return head.encode() + struct.pack("<I", len(signature)) + signature + sealed
 
 
 def unseal(body: bytes, *, unwrap: Unwrap, limit: int) -> bytes:
