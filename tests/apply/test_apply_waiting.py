@@ -81,6 +81,35 @@ def test_what_is_later_makes_a_host_no_worse(site: Site) -> None:
     assert checked.status.value == "waiting"
 
 
+def by_hand(*before: dict[str, Any]) -> dict[str, Any]:
+    """A procedure of which a person does a part, after these steps."""
+    done = {"file": {"path": r"D:\by-hand", "exists": True}}
+    step = {"name": "a person", "operator_step": {"name": "by hand", "instructions": "do it", "done_when": done}}
+    return {"procedure": {"name": "repair", "done_when": done, "steps": [*before, step]}}
+
+
+def test_a_procedure_that_a_person_is_to_go_on_with_waits_and_its_first_steps_are_done(site: Site) -> None:
+    first = {"name": "first", "directory": {"path": r"D:\zzz"}}
+    plays = site.plays([by_hand(first), value("A")])
+    checked = site.check(plays)
+    assert [status for status, _ in flags(checked)] == ["waiting", "changed"], told(checked)
+    assert (checked.status.value, [change.is_due for change in checked.changes]) == ("waiting", [True, True])
+    applied = site.apply(plays)
+    assert [status for status, _ in flags(applied)] == ["waiting", "changed"], told(applied)
+    assert site.world.files.folder(r"D:\zzz")
+    again = site.check(plays)
+    assert [status for status, _ in flags(again)] == ["waiting", "ok"], told(again)
+    assert not again.changes[0].is_due
+
+
+def test_a_procedure_that_a_person_is_to_begin_is_not_due(site: Site) -> None:
+    last = {"name": "last", "directory": {"path": r"D:\zzz"}}
+    procedure = by_hand()["procedure"]
+    procedure["steps"].append(last)
+    checked = site.check(site.plays([{"procedure": procedure}]))
+    assert (checked.status.value, checked.changes[0].is_due) == ("waiting", False), told(checked)
+
+
 def restarting(site: Site) -> Any:
     return site.plays([value("A", notify="restart")], [{"name": "restart", "restart_computer": {"timeout": 1}}])
 

@@ -60,3 +60,21 @@ def test_check_supposes_that_a_person_did_the_step_of_a_procedure(site: Site) ->
     assert stopped.status.value == "waiting", told(stopped)
     assert stopped.changes[0].error is not None
     assert stopped.changes[0].error.code == "needs-operator"
+
+
+def test_one_condition_that_does_not_hold_decides_whatever_is_open_in_another(site: Site) -> None:
+    def exists(path: str) -> dict[str, Any]:
+        return {"file": {"path": path, "exists": True}}
+
+    step = {"name": "by hand", "instructions": "do it", "done_when": exists(BY_HAND)}
+    later = {"that": exists(BY_HAND), "else": "it was not done"}
+    never = {"that": exists(r"D:\Vendor\never.txt"), "else": "it is another host"}
+    plays = plays_of(
+        site,
+        {"name": "first", "resources": [{"operator_step": step}]},
+        {"name": "open", "applies_when": [later], "resources": [value("A")]},
+        {"name": "decided", "applies_when": [later, never], "resources": [value("B")]},
+    )
+    result = site.check(plays)
+    assert [change.status.value for change in result.changes] == ["waiting", "later", "skipped"], told(result)
+    assert result.changes[2].reason == "it is another host"

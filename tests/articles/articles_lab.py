@@ -175,7 +175,7 @@ def leaves(result: HostResult) -> list[Change]:
 
 def changed(result: HostResult) -> list[str]:
     """The addresses of what changes."""
-    return [change.address for change in result.changes if change.status is Status.CHANGED]
+    return [change.address for change in result.changes if change.is_due]
 
 
 def the(result: HostResult, address: str) -> Change:

@@ -161,9 +161,9 @@ class _Procedure:
     def _ended(self, done: tuple[Change, ...]) -> Change:
         performer = self.carrier.performer
         if performer.rehearsing:
-            first = next((step for step in done if step.status is not Status.OK), None)
-            if first is not None and first.status is Status.WAITING:  # nothing is done before the person comes
-                return self._shown(Status.WAITING, error=first.error, steps=done)
+            person = next((step for step in done if step.status is Status.WAITING), None)
+            if person is not None:  # it ends there for now, whatever is done before
+                return self._shown(Status.WAITING, error=person.error, steps=done)
             return self._shown(Status.CHANGED, steps=done)
         try:
             self._await_proof()

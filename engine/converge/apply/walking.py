@@ -124,10 +124,18 @@ class Walk:
             else:
                 raise SkippedError(f"{discovery.name} was not found: " + "; ".join(tried))
         scope = play.scope(self.variables, known_facts, discovered)
+        open_question: Undecided | Unpredictable | None = None
         for applicability in play.applies_when:
             condition = applicability.that(scope)
-            if not condition.holds(gather((condition.queries,), memory)) and not begun:
+            try:
+                applies = condition.holds(gather((condition.queries,), memory)) or begun
+            except (Undecided, Unpredictable) as error:
+                open_question = open_question or error  # another condition may decide it all the same
+                continue
+            if not applies:
                 raise SkippedError(applicability.otherwise(scope))
+        if open_question is not None:
+            raise open_question
         return scope
 
 

@@ -196,7 +196,7 @@ class Run:
     def _looked(self, result: HostResult) -> None:
         result = self.windows.shown(result)
         self.totals.add(result)
-        changes = any(change.status is Status.CHANGED for change in result.changes)
+        changes = any(change.is_due for change in result.changes)
         if changes and not self.options.check and result.error is None:
             if refusal := self.windows.refusal(result.host):
                 self._applied(held(result, refusal))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from itertools import takewhile
 from typing import Any, Literal
 
 from converge.errors import ConvergeError, HostUnreachable
@@ -109,6 +110,16 @@ class Change:
     def waits_for(self, code: str) -> bool:
         """Whether it waits for this: NEEDS_PERSON or NO_WAY_BACK."""
         return self.status is Status.WAITING and self.error is not None and self.error.code == code
+
+    @property
+    def is_due(self) -> bool:
+        """Whether applying it does something: also where a person is to go on after the first steps of a procedure."""
+        if self.status is Status.CHANGED:
+            return True
+        if not self.waits_for(NEEDS_PERSON):
+            return False
+        before = takewhile(lambda step: step.status is not Status.WAITING, self.steps)
+        return any(step.status is Status.CHANGED for step in before)
 
     @property
     def differing(self) -> tuple[str, ...]:

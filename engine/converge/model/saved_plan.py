@@ -48,7 +48,7 @@ class HostPlan:
     @property
     def is_to_be_applied(self) -> bool:
         """Whether something is planned, and the host was seen as a whole."""
-        planned = (change.status is Status.CHANGED or change.waits_for(NO_WAY_BACK) for change in self.changes)
+        planned = (change.is_due or change.waits_for(NO_WAY_BACK) for change in self.changes)
         return self.error is None and any(planned)
 
 

@@ -110,8 +110,12 @@ def _place(change: Change) -> tuple[str, str, str]:
 
 
 def _stage(change: Change) -> Status:
-    """Its status; a change that only waits for a word is planned like any other, and done once the word is given."""
-    return Status.CHANGED if change.is_pending_restart or change.waits_for(NO_WAY_BACK) else change.status
+    """Its status; a change that only waits for a word is planned like any other, and done once the word is given.
+
+    So is a procedure that does its first steps before a person is to go on.
+    """
+    planned = change.is_due or change.is_pending_restart or change.waits_for(NO_WAY_BACK)
+    return Status.CHANGED if planned else change.status
 
 
 def _is_restart(change: Change) -> bool:

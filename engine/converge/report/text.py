@@ -122,7 +122,7 @@ class TextReport:
 
     def _warn(self, play: str, told: Iterable[Change]) -> None:
         warning = self._warnings.get(play)
-        if warning and any(change.play == play and change.status is Status.CHANGED for change in told):
+        if warning and any(change.play == play and _concerns(change) for change in told):
             for line in warning.splitlines():
                 self._sink.line(f"    warning: {line}", style="yellow")
 
@@ -139,7 +139,8 @@ class TextReport:
         self._sink.line(head, style=STYLES[change.status])
         if self._options.diff:
             self._difference(change, indent=indent + 4)
-        if change.error is not None:
+        of_a_step = any(step.error == change.error for step in change.steps)  # told there
+        if change.error is not None and not of_a_step:
             style = STYLES[change.status] if change.status is Status.WAITING else "bold red"
             self._problem(change.error, subject=f"{hosts} {change.address}", indent=indent + 4, style=style)
         elif change.reason:
@@ -147,7 +148,7 @@ class TextReport:
                 self._sink.line(f"{space}    {line}", style="dim" if change.status is Status.SKIPPED else "")
         if change.may_be_changed_by:
             self._sink.line(f"{space}    may be changed by {', '.join(change.may_be_changed_by)}", style="dim")
-        if change.status is Status.CHANGED and change.way_back.kind != "full":
+        if change.is_due and change.way_back.kind != "full":
             self._sink.line(f"{space}    way back: {change.way_back}", style="magenta")
         for note in change.notes:
             for number, line in enumerate(note.splitlines()):
@@ -206,6 +207,11 @@ def in_words(status: Status, *, would: bool) -> str:
     return "would change" if status is Status.CHANGED and would else status.value
 
 
+def _concerns(change: Change) -> bool:
+    """Whether somebody is to decide about it: it would be changed, or waits for a word or a person."""
+    return change.status is Status.CHANGED or (change.status is Status.WAITING and not change.is_pending_restart)
+
+
 def _closed(window: Window) -> str:
     """That a host may not be changed now, and when it may."""
     when = f"next from {window.next[:16].replace('T', ' ')} UTC" if window.next else "no opening is foreseeable"
@@ -215,7 +221,7 @@ def _closed(window: Window) -> str:
 def _symbol(change: Change) -> str:
     if change.status in _TROUBLE:
         return "!"
-    if change.status is not Status.CHANGED:
+    if not change.is_due:
         return " "
     if change.before is None and change.after is None:
         return ">"

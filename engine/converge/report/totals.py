@@ -36,7 +36,7 @@ class Totals:
             self.closed += 1
             if result.status is Status.HELD:
                 return
-        due = [change for change in changes if change.status is Status.CHANGED]
+        due = [change for change in changes if change.is_due]
         if not due or result.error is not None:
             return
         self.hosts += 1

@@ -158,9 +158,9 @@ def leaves_after(end: datetime | None, *, now: Callable[[], datetime] = _now) ->
 
 def held(planned: HostResult, problem: Problem) -> HostResult:
     """A host that would change and is left as it is: nothing of it counts as changed."""
-    left = [change.address for change in planned.changes if change.status is Status.CHANGED]
+    left = [change.address for change in planned.changes if change.is_due]
     changes = tuple(
-        replace(change, status=Status.SKIPPED, reason=problem.what) if change.status is Status.CHANGED else change
+        replace(change, status=Status.SKIPPED, reason=problem.what) if change.is_due else change
         for change in planned.changes
     )
     why = "\n".join(part for part in (problem.why, _left(left) if left else "") if part)

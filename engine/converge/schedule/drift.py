@@ -95,7 +95,7 @@ def seen(known: Known, results: Collection[HostResult], *, policy: GroupPolicy, 
     for result in results:
         for change in result.changes:
             key = (result.host, change.address)
-            if change.status is Status.CHANGED:
+            if change.is_due:
                 after[key] = _drifting(after.get(key), key, policy=policy, now=now)
             elif change.status is Status.OK and key in after:
                 settled = replace(after[key], since=None)
@@ -182,7 +182,7 @@ def _reason(drift: Drift, *, policy: GroupPolicy, now: datetime) -> Left | None:
 def drifting(results: Iterable[HostResult]) -> dict[str, list[str]]:
     """By host, the addresses that would change."""
     found = {
-        result.host: [change.address for change in result.changes if change.status is Status.CHANGED]
+        result.host: [change.address for change in result.changes if change.is_due]
         for result in results
         if result.error is None
     }
