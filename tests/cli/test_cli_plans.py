@@ -158,7 +158,7 @@ class TestTamperedWith:
             assert "is no saved plan" in ended.err
 
     def test_a_plan_of_another_folder_is_refused(self, planned: Program, tmp_path: Path) -> None:
-        for path in (planned.folder / ".converge").glob("converge.db*"):
+        for path in [*(planned.folder / ".converge").glob("converge.db*"), planned.folder / ".converge/stores.json"]:
             path.unlink()
         refused = planned("apply", "plan.json")
         assert refused.code == 1

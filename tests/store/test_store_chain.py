@@ -3,23 +3,17 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
-from sqlalchemy import create_engine, text
 from tests.store.conftest import Bookkeeper, Rows
 
 from converge.errors import JournalUnavailable
-from converge.model.journal import ActionEnded, ActionIntended, ChangeBegun, HandlerOwed, RunEnded
-from converge.store import migrations
+from converge.model.journal import ActionIntended, ChangeBegun, HandlerOwed, RunEnded
 from converge.store.chain import Chain, Gap, Head
-from converge.store.database import open_postgresql, open_sqlite
-from converge.store.migrations import MIGRATIONS, migrate
-from converge.store.rechaining import key_the_chains
-from converge.store.store import FILE_NAME, Store, Where
+from converge.store.store import Store, Where
 
 RUN_1, RUN_2 = "2026-11-20T100000Z-0001", "2026-11-20T110000Z-0002"
 BEGUN = ChangeBegun(1, "service:SMTPSVC", "service", {}, "SMTP runs", "smtp", None, None, "full", {})
@@ -160,7 +154,7 @@ class TestForged:
         """The same rows, written under another key."""
         rows("UPDATE settings SET value = :value WHERE name = 'signing key'", value="11" * 32)
         with (
-            Store.open(where) as other,
+            Store.open(replace(where, is_new=True)) as other,
             pytest.raises(JournalUnavailable, match="what says how far it goes was changed"),
         ):
             other.history("mail01")
@@ -189,76 +183,6 @@ def test_a_store_without_its_key_is_not_given_a_new_one(
     with pytest.raises(JournalUnavailable):
         Store.open(replace(where, read_only=True))
 
-
-class TestFromBeforeTheKey:
-    """Chains that were computed without a key, as the first releases wrote them."""
-
-    @pytest.fixture
-    def older(self, where: Where, monkeypatch: pytest.MonkeyPatch) -> Iterator[Rows]:
-        """A store as it was one step before the key, with three rows of a host behind two that were pruned."""
-        if where.url:
-            from sqlalchemy import make_url
-
-            database = open_postgresql(make_url(where.url))
-        else:
-            database = open_sqlite(where.folder / FILE_NAME)
-        before = MIGRATIONS[: MIGRATIONS.index(key_the_chains)]
-        with monkeypatch.context() as patched:
-            patched.setattr(migrations, "MIGRATIONS", before)
-            migrate(database)
-        database.close()
-        engine = create_engine(
-            where.url.replace("postgresql:", "postgresql+psycopg:") or f"sqlite:///{where.folder}/{FILE_NAME}"
-        )
-
-        def execute(statement: str, **values: object) -> list[tuple[object, ...]]:
-            with engine.begin() as connection:
-                result = connection.execute(text(statement), values)
-                return [tuple(row) for row in result] if result.returns_rows else []
-
-        previous = "ab" * 32
-        execute("INSERT INTO journal_gaps VALUES ('mail01', 1, 2, :hash)", hash=previous)
-        events = (
-            {"event": "RunBegun"},
-            {"event": "ActionIntended", "action_number": 1, "address": "a:b", "action": {}},
-            {"event": "RunEnded"},
-        )
-        for number, event in enumerate(events, 3):
-            body = json.dumps({"host": "mail01", "number": number, "run": RUN_1, "event": event})
-            previous = hashlib.sha256(f"{previous}\n{body}".encode()).hexdigest()
-            execute(
-                "INSERT INTO journal VALUES ('mail01', :number, :run, :body, :hash)",
-                number=number, run=RUN_1, body=body, hash=previous,
-            )  # fmt: skip
-        execute("INSERT INTO journal_heads SELECT host, 5, :hash, 3, hash FROM journal WHERE number = 3", hash=previous)
-        yield execute
-        engine.dispose()
-
-    def test_they_are_chained_anew(self, older: Rows, where: Where) -> None:
-        with Store.open(where) as store:
-            assert store.verify("mail01") == 3
-            assert [action.address for action in store.history("mail01").actions] == ["a:b"]
-            Bookkeeper(store).record(RUN_2, ActionEnded(1, "done"), RunEnded("ok", ""))
-            assert store.verify("mail01") == 5
-            hashes = older("SELECT hash FROM journal")
-        with Store.open(where) as store:
-            assert store.verify("mail01") == 5
-        assert older("SELECT hash FROM journal") == hashes
-
-    @pytest.mark.parametrize(
-        ("damage", "words"),
-        [
-            ("UPDATE journal SET body = replace(body, 'a:b', 'c:d')", "row 4: it was changed"),
-            ("DELETE FROM journal WHERE number = 4", "row 4 is missing"),
-            ("DELETE FROM journal WHERE number = 5", "row 5 is missing, the end of it"),
-            ("DELETE FROM journal_gaps", "rows 1 to 2 are missing"),
-        ],
-    )
-    def test_one_that_was_damaged_stays_so(self, older: Rows, where: Where, damage: str, words: str) -> None:
-        older(damage)
-        with Store.open(where) as store, pytest.raises(JournalUnavailable) as told:
-            store.verify("mail01")
-        assert words in told.value.what
 
 
 def test_who_reads_while_another_writes_sees_a_journal_that_fits(books: Bookkeeper, where: Where, store: Store) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -13,8 +13,9 @@ from converge.store.names import file_name, host_name, new_run_id
 
 def test_run_ids_sort_by_time_and_differ() -> None:
     moment = datetime(2026, 11, 20, 22, 1, 7, tzinfo=UTC)
-    assert re.fullmatch(r"2026-11-20T220107Z-[0-9a-f]{4}", new_run_id(moment))
-    assert len({new_run_id(moment) for _ in range(50)}) > 40
+    ids = [new_run_id(moment + timedelta(microseconds=20 * number)) for number in range(50_000)]
+    assert ids == sorted(set(ids))
+    assert re.fullmatch(r"2026-11-20T220107Z-[0-9a-f]{4}", ids[-1])
 
 
 @given(st.text(max_size=60))

@@ -91,6 +91,98 @@ class TestRuns:
             assert "move it away" in ended.err
 
 
+class TestVerify:
+    @pytest.fixture
+    def repaired(self, fleet: Program) -> Program:
+        """Two runs that changed hosts, everything settled."""
+        assert fleet("--yes").code == 0
+        assert fleet("--yes").code == 0
+        return fleet
+
+    def damaged(self, fleet: Program, statement: str) -> str:
+        with closing(sqlite3.connect(fleet.folder / ".converge/converge.db")) as file:
+            file.execute(statement)
+            file.commit()
+        assert fleet("--check").code == 0, "a settled row is not read again by every run"
+        text = fleet("runs", "verify")
+        document = json.loads(fleet("runs", "verify", "--format", "json").out)
+        assert text.code == 3
+        assert text.out.splitlines()[-1].endswith("as written, 1 damaged")
+        assert document["journals"]["mail01"]["rows"] > 0
+        assert document["journals"]["mail02"]["damage"]["code"] == "journal-damaged"
+        return text.out
+
+    def test_all_is_as_it_was_written(self, repaired: Program) -> None:
+        ended = repaired("runs", "verify")
+        assert ended.code == 0
+        assert re.fullmatch(r"2 journals with \d+ rows in .*converge\.db as written\n", ended.out)
+
+    def test_a_settled_row_that_was_changed(self, repaired: Program) -> None:
+        changed = "UPDATE journal SET body = replace(body, 'RemoteRegistry', 'OtherRegistry') WHERE host = 'mail02'"
+        assert "it was changed after it was written" in self.damaged(repaired, changed)
+
+    def test_a_settled_row_that_is_gone(self, repaired: Program) -> None:
+        assert "row 2 is missing" in self.damaged(repaired, "DELETE FROM journal WHERE host = 'mail02' AND number = 2")
+
+    def test_every_row_of_a_host_that_was_changed_is_gone(self, repaired: Program) -> None:
+        with closing(sqlite3.connect(repaired.folder / ".converge/converge.db")) as file:
+            file.execute("DELETE FROM journal_heads WHERE host = 'mail02'")
+            file.commit()
+        assert "has lost all rows of run" in self.damaged(repaired, "DELETE FROM journal WHERE host = 'mail02'")
+        reason = ("--reason", "restored from a copy that is older")
+        assert repaired("runs", "--write-off", "mail02", *reason, "--yes").code == 0
+        assert repaired("runs", "verify").code == 0
+
+    def test_nothing_was_changed_yet(self, fleet: Program) -> None:
+        fleet("--check")
+        ended = fleet("runs", "verify")
+        assert (ended.code, ended.out) == (0, ".converge/converge.db holds no journal: nothing was changed yet\n")
+
+
+class TestLost:
+    """A store that was used here, and is empty or gone or another one now."""
+
+    @pytest.fixture(params=["gone", "empty", "another"])
+    def lost(self, request: pytest.FixtureRequest, fleet: Program, tmp_path: Path) -> Program:
+        assert fleet("--yes").code == 0
+        for path in (fleet.folder / ".converge").glob("converge.db*"):
+            path.unlink()
+        if request.param == "empty":
+            (fleet.folder / ".converge/converge.db").touch(0o600)
+        if request.param == "another":
+            (fleet.folder / ".converge/stores.json").rename(tmp_path / "aside")
+            assert fleet("--check").code == 0
+            (tmp_path / "aside").rename(fleet.folder / ".converge/stores.json")
+        return fleet
+
+    def test_nothing_is_changed_until_it_is_said_that_it_is_lost(self, lost: Program) -> None:
+        for words in (["--yes"], ["undo", "last", "--yes"], ["plan", "-o", "x.plan"]):
+            ended = lost(*words)
+            assert ended.code == 3, words
+            assert "[store-lost]" in ended.err + ended.out
+            assert "--new-store to begin a new one" in ended.err + ended.out
+        assert not (lost.folder / "x.plan").exists()
+        assert lost("--yes", "--new-store").code == 0
+        assert lost("--yes").code == 0, "from then on it is the store that is used here"
+
+    def test_a_check_goes_on_and_warns(self, lost: Program) -> None:
+        for _ in range(2):
+            ended = lost("--check")
+            assert ended.code == 0
+            assert "warning: this check is not recorded, and what waits from earlier runs is not known: the store" in ended.err
+
+    def test_a_store_that_was_never_used_here_is_no_loss(self, lost: Program) -> None:
+        assert lost("--yes", "--store", f"sqlite:///{lost.folder}/other.db").code == 0
+
+    def test_who_names_the_stores_is_asked_of_nobody_else(self, fleet: Program) -> None:
+        fleet("--check", "--store", "sqlite:///second.db")
+        names = fleet.folder / ".converge/stores.json"
+        assert names.stat().st_mode & 0o777 == 0o600
+        assert list(json.loads(names.read_text())) == [str(fleet.folder / "second.db")]
+        names.write_text("{")
+        assert "names the stores that were used here" in fleet("--yes").err
+
+
 class TestKilled:
     @staticmethod
     def ask(folder: Path, query: str, *values: object) -> Any:

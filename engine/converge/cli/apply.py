@@ -26,6 +26,7 @@ from converge.runs.options import RunOptions, Sources
 @options.LEASE_TIMEOUT
 @options.OUTSIDE_WINDOW
 @options.STORE
+@options.NEW_STORE
 @options.TRUST
 def command(file: Path, trust: bool, **given: Any) -> int:
     """Do what a saved plan says, and nothing else. Asks nothing.
@@ -53,6 +54,7 @@ def command(file: Path, trust: bool, **given: Any) -> int:
             lease_timeout=given["lease_timeout"],
             outside_window=given["outside_window"],
             store=given["store"],
+            new_store=given["new_store"],
         ),
         file,
         trust=trust,

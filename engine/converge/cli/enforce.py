@@ -21,6 +21,7 @@ from converge.cli import given
 @given.FORKS
 @given.EXECUTOR
 @given.STORE
+@given.NEW_STORE
 def command(
     policy: str,
     *,
@@ -33,6 +34,7 @@ def command(
     forks: int,
     executor: str,
     store: str,
+    new_store: bool,
 ) -> int:
     """Look at groups of hosts on a cadence, and repair drift where the policy file says `mode: enforce`.
 
@@ -46,5 +48,5 @@ def command(
         return enforcing.release(release, store=store)
     if not policy:
         raise click.UsageError("--policy FILE is needed")
-    wiring = Wiring(inventory, extra_vars, forks, store, executor)
+    wiring = Wiring(inventory, extra_vars, forks, store, new_store, executor)
     return enforcing.enforce(policy, wiring, once=once, retry_logins=retry_logins, port=port)

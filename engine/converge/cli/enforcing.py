@@ -53,7 +53,7 @@ def release(words: str, *, store: str) -> ExitCode:
 def enforce(policy_file: str, wiring: Wiring, *, once: bool, retry_logins: bool, port: int) -> ExitCode:
     """Make rounds until a signal, or one of each group. Raises InputErrors, UsageError, JournalUnavailable."""
     stop, clock, sink = StopToken(), WallClock(), sink_for(sys.stdout)
-    with Store.open(where(wiring.store)) as store:
+    with Store.open(where(wiring.store, is_new=wiring.new_store)) as store:
         logins = RefusedLogins(store.enforcement, clock)
         if once and not retry_logins:
             logins.recall()

@@ -48,6 +48,7 @@ class Wiring:
     extra_vars: tuple[str, ...] = ()
     forks: int = 50
     store: str = ""
+    new_store: bool = False
     executor: str = "threads"
 
 

@@ -56,6 +56,10 @@ STORE = click.option(
     "--store", metavar="URL", default="", envvar="CONVERGE_STORE",
     help="Where runs are remembered. Default: .converge/converge.db",
 )  # fmt: skip
+NEW_STORE = click.option(
+    "--new-store", is_flag=True,
+    help="Begin a new store where one that was used here is lost: what earlier runs changed is not known then.",
+)  # fmt: skip
 TRUST = click.option(
     "--trust", is_flag=True, help="Use a plan whose signature is not right: of another store, or changed by hand."
 )

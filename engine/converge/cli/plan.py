@@ -28,6 +28,7 @@ from converge.runs.options import RunOptions, Sources
 @options.ACCEPT_NO_WAY_BACK
 @options.ALLOW_REBOOT
 @options.STORE
+@options.NEW_STORE
 @click.option(
     "--exit-zero-on-drift", is_flag=True, envvar="CONVERGE_EXIT_ZERO_ON_DRIFT", help="Drift exits 0.",
 )  # fmt: skip
@@ -61,6 +62,7 @@ def command(file: Path, **given: Any) -> int:
             allow_reboot=given["allow_reboot"],
             exit_zero_on_drift=given["exit_zero_on_drift"],
             store=given["store"],
+            new_store=given["new_store"],
         ),
         file,
     )

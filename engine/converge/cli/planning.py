@@ -30,7 +30,7 @@ from converge.rehearsal.rehearsal import Rehearsal
 from converge.report.saved import tell_plan
 from converge.report.sink import sink_for
 from converge.report.text import TextOptions
-from converge.runs.exit_codes import ExitCode
+from converge.runs.exit_codes import ExitCode, code_of_refusal
 from converge.runs.extra_vars import read_extra_vars
 from converge.runs.options import STATE_FOLDER, RunOptions, Sources
 from converge.runs.recording import Memory, where
@@ -64,12 +64,12 @@ def save_plan(options: RunOptions, file: Path) -> ExitCode:
         try:
             check_place(file)
             selection = select(options.sources)
-            store = Store.open(where(options.store))
+            store = Store.open(where(options.store, is_new=options.new_store))
             memory = Memory(store)
             memory.begin(run_id, mode=options.mode, playbooks=selection.playbooks)
         except ConvergeError as error:
             reporter_for(out, options, run=run_id, warnings={}).refuse(error)
-            return ExitCode.USAGE
+            return code_of_refusal(error)
         with memory:
             plan = SavedPlan(
                 secrets.token_hex(8), run_id, datetime.now(UTC).isoformat(timespec="seconds"), __version__,
@@ -182,7 +182,7 @@ def apply_plan(options: RunOptions, file: Path, *, trust: bool) -> ExitCode:
     run_id = new_run_id()
     with opened(None) as out:
         try:
-            store = Store.open(where(options.store))
+            store = Store.open(where(options.store, is_new=options.new_store))
             memory = Memory(store)
             read = _trusted(read_plan(file, key=store.signing_key), file, trust=trust)
             selection = _selected_again(read.plan, options)
@@ -191,7 +191,7 @@ def apply_plan(options: RunOptions, file: Path, *, trust: bool) -> ExitCode:
             memory.begin(run_id, mode=options.mode, playbooks=selection.playbooks)
         except ConvergeError as error:
             reporter_for(out, options, run=run_id, warnings={}).refuse(error)
-            return ExitCode.USAGE
+            return code_of_refusal(error)
         with memory:
             own = read.plan.key == key_name(store.signing_key)
             keys = Keys.of(store.signing_key, read.plan.id)

@@ -10,7 +10,7 @@ from converge import __version__
 from converge.errors import ConvergeError, InputErrors, InputProblem
 from converge.report.document import JsonDocument
 from converge.report.sink import Sink, sink_for
-from converge.runs.exit_codes import ExitCode
+from converge.runs.exit_codes import ExitCode, code_of_refusal
 
 
 def refuse(error: ConvergeError, arguments: Sequence[str]) -> ExitCode:
@@ -21,7 +21,7 @@ def refuse(error: ConvergeError, arguments: Sequence[str]) -> ExitCode:
         document.end(problems_of(error))
     else:
         tell(error, sink_for(sys.stderr))
-    return ExitCode.USAGE
+    return code_of_refusal(error)
 
 
 def problems_of(error: ConvergeError) -> tuple[InputProblem, ...]:

@@ -89,6 +89,26 @@ def write_off(url: str, *, host: str, reason: str, yes: bool) -> ExitCode:
     return ExitCode.IN_ORDER
 
 
+def verify(url: str, *, json: bool, output: str | None) -> ExitCode:
+    """Look through every journal of the store. Raises JournalUnavailable, UsageError."""
+    with opened(output) as out, _reading(url) as store:
+        found = (report.JournalVerdict(host, *_verdict(store, host)) for host in store.journaled_hosts())
+        if json:
+            damaged = report.verdicts_as_json(found, out, version=__version__)
+        else:
+            damaged = report.verdicts_as_text(found, sink_for(out), store=store.name)
+        return written(out, ExitCode.FAILED if damaged else ExitCode.IN_ORDER)
+
+
+def _verdict(store: Store, host: str) -> tuple[int, Problem | None]:
+    try:
+        return store.verify(host), None
+    except JournalUnavailable as error:
+        if error.code != JOURNAL_DAMAGED:
+            raise
+        return 0, Problem.of(error)
+
+
 def _stories(store: Store, run: str, *, damaged: list[str]) -> Iterator[report.HostStory]:
     """The hosts of a run: those with a result first, then those that a broken-off run left without one.
 

@@ -200,6 +200,10 @@ def executor(_context: click.Context, _parameter: click.Parameter, word: str) ->
     "--store", metavar="URL", default="", envvar="CONVERGE_STORE",
     help="Where runs are remembered. Default: .converge/converge.db",
 )  # fmt: skip
+@click.option(
+    "--new-store", is_flag=True,
+    help="Begin a new store where one that was used here is lost: what earlier runs changed is not known then.",
+)  # fmt: skip
 def command(**given: Any) -> int:
     """Bring the hosts to the desired state: plan, show, ask, apply, look again.
 
@@ -236,6 +240,7 @@ def command(**given: Any) -> int:
         exit_zero_on_drift=given["exit_zero_on_drift"],
         settle=given["settle"],
         store=given["store"],
+        new_store=given["new_store"],
         full_search=given["full_search"],
         lease_timeout=given["lease_timeout"],
         outside_window=given["outside_window"],

@@ -23,7 +23,7 @@ from converge.report.totals import Totals
 from converge.runs import bugs
 from converge.runs.connections import Hosts
 from converge.runs.executors import executor_for
-from converge.runs.exit_codes import ExitCode, code_of, worst
+from converge.runs.exit_codes import ExitCode, code_of, code_of_refusal, worst
 from converge.runs.host_runner import Searches, Terms
 from converge.runs.options import STATE_FOLDER, RunOptions, applying
 from converge.runs.recording import Memory, open_for_looking, where
@@ -55,22 +55,28 @@ def run(options: RunOptions) -> ExitCode:
             require_canaries(options, selection)
         except ConvergeError as error:
             reporter_for(out, options, run=run_id, warnings={}).refuse(error)
-            return ExitCode.USAGE
+            return code_of_refusal(error)
         if options.list_hosts or options.list_resources:
             listing = list_hosts if options.list_hosts else list_resources
             listing(selection, out, json_wanted=options.json)
             return written(out, ExitCode.IN_ORDER)
         try:
-            memory = Memory(open_for_looking(options.store) if options.check else Store.open(where(options.store)))
+            memory = Memory(_opened_store(options))
             memory.begin(run_id, mode=options.mode, playbooks=selection.playbooks)
         except ConvergeError as error:
             reporter_for(out, options, run=run_id, warnings={}).refuse(error)
-            return ExitCode.USAGE
+            return code_of_refusal(error)
         with memory:
             code = Run(options, selection, out, task=Converging(), memory=memory, run_id=run_id).go()
             code = written(out, code)
             memory.end(code)
         return code
+
+
+def _opened_store(options: RunOptions) -> Store | None:
+    if options.check:
+        return open_for_looking(options.store)
+    return Store.open(where(options.store, is_new=options.new_store))
 
 
 def _refuse_silence(options: RunOptions) -> None:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import click
 
 
-@click.command(short_help="List past runs, show one, or forget old ones.")
-@click.argument("run", required=False)
+@click.command(short_help="List past runs, show one, verify their journals, or forget old ones.")
+@click.argument("run", required=False, metavar="[RUN|verify]")
 @click.option("-n", "--newest", type=click.IntRange(1), default=50, show_default=True, help="List so many.")
 @click.option("--all", "every", is_flag=True, help="List all of them.")
 @click.option("--prune", type=click.FloatRange(0), metavar="DAYS", help="Forget runs older than this.")
@@ -41,6 +41,8 @@ def command(
 ) -> int:
     """List past runs, newest first; or show one: its hosts, changes, actions with their outcomes, what is still open.
 
+    `converge runs verify` looks through the journal of every host, row by row; exit 3 where one was changed since.
+
     --prune and --keep forget runs for good, never one that left something open on a host. --write-off lets runs change a
     host again whose journal was damaged: its rows stay, marked as not to be relied upon, and a new journal begins.
     """
@@ -58,6 +60,8 @@ def command(
         return remembered.write_off(store, host=write_off, reason=reason, yes=yes)
     if prune is not None or keep is not None:
         return remembered.forget(store, days=prune, keep=keep)
+    if run == "verify":
+        return remembered.verify(store, json=json, output=output)
     if run is not None:
         return remembered.show(store, run, json=json, output=output)
     return remembered.list_runs(store, newest=None if every else newest, json=json, output=output)

@@ -27,6 +27,7 @@ from converge.runs.options import RunOptions, Sources
 @options.LEASE_TIMEOUT
 @options.OUTSIDE_WINDOW
 @options.STORE
+@options.NEW_STORE
 def command(run: str, **given: Any) -> int:
     """Take back what a run did (`converge runs` lists them): every recorded before is restored, newest first.
 
@@ -53,6 +54,7 @@ def command(run: str, **given: Any) -> int:
             lease_timeout=given["lease_timeout"],
             outside_window=given["outside_window"],
             store=given["store"],
+            new_store=given["new_store"],
         ),
         run,
     )

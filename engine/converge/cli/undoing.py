@@ -18,7 +18,7 @@ from converge.model.change import HostResult, Problem, Status
 from converge.model.journal import Journal
 from converge.model.machine import Machine, Observer
 from converge.rehearsal.rehearsal import Rehearsal
-from converge.runs.exit_codes import ExitCode
+from converge.runs.exit_codes import ExitCode, code_of_refusal
 from converge.runs.extra_vars import read_extra_vars
 from converge.runs.options import RunOptions, Sources
 from converge.runs.playbooks import known_kinds
@@ -40,13 +40,13 @@ def undo_run(options: RunOptions, undone: str) -> ExitCode:
                     try_="--check to only look, or --yes to take it back without asking",
                 )
             known_kinds()
-            store = Store.open(where(options.store))
+            store = Store.open(where(options.store, is_new=options.new_store))
             memory = Memory(store)
             selection, missing = _selected(store, undone, options.sources)
             memory.begin(run_id, mode=options.mode, playbooks=selection.playbooks)
         except ConvergeError as error:
             reporter_for(out, options, run=run_id, warnings={}).refuse(error)
-            return ExitCode.USAGE
+            return code_of_refusal(error)
         with memory:
             run = Run(options, selection, out, task=Undoing(undone), memory=memory, run_id=run_id)
             for host in missing:

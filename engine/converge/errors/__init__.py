@@ -97,6 +97,12 @@ class JournalUnavailable(ConvergeError):
     code = "journal-unavailable"
 
 
+class StoreLost(JournalUnavailable):
+    """A store that was used before is empty, gone or another one: what earlier runs did is not known."""
+
+    code = "store-lost"
+
+
 class LeaseLost(JournalUnavailable):
     """The lease on a host ran out and another run took it over: nothing more may be done to the host."""
 

@@ -34,6 +34,55 @@ class HostStory:
     damage: Problem | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class JournalVerdict:
+    """How many rows of a host's journal fit together, or why it cannot be relied upon."""
+
+    host: str
+    rows: int
+    damage: Problem | None
+
+
+def verdicts_as_text(verdicts: Iterable[JournalVerdict], sink: Sink, *, store: str) -> int:
+    """Each damaged journal, then how many are as they were written; returns the number of damaged ones."""
+    journals = rows = damaged = 0
+    for verdict in verdicts:
+        journals += 1
+        rows += verdict.rows
+        if verdict.damage is not None:
+            damaged += 1
+            _damage(verdict.damage, sink, indent="")
+    if not journals:
+        sink.line(f"{store} holds no journal: nothing was changed yet")
+        return 0
+    whole = journals - damaged
+    sink.line(
+        f"{whole} journal{'' if whole == 1 else 's'} with {rows} row{'' if rows == 1 else 's'} in {store} as written"
+        + (f", {damaged} damaged" if damaged else ""),
+        style="bold red" if damaged else "green",
+    )
+    return damaged
+
+
+def verdicts_as_json(verdicts: Iterable[JournalVerdict], out: Stream, *, version: str) -> int:
+    """One document: `{"converge", "schema", "journals": {HOST: {"rows", "damage"}}}`; returns the number of damaged ones."""
+    out.write(f'{{"converge": {json.dumps(version)}, "schema": {SCHEMA}, "journals": {{')
+    damaged = 0
+    for number, verdict in enumerate(verdicts):
+        damage = verdict.damage.as_json() if verdict.damage is not None else None
+        damaged += damage is not None
+        content = json.dumps({"rows": verdict.rows, "damage": damage})
+        out.write((",\n " if number else "\n ") + f"{json.dumps(verdict.host)}: {content}")
+    out.write("\n}}\n")
+    return damaged
+
+
+def _damage(damage: Problem, sink: Sink, *, indent: str) -> None:
+    sink.line(f"{indent}{damage.what} [{damage.code}]", style="red")
+    sink.line(f"{indent}{damage.why}")
+    sink.line(f"{indent}Try: {damage.try_}", style="cyan")
+
+
 def list_as_text(runs: Iterable[RunRecord], sink: Sink) -> None:
     """A line for each run."""
     empty = True
@@ -103,9 +152,7 @@ def _story(story: HostStory, sink: Sink, *, mode: str) -> None:
     if story.overridden:
         sink.line(f"  outside its change window: {story.overridden}", style="magenta")
     if story.damage is not None:
-        sink.line(f"  {story.damage.what} [{story.damage.code}]", style="red")
-        sink.line(f"  {story.damage.why}")
-        sink.line(f"  Try: {story.damage.try_}", style="cyan")
+        _damage(story.damage, sink, indent="  ")
     if story.changes:
         for change in story.changes:
             _change(change, sink)

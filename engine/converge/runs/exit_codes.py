@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from enum import IntEnum
 
+from converge.errors import ConvergeError, StoreLost
 from converge.model.change import HostResult, Status
 
 WINDOW_CODES = frozenset({"outside-window", "window-too-short", "window-ended"})
@@ -52,6 +53,11 @@ _OF_STATUS = {
 def worst(codes: Iterable[ExitCode]) -> ExitCode:
     """The code that wins among those that hold; 0 if none does."""
     return min(codes, key=PRECEDENCE.index, default=ExitCode.IN_ORDER)
+
+
+def code_of_refusal(error: ConvergeError) -> ExitCode:
+    """What an error before any host was touched asks for."""
+    return ExitCode.FAILED if isinstance(error, StoreLost) else ExitCode.USAGE
 
 
 def code_of(result: HostResult, *, checking: bool) -> ExitCode:

@@ -47,6 +47,7 @@ class RunOptions:
     exit_zero_on_drift: bool = False
     settle: Mapping[str, Literal["done", "not-done"]] = field(default_factory=dict)
     store: str = ""
+    new_store: bool = False
     lease_timeout: float = 0.0
     outside_window: str = ""
     full_search: bool = False

@@ -15,7 +15,7 @@ from typing import Self
 from sqlalchemy import make_url
 
 from converge import __version__
-from converge.errors import JournalUnavailable
+from converge.errors import JournalUnavailable, StoreLost
 from converge.fleet.searching import DUE, SearchingObserver
 from converge.model.change import HostResult
 from converge.model.journal import History
@@ -34,10 +34,10 @@ _OF_A_FILE = "its leases bind this state folder only: a run elsewhere could chan
 _OF_A_SERVER = "its leases bind every machine that uses it"
 
 
-def where(url: str = "", *, folder: Path = STATE_FOLDER) -> Where:
+def where(url: str = "", *, folder: Path = STATE_FOLDER, is_new: bool = False) -> Where:
     """The store of this command: `url`, or the file in the state folder; the journal's key from the environment."""
     key = os.environ.get(KEY)
-    return Where(folder, url=url, key=Secret(key) if key else None)
+    return Where(folder, url=url, key=Secret(key) if key else None, is_new=is_new)
 
 
 def open_for_looking(url: str = "") -> Store | None:
@@ -48,6 +48,9 @@ def open_for_looking(url: str = "") -> Store | None:
     place = where(url)
     try:
         return Store.open(place)
+    except StoreLost as error:
+        _warn(f"this check is not recorded, and what waits from earlier runs is not known: {error.what}")
+        return None
     except JournalUnavailable as error:
         if error.code != JournalUnavailable.code:
             raise
@@ -113,7 +116,7 @@ class Memory:
         if (parsed := make_url(url) if url else None) is not None and parsed.get_backend_name() == "sqlite":
             path = Path(parsed.database or "").absolute()
             place = replace(place, url=parsed.set(database=str(path)).render_as_string(hide_password=False))
-        return replace(place, read_only=self._store.read_only)
+        return replace(place, read_only=self._store.read_only, is_new=elsewhere)
 
     def close(self) -> None:
         """Let go of the store."""

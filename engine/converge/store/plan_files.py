@@ -80,14 +80,9 @@ def read_plan(path: Path, *, key: bytes | None) -> ReadPlan:
     """Read a plan and compare its signature; without a `key` that cannot be done. Raises UsageError for what is no plan."""
     document = _document(path)
     version = document[_HEAD]
-    if isinstance(version, int) and version > FORMAT:
-        raise UsageError(
-            f"the plan {path} was written by a newer converge: its format is {version}, this one reads {FORMAT}",
-            try_="use the newer converge, or make the plan again with this one",
-        )
     if version != FORMAT or isinstance(version, bool):
         raise UsageError(
-            f"{path} is a plan of format {version!r}, this converge reads {FORMAT}",
+            f"the plan {path} was written by another version of converge (its format is {version!r}, this one reads {FORMAT})",
             try_="make it again with `converge plan -o`",
         )
     content = {name: value for name, value in document.items() if name not in (_HEAD, _SEAL)}

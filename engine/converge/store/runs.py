@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from datetime import datetime
 
 from sqlalchemy import Row as DatabaseRow
-from sqlalchemy import Select, func, select
+from sqlalchemy import Select, func, select, union
 
 from converge.errors import JournalUnavailable
 from converge.model.change import Status
@@ -19,7 +19,7 @@ from converge.store.changes import Content, Opener, changes_of, later_changes, l
 from converge.store.database import Database
 from converge.store.journal import JOURNAL_DAMAGED, verified
 from converge.store.kept_things import kept_things
-from converge.store.tables import HOST_RESULTS, HOST_STATE, JOURNAL, RUNS
+from converge.store.tables import HOST_RESULTS, HOST_STATE, JOURNAL, JOURNAL_GAPS, JOURNAL_HEADS, RUNS
 from converge.store.writing_off import last_write_off, written_off
 
 PAGE = 200
@@ -109,7 +109,7 @@ class Runs:
         """The hosts that a run may have changed, by name: those with rows, and those that its results say it changed."""
         journaled = select(JOURNAL.c.host).where(JOURNAL.c.run == run)
         with self._database.reading() as connection:
-            return tuple(sorted(connection.execute(journaled.union(_changed_by(run))).scalars()))
+            return tuple(sorted(connection.execute(journaled.union(_hosts_changed(run))).scalars()))
 
     def changes(self, run: str, host: str, *, opener: Opener | None = None) -> tuple[RecordedChange, ...]:
         """The changes of a host in a run, oldest first, with what is known of each action by now.
@@ -158,7 +158,7 @@ class Runs:
         first = select(func.min(JOURNAL.c.number)).where((JOURNAL.c.run == run) & (JOURNAL.c.host == host))
         with self._database.reading() as connection:
             number = connection.execute(first).scalar()
-            if number is None and connection.execute(_changed_by(run).where(HOST_RESULTS.c.host == host)).first():
+            if number is None and connection.execute(_hosts_changed(run).where(HOST_RESULTS.c.host == host)).first():
                 raise _without_rows(self._database.name, run, host)
             if number is not None:
                 row = last_write_off(connection, host, chain=self._chain)
@@ -166,6 +166,23 @@ class Runs:
                     raise written_off(self._database.name, host, row)
                 rows = verified(connection, host, after=number - 1, chain=self._chain, name=self._database.name)
                 yield from (content for _, content in rows)
+
+    def every_host(self) -> tuple[str, ...]:
+        """Every host of which the store holds any part of a journal, or that a run changed, by name."""
+        parts = [select(table.c.host) for table in (JOURNAL, JOURNAL_HEADS, JOURNAL_GAPS)]
+        with self._database.reading() as connection:
+            return tuple(sorted(connection.execute(union(*parts, _hosts_changed())).scalars()))
+
+    def require_rows(self, host: str) -> None:
+        """Raises JournalUnavailable where a run changed the host, as its result tells, and has no row in the journal."""
+        rows = select(JOURNAL.c.run).where(JOURNAL.c.host == host)
+        changed = _hosts_changed().where(HOST_RESULTS.c.host == host, RUNS.c.run.not_in(rows))
+        lost = changed.with_only_columns(RUNS.c.run, RUNS.c.started).order_by(RUNS.c.run)
+        with self._database.reading() as connection:
+            row = last_write_off(connection, host, chain=self._chain)
+            for run, started in connection.execute(lost):
+                if row is None or started > row["time"]:
+                    raise _without_rows(self._database.name, run, host)
 
     def prune_older_than(self, moment: datetime) -> int:
         """Forget runs begun before a moment (aware); how many. A run with open ends is kept."""
@@ -176,11 +193,11 @@ class Runs:
         return retention.prune(self._database, chain=self._chain, keep=count)
 
 
-def _changed_by(run: str) -> Select[tuple[str]]:
-    """The hosts that a run changed as its results tell. Who changes a host journals it: results and rows are pruned together."""
-    changed = (
-        (HOST_RESULTS.c.run == run) & (HOST_RESULTS.c.status == Status.CHANGED.value) & RUNS.c.mode.not_in(LOOKING)
-    )
+def _hosts_changed(run: str = "") -> Select[tuple[str]]:
+    """The hosts that a run, or any, changed as results tell. Who changes a host journals it: both are pruned together."""
+    changed = (HOST_RESULTS.c.status == Status.CHANGED.value) & RUNS.c.mode.not_in(LOOKING)
+    if run:
+        changed &= HOST_RESULTS.c.run == run
     return select(HOST_RESULTS.c.host).join(RUNS, RUNS.c.run == HOST_RESULTS.c.run).where(changed)
 
 

@@ -20,7 +20,7 @@ from converge.errors import JournalUnavailable, UsageError
 from converge.model.journal import History, JournalWrittenOff, RegistrySnapshot
 from converge.model.opening import require_state_folder
 from converge.model.secret import Secret
-from converge.store import migrations, writing_off
+from converge.store import known_stores, schema, writing_off
 from converge.store.chain import Chain
 from converge.store.committing import Committer
 from converge.store.database import PATIENCE, Database, open_postgresql, open_sqlite
@@ -34,6 +34,8 @@ from converge.store.journal import (
     read_history,
     verify_chain,
 )
+from converge.store.keys import key_name
+from converge.store.known_stores import KnownStores
 from converge.store.leases import TERM, Lease, Leases
 from converge.store.overview import Overview
 from converge.store.places import StoredPlaces
@@ -52,12 +54,14 @@ class Where:
     """Where a store is: `url` of PostgreSQL, or empty for a file in the state folder; `folder` also holds the .reg files.
 
     `key` is the text of CONVERGE_JOURNAL_KEY; `term` the seconds of a lease; `patience` those to wait for other users of the store.
+    `is_new`: a store that was used here before under this name may be gone.
     """
 
     folder: Path
     url: str = ""
     key: Secret | None = None
     read_only: bool = False
+    is_new: bool = False
     term: float = TERM
     patience: float = PATIENCE
 
@@ -84,15 +88,15 @@ class Store:
 
     @classmethod
     def open(cls, where: Where) -> Self:
-        """Open it, make it where there is none, bring its schema up to date. Raises JournalUnavailable and UsageError."""
+        """Open it, and make it where there is none. Raises JournalUnavailable and UsageError; StoreLost where one was used before."""
         require_state_folder(where.folder, only_read=where.read_only)
         database = _database(where)
         try:
             if where.read_only:
-                migrations.require_present(database)
-            else:
-                migrations.migrate(database)
-            return cls(database, where, signing_key=_signing_key(database))
+                if not schema.is_present(database):
+                    raise UsageError(f"the store {database.name} is empty: nothing was recorded in it")
+                return cls(database, where, signing_key=_signing_key(database))
+            return cls(database, where, signing_key=_key_of_known(database, where))
         except BaseException:
             database.close()
             raise
@@ -145,14 +149,20 @@ class Store:
         return {host: history for host, history in found.items() if history != History()}
 
     def verify(self, host: str) -> int:
-        """Look through the whole journal of a host; how many rows it has. Raises JournalUnavailable where one does not fit."""
-        return verify_chain(self._database, host, chain=self._chain)
+        """Look through the whole journal of a host; how many rows it has. Raises JournalUnavailable where it is damaged."""
+        rows = verify_chain(self._database, host, chain=self._chain)
+        self.history(host)
+        self.runs.require_rows(host)
+        return rows
+
+    def journaled_hosts(self) -> tuple[str, ...]:
+        """Every host that has a journal, or that a run changed. Raises JournalUnavailable."""
+        return self.runs.every_host()
 
     def damage(self, host: str) -> JournalUnavailable | None:
         """Why the journal of a host cannot be relied upon, if so. Raises JournalUnavailable where the store does not answer."""
         try:
             self.verify(host)
-            self.history(host)
         except JournalUnavailable as error:
             if error.code != JOURNAL_DAMAGED:
                 raise
@@ -212,6 +222,21 @@ def _signing_key(database: Database) -> bytes:
     return key
 
 
+def _key_of_known(database: Database, where: Where) -> bytes:
+    """The key of a store that is the one used here before, or that is said to be new. Raises StoreLost, JournalUnavailable."""
+    known, name = KnownStores(where.folder), database.name if where.url else FILE_NAME
+    before = None if where.is_new else known.key_name(name)
+    if before is not None and not schema.is_present(database):
+        raise known_stores.empty(database.name)
+    schema.create(database)
+    key = _signing_key(database)
+    if before not in (None, key_name(key)):
+        raise known_stores.another(database.name)
+    if before is None:
+        known.remember(name, key_name(key))
+    return key
+
+
 def _database(where: Where) -> Database:
     if not where.url:
         return open_sqlite(where.folder / FILE_NAME, read_only=where.read_only, patience=where.patience)
@@ -221,7 +246,7 @@ def _database(where: Where) -> Database:
         raise _not_understood() from None  # the URL may hold a password: it is not quoted
     kind = url.get_backend_name() if url.drivername else ""
     if kind == "sqlite" and url.database:
-        return open_sqlite(Path(url.database), read_only=where.read_only, patience=where.patience)
+        return open_sqlite(Path(url.database).absolute(), read_only=where.read_only, patience=where.patience)
     if url.drivername in ("postgresql", "postgres", "postgresql+psycopg"):
         return open_postgresql(url, read_only=where.read_only, patience=where.patience)
     raise _not_understood()

@@ -1,4 +1,4 @@
-"""The tables as they are after every migration. Types are those that SQLite and PostgreSQL share; JSON is text in ASCII."""
+"""The tables. Types are those that SQLite and PostgreSQL share; JSON is text in ASCII."""
 
 from __future__ import annotations
 
