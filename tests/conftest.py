@@ -1,4 +1,4 @@
-"""A skipped test proves nothing: it fails, unless its reason is listed in allowed_skips.txt. Slow tests begin first."""
+"""A skipped test proves nothing: it fails, unless its reason is listed in allowed_skips.txt. What takes longest begins first."""
 
 from __future__ import annotations
 
@@ -31,28 +31,50 @@ _ALLOWED = [
 def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> object:
     """With `--dist loadgroup`, tests that share what is expensive to make are run by one worker.
 
-    A scheduler of our own, because pytest-xdist up to 3.8 silently knows no groups with pytest 9.
+    A scheduler of our own, because pytest-xdist up to 3.8 silently knows no groups with pytest 9. It hands them out in the order
+    of collection, and not by their number of tests.
     """
     from xdist.scheduler import LoadScopeScheduling  # type: ignore[import-untyped]
 
     class Sharing(LoadScopeScheduling):  # type: ignore[misc]  # it has no types
-        """Groups begin first; every other test is one by itself."""
+        """Every test that is in no group is one by itself."""
 
         def _split_scope(self, nodeid: str) -> str:
             return group_of(nodeid)
 
+    config.option.loadscopereorder = False
     return Sharing(config, log) if config.getoption("dist") == "loadgroup" else None
 
 
+# What takes longest, the longest first: beginnings of files or tests.
+_FIRST = (
+    "tests/wine/test_wine_undo", "tests/wine/", "tests/logins/test_logins_own", "tests/cluster/test_cluster_workers",
+    "tests/cluster/", "tests/schedule/test_schedule_month", "tests/evening/test_evening_races", "tests/bench/",
+    "tests/apply/test_apply_killed", "tests/winrm/test_winrm_many", "tests/web/", "tests/schedule/test_schedule_windows_kept",
+    "tests/schedule/test_schedule_daemon", "tests/cli/test_cli_rolling", "tests/apply/test_apply_undo_any",
+    "tests/apply/test_apply_stopped", "tests/cli/test_cli_plans", "tests/evening/", "tests/cli/",
+)  # fmt: skip
+
+
 def group_of(nodeid: str) -> str:
-    """All of Wine share one prefix; those of a file about pages share servers, fleets of thousands of hosts and a browser."""
-    file = nodeid.partition("::")[0]
-    return {"wine": "wine", "web": file}.get(Path(file).parent.name, nodeid)
+    """Tests of Wine share a Windows, in two halves; of a file about pages, servers and a browser; of a cluster, its workers."""
+    file = Path(nodeid.partition("::")[0])
+    name = nodeid.partition("::")[2]
+    if file.parent.name == "wine" or (file.parent.name == "contract" and "[wine" in name):
+        return "wine undo" if file.stem == "test_wine_undo" else "wine"
+    if file.parent.name == "web":
+        return str(file)
+    return "cluster" if file.stem == "test_cluster_workers" and "[dask" not in name else nodeid
+
+
+def rank(nodeid: str) -> int:
+    """When a test begins, 0 first; of a group it is what counts for the first of them."""
+    return next((number for number, beginning in enumerate(_FIRST) if nodeid.startswith(beginning)), len(_FIRST))
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """What takes longest begins first, lest all wait for it in the end."""
-    items.sort(key=lambda item: item.get_closest_marker("slow") is None)
+    items.sort(key=lambda item: rank(item.nodeid))
 
 
 @pytest.hookimpl(wrapper=True)

@@ -256,7 +256,6 @@ def places(way: Callable[..., bool], patched: pytest.MonkeyPatch) -> list[int]:
     return sorted(each.values())
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("part", range(2))
 @pytest.mark.parametrize("way", WAYS, ids=lambda way: way.__name__)
 def test_at_every_kind_of_place(

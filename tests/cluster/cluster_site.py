@@ -68,7 +68,7 @@ class Site:
         return str(found.state) == "running"
 
     def slow(self, name: str, seconds: float) -> None:
-        """Let one host think before it starts a service."""
+        """Let one host think before it starts a service, so long or until its mishaps are cleared."""
         self.hosts[name].mishaps.add(Mishap(MishapKind.DELAY, seconds, operation="Invoke", method="StartService"))
 
 
@@ -138,7 +138,7 @@ class Dask:
         """Start a worker, and wait until it has registered."""
         resources = ["--resources", " ".join(f"site:{name}=1" for name in sites)] if sites else []
         words = [self.scheduler, *self._tls, "--no-nanny", "--nthreads", "1", "--host", "127.0.0.1", "--no-dashboard"]
-        number = len(self.workers)
+        number = len(self._processes) - 1  # the scheduler is the first
         process = self._start(f"worker{number}", ["distributed.cli.dask_worker", *words, *resources])
         self.workers.append(process)
         until(lambda: b"Registered to:" in self.log(f"worker{number}"))
@@ -152,6 +152,12 @@ class Dask:
     def log(self, name: str) -> bytes:
         """What a process wrote."""
         return (self.folder / f"{name}.log").read_bytes()
+
+    def whole(self, *, workers: int) -> None:
+        """Have so many workers; of those that were there, whoever was killed is replaced."""
+        self.workers = [process for process in self.workers if process.poll() is None]
+        while len(self.workers) < workers:
+            self.worker()
 
     def end(self) -> None:
         """End all of it."""

@@ -23,6 +23,17 @@ def dask(tmp_path: Path, hosts: Site) -> Iterator[Dask]:
         cluster.end()
 
 
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Dask]:
+    """A scheduler that many tests go to, one after the other."""
+    cluster = Dask(tmp_path_factory.mktemp("shared"))
+    try:
+        cluster.begin()
+        yield cluster
+    finally:
+        cluster.end()
+
+
 @pytest.fixture
 def hosts(tmp_path: Path) -> Iterator[Site]:
     """Six hosts whose service is stopped."""

@@ -19,15 +19,18 @@ def statuses(ended: Ended) -> dict[str, str]:
     return {host: result["status"] for host, result in ended.document()["hosts"].items()}
 
 
+@pytest.fixture
+def cluster(shared: Dask, hosts: Site) -> str:
+    """Two workers of a scheduler that was there."""
+    shared.whole(workers=2)
+    hosts.program.environment |= shared.login
+    return shared.executor
+
+
 @pytest.fixture(params=["dask:2", "cluster"])
 def executor(request: pytest.FixtureRequest) -> str:
-    """Two workers of an embedded cluster, and two of a scheduler that was there."""
-    if request.param != "cluster":
-        return str(request.param)
-    cluster: Dask = request.getfixturevalue("dask")
-    cluster.worker()
-    cluster.worker()
-    return cluster.executor
+    """Two workers of an embedded cluster, and two of a scheduler that was there: for what ends or dies, and what is told."""
+    return str(request.getfixturevalue("cluster") if request.param == "cluster" else request.param)
 
 
 def finished(process: subprocess.Popen[str]) -> Ended:
@@ -39,9 +42,9 @@ def last_run(program: Program) -> str:
     return next(line.split()[0] for line in program("runs").out.splitlines() if " run " in line)
 
 
-def test_an_evening_away_from_home(hosts: Site, executor: str) -> None:
+def test_an_evening_away_from_home(hosts: Site, cluster: str) -> None:
     program = hosts.program
-    program.environment["CONVERGE_EXECUTOR"] = executor
+    program.environment["CONVERGE_EXECUTOR"] = cluster
     looked = program("--check", "--format", "json")
     assert (looked.code, set(statuses(looked).values())) == (2, {"changed"}), looked.err
     assert not any(hosts.is_running(name) for name in hosts.hosts)
@@ -54,6 +57,17 @@ def test_an_evening_away_from_home(hosts: Site, executor: str) -> None:
     undone = program("undo", last_run(program), "--yes", "--format", "json")
     assert (undone.code, list(statuses(undone).values()).count("changed")) == (0, 5), undone.err
     assert [name for name in hosts.hosts if hosts.is_running(name)] == ["mail01"]
+
+
+def test_an_embedded_cluster_changes_and_takes_back(hosts: Site) -> None:
+    program = hosts.program
+    program.environment["CONVERGE_EXECUTOR"] = "dask:2"
+    applied = program("--yes", "--format", "json")
+    assert (applied.code, set(statuses(applied).values())) == (0, {"changed"}), applied.err
+    assert all(hosts.is_running(name) and hosts.started(name) == 1 for name in hosts.hosts)
+    undone = program("undo", last_run(program), "--yes", "--format", "json")
+    assert (undone.code, set(statuses(undone).values())) == (0, {"changed"}), undone.err
+    assert not any(hosts.is_running(name) for name in hosts.hosts)
 
 
 def test_workers_and_threads_tell_the_same(hosts: Site, executor: str) -> None:
@@ -77,8 +91,7 @@ def test_a_worker_that_dies_in_the_middle_of_a_change(hosts: Site, executor: str
     until(lambda: all(hosts.is_running(name) and not owner(hosts.program.folder, name) for name in others))
     time.sleep(1.0)  # their results are on their way
     kill_holder(hosts.program.folder, "mail01")
-    began = time.monotonic()
-    until(lambda: process.poll() is not None or time.monotonic() > began + 5)
+    hosts.hosts["mail02"].mishaps.clear()
     ended = finished(process)
     found = statuses(ended)
     assert ended.code == 3, ended.err
@@ -95,14 +108,15 @@ def test_a_worker_that_dies_in_the_middle_of_a_change(hosts: Site, executor: str
     assert hosts.program("--check", "--executor", executor).code == 0
 
 
-def test_two_runs_at_one_host_change_it_once(hosts: Site, executor: str) -> None:
+def test_two_runs_at_one_host_change_it_once(hosts: Site, cluster: str) -> None:
     hosts.inventory({"mail01": "ansible_winrm_operation_timeout_sec: 60, ansible_winrm_read_timeout_sec: 90"})
-    hosts.slow("mail01", 45.0)
-    words = ("--yes", "--format", "json", "-l", "mail01", "--executor", executor)
+    hosts.slow("mail01", 55.0)
+    words = ("--yes", "--format", "json", "-l", "mail01", "--executor", cluster)
     first = hosts.program.started(*words)
     until(lambda: hosts.started("mail01") == 1)
     second = hosts.program(*words)
     assert (second.code, statuses(second)) == (7, {"mail01": "held"}), second.err
+    hosts.hosts["mail01"].mishaps.clear()
     ended = finished(first)
     assert (ended.code, statuses(ended)) == (0, {"mail01": "changed"}), ended.err
     assert hosts.started("mail01") == 1
@@ -124,29 +138,29 @@ def test_ctrl_c_ends_within_seconds_with_a_true_report(hosts: Site, executor: st
     assert sum(hosts.started(name) for name in hosts.hosts) == 1
 
 
-def test_a_wrong_password_is_tried_twice_over_all_workers(hosts: Site, executor: str) -> None:
+def test_a_wrong_password_is_tried_twice_over_all_workers(hosts: Site, cluster: str) -> None:
     text = (hosts.program.folder / "inventory/hosts.yml").read_text()
     hosts.program.write("inventory/hosts.yml", text.replace("ansible_password: ", "ansible_password: not-"))
-    ended = hosts.program("--check", "--format", "json", "--executor", executor)
+    ended = hosts.program("--check", "--format", "json", "--executor", cluster)
     codes = sorted(result["error"]["code"] for result in ended.document()["hosts"].values())
     assert codes == ["login-not-tried"] * 4 + ["login-refused"] * 2
     assert sum(host.log.refused_logins for host in hosts.hosts.values()) == 2
 
 
-def test_mistakes_of_a_host_are_told_as_threads_tell_them(hosts: Site, executor: str) -> None:
+def test_mistakes_of_a_host_are_told_as_threads_tell_them(hosts: Site, cluster: str) -> None:
     hosts.inventory({"mail02": "converge_password_command: /bin/false", "mail03": "ansible_connection: ssh"})
-    ended = hosts.program("--check", "--format", "json", "--executor", executor)
+    ended = hosts.program("--check", "--format", "json", "--executor", cluster)
     found = statuses(ended)
     assert (found["mail01"], found["mail02"], found["mail03"]) == ("changed", "unreachable", "skipped")
     assert ended.document()["hosts"]["mail02"]["error"]["code"] == "password-unavailable"
 
 
-def test_what_other_hosts_hold_is_not_sent(hosts: Site, executor: str) -> None:
+def test_what_other_hosts_hold_is_not_sent(hosts: Site, cluster: str) -> None:
     text = (
         "- hosts: all\n  name: p\n  resources:\n    - service: {name: \"{{ hostvars['mail01'].x }}\", running: true}\n"
     )
     hosts.program.write("playbooks/registry.yml", text)
-    ended = hosts.program("--check", "--executor", executor)
+    ended = hosts.program("--check", "--executor", cluster)
     assert ended.code == 1
     assert "hostvars" in ended.err
     assert not any(host.log.records for host in hosts.hosts.values())

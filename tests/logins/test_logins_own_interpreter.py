@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from tests.debian import install
 
 PROGRAMS = {
     "krb5kdc": "krb5-kdc",
@@ -32,7 +33,7 @@ def provide_programs() -> None:
     if os.environ.get("CONVERGE_TEST_INSTALL") == "0" or os.geteuid() != 0 or shutil.which("apt-get") is None:
         pytest.skip(f"{missing[0]} is not installed and only root on Debian could install it")
     try:
-        quietly(["apt-get", "-q", "install", "-y", "--no-install-recommends", *missing])
+        install(*missing)
     except (OSError, subprocess.SubprocessError):
         pytest.skip(f"{missing[0]} cannot be installed here")
 
@@ -72,7 +73,6 @@ def quietly(words: list[str], **more: str) -> None:
     subprocess.run(words, env=settings, stdin=subprocess.DEVNULL, capture_output=True, timeout=INSTALLING, check=True)
 
 
-@pytest.mark.slow
 @pytest.mark.timeout(INSTALLING + RUNNING)
 def test_kerberos_with_a_real_kdc_and_credssp(tmp_path: Path, request: pytest.FixtureRequest) -> None:
     provide_programs()

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from tests.debian import install
 
 from converge.lab.endpoint.host import WINRM_3, Host, Policy, Stack
 from converge.lab.endpoint.server import LabServer
@@ -116,7 +117,7 @@ def debian_program(name: str, *packages: str, shared: Path) -> str:
             if shutil.which("apt-get") is None or os.geteuid() != 0:
                 pytest.skip(f"{name} is not installed and only root on Debian could install it")
             try:
-                _quietly("apt-get", "install", "-y", "-q", "--no-install-recommends", *packages)
+                install(*packages)
             except (OSError, subprocess.SubprocessError):
                 pytest.skip(f"{name} cannot be installed here")
     found = shutil.which(name)

@@ -213,7 +213,6 @@ def enforce(fleet: Fleet, store: Store, *, until: datetime, seed: int) -> Rounds
     return rounds
 
 
-@pytest.mark.slow
 def test_a_month(fleet: Fleet, tmp_path: Path) -> None:
     away = (START + 10 * DAY + 20 * MINUTE, START + 13 * DAY + 20 * MINUTE)
     with Store.open(Where(tmp_path / ".converge")) as store:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from tests.debian import install
 
 _FLAGS = ("--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars", "--disable-dev-shm-usage")
 BOUND = 240  # seconds for opening one page
@@ -62,13 +63,10 @@ def installed(profile: Path) -> Chromium:
     if program is None:
         if shutil.which("apt-get") is None or os.geteuid() != 0:
             pytest.skip("chromium is not installed and only root on Debian could install it")
-        for words in (("update",), ("install", "-y", "--no-install-recommends", "chromium")):
-            environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
-            done = subprocess.run(
-                ["apt-get", "-q", *words], env=environment, capture_output=True, timeout=500, check=False
-            )
-            if done.returncode:
-                pytest.skip("chromium cannot be installed here")
+        try:
+            install("chromium")
+        except (OSError, subprocess.SubprocessError):
+            pytest.skip("chromium cannot be installed here")
         program = shutil.which("chromium")
     assert program is not None
     return Chromium(program, profile)

@@ -11,10 +11,11 @@ from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 
+from tests.debian import install
 from tests.wine.agent import HKCU, REG_SZ, Agent, Value, sz
 
 PACKAGES = ("wine", "wine64", "gcc-mingw-w64-x86-64")
-INSTALL_SECONDS, BOOT_SECONDS = 300, 90
+BOOT_SECONDS = 90
 HERE = Path(__file__).parent
 # Wine would rather run its own certutil.exe, which does nothing.
 _OURS = {"WINEDLLOVERRIDES": "certutil.exe=n", "LANG": "C.UTF-8"}
@@ -35,12 +36,7 @@ def provide_tools() -> None:
     if os.geteuid() != 0 or not shutil.which("apt-get"):
         raise Unavailable(f"Wine and MinGW are not installed: as root, apt-get install {' '.join(PACKAGES)}")
     try:
-        for arguments in (["update"], ["install", "-y", "--no-install-recommends", *PACKAGES]):
-            _quietly(
-                ["apt-get", "-q", *arguments],
-                seconds=INSTALL_SECONDS,
-                environment={"DEBIAN_FRONTEND": "noninteractive"},
-            )
+        install(*PACKAGES)
     except (subprocess.SubprocessError, OSError) as error:
         raise Unavailable(f"Wine and MinGW cannot be installed: {error}") from error
     if not _tools_are_there():
@@ -88,7 +84,8 @@ def library(version: str, cache: Path) -> bytes:
     program = cache / f"versioned-{version}.dll"
     if not program.exists():
         numbers = version.replace(".", ",")
-        script, resources = cache / f"{version}.rc", cache / f"{version}.o"
+        mine = f"{version}.{os.getpid()}"  # another process may be at the same
+        script, resources = cache / f"{mine}.rc", cache / f"{mine}.o"
         script.write_text(f"1 VERSIONINFO FILEVERSION {numbers} PRODUCTVERSION {numbers} BEGIN END\n")
         _built([_RESOURCES, str(script)], resources)
         _built([_COMPILER, "-shared", "-nostdlib", "-s", str(resources)], program)

@@ -97,7 +97,6 @@ def iis4(windows: Agent, bench: Bench, service_program: Path, cache: Path) -> It
         windows.remove_folder(folder)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("basic", [True, False], ids=["basic", "ntlm"])
 def test_smtp_follows_inetinfo(new_host: HostMaker, tmp_path: Path, windows: Agent, iis4: Bench, basic: bool) -> None:
     converge = Converge(tmp_path, new_host(basic=basic))
@@ -153,7 +152,6 @@ def exchange(windows: Agent, bench: Bench, service_program: Path) -> Iterator[Be
     windows.remove_folder(INETSRV)
 
 
-@pytest.mark.slow
 def test_exchange_dispatch_entries(converge: Converge, windows: Agent, exchange: Bench) -> None:
     playbook = PLAYBOOKS / "exchange-dispatch-entries.yml"
     with pytest.raises(Win32Error):

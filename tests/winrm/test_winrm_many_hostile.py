@@ -11,7 +11,6 @@ import pytest
 MOST = 600  # MB
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["long", "elements"])
 def test_fifty_hostile_hosts_stay_under_the_limit(kind: str) -> None:
     """Endless pages of a megabyte, and messages of nothing but elements."""

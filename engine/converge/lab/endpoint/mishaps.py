@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
+import time
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Final
@@ -11,6 +13,7 @@ from converge.lab.endpoint.request_log import RequestRecord
 from converge.wsman.faults import Fault
 
 DEFAULT_OVERSIZE: Final = 64 * 1024 * 1024
+_LOOK: Final = 0.1  # seconds between two looks whether it goes on
 
 
 class MishapKind(StrEnum):
@@ -72,6 +75,12 @@ class Mishaps:
         """Nothing goes wrong any more."""
         with self._lock:
             self._waiting.clear()
+
+    async def thinking(self, mishap: Mishap) -> None:
+        """Until the time of a delay is over, or it is cleared. One that strikes only so many times lasts its time."""
+        ends = time.monotonic() + mishap.amount
+        while (left := ends - time.monotonic()) > 0 and (mishap.times is not None or mishap in self._waiting):
+            await asyncio.sleep(min(left, _LOOK))
 
     def strike(self, record: RequestRecord) -> tuple[Mishap, ...]:
         """What happens to this request, each counted as having happened."""

@@ -149,7 +149,7 @@ class Operations:
         """What takes the place of performing the request at all."""
         for mishap in struck:
             if mishap.kind is MishapKind.DELAY:
-                await asyncio.sleep(mishap.amount)
+                await self._host.mishaps.thinking(mishap)
             elif mishap.kind is MishapKind.SILENCE:
                 await asyncio.sleep(mishap.amount or FOREVER)
                 return Reply(cut=Cut.BEFORE)
