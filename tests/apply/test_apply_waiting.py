@@ -6,9 +6,13 @@ from typing import Any
 
 import pytest
 from tests.apply.apply_site import Site, statuses, told
+from tests.conformance.case import ACCOUNT
 
+from converge.errors import Interrupted
 from converge.lab import service_manager
+from converge.model.action import AnyAction, Performed, RunCommand
 from converge.model.change import HostResult
+from converge.testing.world_machine import WorldMachine
 from converge.windows.registry import parse_path
 
 pytestmark = pytest.mark.timeout(60)
@@ -207,3 +211,25 @@ def test_the_steps_of_a_procedure_that_waits_for_a_word_are_shown_and_not_suppos
     assert checked.changes[1].status.value == "changed"
     accepted = site.check(plays, accept_no_way_back=True)
     assert [change.status.value for change in accepted.changes] == ["changed", "ok"], told(accepted)
+
+
+class EndedByItsBound(WorldMachine):
+    """A machine on which a program has done its work and does not end within the time it was given."""
+
+    def perform(self, action: AnyAction) -> Performed:
+        """Do it. Raises Interrupted for a program."""
+        performed = super().perform(action)
+        if isinstance(action, RunCommand):
+            raise Interrupted("setup did not end within 10 minutes and was ended")
+        return performed
+
+
+def test_a_command_that_ended_by_its_bound_and_did_its_work_is_told_so(site: Site) -> None:
+    setup = {"name": "setup", "argv": [r"type nul >D:\zzz.txt"], "shell": True, "creates": r"D:\zzz.txt"}
+    result = site.apply(
+        site.plays([{"command": setup}]),
+        wrap=lambda real: EndedByItsBound(site.world, site.world.account(ACCOUNT), host=real.host),
+    )
+    (change,) = result.changes
+    assert change.status.value == "changed", told(result)
+    assert change.reason == "setup did not end within 10 minutes and was ended; looking again shows it was done"

@@ -257,10 +257,12 @@ class Bench:
     def undo(self, run: str) -> HostResult:
         """Take a run back: those of its changes that have a way back."""
         recorded, later = self.store.runs.changes(run, HOST), self.store.runs.later_changes(run, HOST)
+        since = self.store.runs.later_runs(run, HOST)
         with self._opened(self.next_run()) as journal, self.reach.machine() as machine:
             return undo(
                 recorded,
                 later=later,
+                since=since,
                 machine=machine,
                 rehearse=Rehearsal,
                 journal=journal,

@@ -280,7 +280,7 @@ def test_methods_of_an_image_have_their_effects(machine: WorldMachine) -> None:
         (WriteFile(r"C:\app\b", b"x" * (1024 * 1024 + 1)), "more than"),
         (RunCommand(("nosuch.exe",)), "exit code 1"),
         (RunCommand(("exit", "3"), shell=True), "exit code 3"),
-        (InvokeCimMethod("root/lab", "Lab_Group", "Fail", keys=(("Name", "A"),)), "returned 5"),
+        (InvokeCimMethod("root/lab", "Lab_Group", "Fail", keys=(("Name", "A"),)), "Lab_Group.Fail did not succeed"),
         (InvokeCimMethod("root/lab", "Nope", "Fail"), "not there"),
     ],
 )

@@ -10,6 +10,7 @@ from converge.errors import LocalProtocolError
 from converge.model.registry import Hive, RegistryPath
 from converge.windows import files, services
 from converge.windows.commands import MAX_LINE, ReadingCommand, ReadingLine, command_line
+from converge.windows.return_codes import failed
 
 ARGUMENTS = st.text(st.characters(exclude_categories=("Cs", "Cc"), max_codepoint=0xFFFF), max_size=30)
 SPECIAL = set('()!^"<>&|%')
@@ -196,7 +197,7 @@ def test_a_mark_is_a_long_number_and_nothing_else(mark: str) -> None:
 
 
 def test_a_value_that_nobody_documents_stands_behind_what_explains_it() -> None:
-    assert services.failed("StartService", 2) == ("StartService returned 2, access denied", "")
-    for what, why in (services.failed("StartService", 99), files.failed("Copy", 99)):
+    assert failed("StartService", 2, services.RETURN_CODES) == ("StartService returned 2, access denied", "")
+    for what, why in (failed("StartService", 99, services.RETURN_CODES), failed("Copy", 99, files.RETURN_CODES)):
         assert "99" not in what
         assert "99, a value without a documented meaning" in why

@@ -61,6 +61,8 @@ from converge.windows.registry import parse_path
 from converge.winrm.connection import Connection, Login, Sealing
 from converge.winrm.machine import WinRMMachine
 from converge.winrm.nt_hash import nt_hash
+from converge.winrm.session import Session
+from converge.wsman.cim import Properties
 
 USER, PASSWORD = "Administrator", "Correct horse 1!"
 START = datetime(2006, 3, 1, 12, 0, tzinfo=UTC)
@@ -545,6 +547,25 @@ def test_a_command_outlives_a_broken_line_and_is_started_once(connect: Callable[
     pair.host.mishaps.add(Mishap(MishapKind.DROP_BEFORE, operation="Receive", times=1))
     assert pair.machine.perform(RunCommand(("cmd.exe", "/c", "echo", "hello"))).code == 0
     assert len(pair.commands()) == 1
+
+
+@pytest.mark.parametrize(
+    ("returned", "what", "why"),
+    [
+        (1314, "returned 1314, the account lacks the privilege for it", ""),
+        (0x80041234, "did not succeed", "2147750452 (0x80041234), a value without a documented meaning"),
+    ],
+)
+def test_a_restart_that_windows_refuses_is_told_in_words(
+    connect: Callable[..., Pair], monkeypatch: pytest.MonkeyPatch, returned: int, what: str, why: str
+) -> None:
+    pair = connect(make_world(version="6.1.7601"))
+    monkeypatch.setattr(Session, "call", lambda *_args, **_given: Properties({"ReturnValue": returned}))
+    with pytest.raises(ActionRefused) as raised:
+        pair.machine.perform(RestartComputer(timeout=60))
+    assert what in raised.value.what
+    assert str(returned) not in raised.value.what or not why
+    assert why in raised.value.why
 
 
 def test_a_restart_is_waited_for(connect: Callable[..., Pair]) -> None:

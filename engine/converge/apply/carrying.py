@@ -116,7 +116,7 @@ class Carrier:
         host = self.performer.memory.host
         said = self.performer.options.settle.get(host)
         if said is None:
-            what = f"this command was begun in run {begun[-1].run} and the line broke: nobody knows whether it was done"
+            what = f"this command was begun in run {begun[-1].run}, which did not see its end: nobody knows whether it was done"
             return with_outcome(change, Status.UNKNOWN, error=needs_settling(host, what))
         for earlier in begun:
             self.performer.journal.write(ActionSettled(earlier.run, earlier.action_number, said, "person"))

@@ -232,7 +232,7 @@ class Changing:
             found = Decision(Status.UNDECIDED, error=Problem.of(silence))
         if found.status is Status.OK:
             self.performer.settle_last()
-            return self._reached("the line broke during an action; looking again shows it was done")
+            return self._reached(f"{error.what}; looking again shows it was done")
         if found.status is Status.UNDECIDED and found.error is not None:
             why = f"Looking again was not possible: {found.error.what}"
             return self._ended(Status.UNKNOWN, Problem(error.code, error.what, why, "run converge again"))

@@ -11,6 +11,7 @@ from converge.lab.endpoint.schema import AccessDenied, InstanceMissing, Served
 from converge.lab.endpoint.wql_lexer import InvalidQuery, QueryTooComplex
 from converge.lab.world import Account, World
 from converge.model.answer import Absent, Answer, Found, Refused
+from converge.windows.return_codes import failed
 from converge.wsman.cim import Instance, Properties, Reference, Value, text_of
 
 _MACHINE_ITSELF = Account(name=r"NT AUTHORITY\SYSTEM", password="")
@@ -55,8 +56,9 @@ def invoke(
         raise ActionRefused(f"{what} cannot be called so: invalid parameter") from error
     except (AccessDenied, NamespaceDenied) as error:
         raise ActionRefused(f"{what} was refused: access denied") from error
-    if results.get("ReturnValue", 0):
-        raise ActionRefused(f"{what} returned {results['ReturnValue']}")
+    if returned := results.integer("ReturnValue"):
+        told, why = failed(what, returned, {})
+        raise ActionRefused(told, why=why)
 
 
 def _wmi(world: World, account: Account | None, namespace: str) -> Wmi:

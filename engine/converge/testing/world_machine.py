@@ -40,6 +40,7 @@ from converge.testing import direct_cim
 from converge.testing.world_answers import WorldAnswers
 from converge.windows import files, services
 from converge.windows.commands import command_line, shell_line
+from converge.windows.return_codes import describe
 
 MAX_CONTENT = 1024 * 1024
 _SHOWN_OUTPUT = 4000
@@ -173,7 +174,7 @@ class WorldMachine:
         code = service_manager.return_code(error, stopping=isinstance(action, StopService))
         record = world.service(action.name)
         why = f"exit code {services.describe_exit_code(record.exit_code)}" if record and record.exit_code else ""
-        what = f"{type(action).__name__} of {action.name} returned {services.describe_return_code(code)}"
+        what = f"{type(action).__name__} of {action.name} returned {describe(code, services.RETURN_CODES)}"
         raise ActionRefused(what, why=why)
 
     def _need_shell(self, what: str) -> None:
@@ -211,5 +212,5 @@ class WorldMachine:
 def _done(action: AnyAction, code: int) -> Performed:
     if code:
         path = getattr(action, "target", None) or getattr(action, "path", "")
-        raise ActionRefused(f"{type(action).__name__} of {path} returned {files.describe_return_code(code)}")
+        raise ActionRefused(f"{type(action).__name__} of {path} returned {describe(code, files.RETURN_CODES)}")
     return Performed()

@@ -19,15 +19,3 @@ RETURN_CODES = {
 }
 """What methods of CIM_DataFile return (CIM_DataFile, Windows Management Instrumentation)."""
 
-
-def describe_return_code(code: int) -> str:
-    """What a file method means by a return value: `10, the target exists already`."""
-    text = RETURN_CODES.get(code)
-    return f"{code}, {text}" if text else str(code)
-
-
-def failed(what: str, code: int) -> tuple[str, str]:
-    """What to say of a method that returned this, and why: a value that nobody documents stands last."""
-    if code in RETURN_CODES:
-        return f"{what} returned {describe_return_code(code)}", ""
-    return f"{what} did not succeed", f"It returned {code}, a value without a documented meaning."

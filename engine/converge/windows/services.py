@@ -65,19 +65,6 @@ EXIT_CODES = {
 """Win32ExitCode of services (System Error Codes)."""
 
 
-def describe_return_code(code: int) -> str:
-    """What a method of Win32_Service means by a return value: `2, access denied`."""
-    text = RETURN_CODES.get(code)
-    return f"{code}, {text}" if text else str(code)
-
-
-def failed(what: str, code: int) -> tuple[str, str]:
-    """What to say of a method that returned this, and why: a value that nobody documents comes after all that explains it."""
-    if code in RETURN_CODES:
-        return f"{what} returned {describe_return_code(code)}", ""
-    return f"{what} did not succeed", f"It returned {code}, a value without a documented meaning."
-
-
 def describe_exit_code(code: int) -> str:
     """What a service's exit code means: `1083, the executable program ... does not implement the service`."""
     text = EXIT_CODES.get(code)

@@ -29,7 +29,8 @@ from converge.model.names import fold
 from converge.model.query import Directory, File
 from converge.windows import paths, wql
 from converge.windows.commands import ReadingCommand, command_line, in_quotes
-from converge.windows.files import failed
+from converge.windows.files import RETURN_CODES
+from converge.windows.return_codes import failed
 from converge.winrm.answering import Answered, action_refused, refused
 from converge.winrm.batches import answered
 from converge.winrm.exchange import Faulted, gave_up
@@ -223,7 +224,7 @@ def _method(session: Session, class_name: str, method: str, *, path: str, target
         raise action_refused(what, faulted) from faulted
     returned = output.integer("ReturnValue") or 0
     if returned:
-        told, why = failed(what, returned)
+        told, why = failed(what, returned, RETURN_CODES)
         raise ActionRefused(told, why=why)
     return Performed()
 

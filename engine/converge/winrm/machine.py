@@ -32,6 +32,7 @@ from converge.model.action import (
     WriteFile,
 )
 from converge.windows.commands import command_line, shell_line
+from converge.windows.return_codes import SYSTEM_ERRORS, failed
 from converge.winrm.answering import action_refused
 from converge.winrm.connection import Connection
 from converge.winrm.exchange import Faulted, OutOfTime
@@ -46,7 +47,11 @@ from converge.wsman.namespaces import wmi_uri
 
 _SHOWN_OUTPUT: Final = 4000
 _FORCED_REBOOT: Final = {"Flags": 6, "Reserved": 0}  # Win32_OperatingSystem.Win32Shutdown
-_PRIVILEGE_NOT_HELD: Final = 1314
+_REMEDIES: Final = {
+    1314: "grant the account the user rights to shut down the system, and to do so from a remote system",
+    1191: "have them log off, or restart the computer by hand",
+}
+"""By what Win32Shutdown returns."""
 _RESTART_PAUSE: Final = 5.0
 _CLOCK_DRIFT: Final = timedelta(seconds=5)  # the start time is told by the clock that is set meanwhile
 
@@ -127,8 +132,8 @@ class WinRMMachine(WinRMObserver):
         except Faulted as faulted:
             raise action_refused("restarting the computer", faulted) from faulted
         if returned:
-            why = "a required privilege is not held" if returned == _PRIVILEGE_NOT_HELD else ""
-            raise ActionRefused(f"Win32Shutdown returned {returned}", why=why)
+            what, why = failed("restarting the computer (Win32Shutdown)", returned, SYSTEM_ERRORS)
+            raise ActionRefused(what, why=why, try_=_REMEDIES.get(returned, ""))
 
     def _is_back(self, before: datetime | None) -> bool:
         try:

@@ -15,6 +15,7 @@ from converge.model.names import fold
 from converge.model.query import AnyQuery, RegistryKey, RegistrySearch, RegistryValue
 from converge.model.registry import RegistryData, RegistryPath, RegistryType
 from converge.windows.registry import HIVE_NUMBERS
+from converge.windows.return_codes import describe
 from converge.winrm.answering import Answered, refused
 from converge.winrm.exchange import Faulted
 from converge.winrm.printed import PrintedValue
@@ -30,7 +31,7 @@ NO_VALUE: Final = 1
 NOT_THERE: Final = 2
 ACCESS_DENIED: Final = 5
 WRONG_TYPE: Final = 2147749893  # WBEM_E_TYPE_MISMATCH, 0x80041005
-_MEANINGS: Final = {
+MEANINGS: Final = {
     NO_VALUE: "the value is not there",
     NOT_THERE: "the key is not there",
     ACCESS_DENIED: "access denied",
@@ -48,16 +49,11 @@ _GETTERS: Final = {
 }
 
 
-def described(code: int) -> str:
-    """What a return value of StdRegProv means: `5, access denied`."""
-    return f"{code}, {_MEANINGS[code]}" if code in _MEANINGS else str(code)
-
-
 def code_refused(code: int) -> Refused:
     """A return value as a refusal."""
     if code == ACCESS_DENIED:
-        return Refused("access-denied", f"StdRegProv returned {described(code)}", "read access to the registry key")
-    return Refused(str(code), f"StdRegProv returned {described(code)}")
+        return Refused("access-denied", f"StdRegProv returned {describe(code, MEANINGS)}", "read access to the registry key")
+    return Refused(str(code), f"StdRegProv returned {describe(code, MEANINGS)}")
 
 
 def parameters(key: RegistryPath, name: str | None = None) -> dict[str, Value]:

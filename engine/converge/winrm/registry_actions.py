@@ -9,9 +9,10 @@ from converge.errors import ActionRefused
 from converge.model.action import NewRegistryKey, Performed, RemoveRegistryKey, RemoveRegistryValue, SetRegistryValue
 from converge.model.registry import RegistryType
 from converge.windows.commands import command_line
+from converge.windows.return_codes import failed
 from converge.winrm.answering import action_refused
 from converge.winrm.exchange import Faulted
-from converge.winrm.registry import ACCESS_DENIED, DONE, described, parameters, return_value
+from converge.winrm.registry import ACCESS_DENIED, DONE, MEANINGS, parameters, return_value
 from converge.winrm.session import REGISTRY, Session
 from converge.wsman.cim import Value
 from converge.wsman.envelopes import Target
@@ -75,4 +76,5 @@ def _called(session: Session, method: str, given: Mapping[str, Value], *, what: 
     if code == DONE:
         return Performed()
     remedy = "grant the account the right to write this key" if code == ACCESS_DENIED else ""
-    raise ActionRefused(f"{method} of {what} returned {described(code)}", try_=remedy)
+    told, why = failed(f"{method} of {what}", code, MEANINGS)
+    raise ActionRefused(told, why=why, try_=remedy)

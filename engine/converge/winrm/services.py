@@ -22,7 +22,8 @@ from converge.model.names import fold
 from converge.model.query import Service, ServiceStartTime
 from converge.model.registry import Hive, RegistryPath
 from converge.windows import wql
-from converge.windows.services import display_name_of, failed
+from converge.windows.return_codes import failed
+from converge.windows.services import RETURN_CODES, display_name_of
 from converge.winrm.answering import Answered, action_refused, is_absent, refused
 from converge.winrm.batches import answered
 from converge.winrm.exchange import LONGEST_OPERATION, Faulted
@@ -294,7 +295,7 @@ def perform_on_service(session: Session, action: ServiceAction) -> Performed:
         return Performed(code=returned)
     if method == "StopService" and returned == _CANNOT_ACCEPT and _is_stopped(session, action.name):
         return Performed(code=returned)
-    what, why = failed(method, returned)
+    what, why = failed(method, returned, RETURN_CODES)
     raise ActionRefused(
         what,
         why=_why(session, returned, action) or why,

@@ -13,6 +13,7 @@ from converge.model.answer import Absent, Answer, Found, Refused
 from converge.model.facts import EventRecord, OperatingSystemFacts
 from converge.model.query import CimInstances, Events, OperatingSystem
 from converge.windows import wql
+from converge.windows.return_codes import failed
 from converge.winrm.answering import Answered, action_refused, is_absent, refused
 from converge.winrm.exchange import LONGEST_OPERATION, Faulted
 from converge.winrm.services import CIMV2
@@ -194,5 +195,6 @@ def call_cim_method(session: Session, action: InvokeCimMethod) -> Performed:
     except Faulted as faulted:
         raise action_refused(what, faulted) from faulted
     if returned:
-        raise ActionRefused(f"{what} returned {returned}")
+        told, why = failed(what, returned, {})
+        raise ActionRefused(told, why=why)
     return Performed()
