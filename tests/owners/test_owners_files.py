@@ -118,7 +118,7 @@ class TestThirdAccounts:
         site.write("inventory/hosts.yml", f"all:\n  hosts:\n    {host}\n")
         ended = checked(site)
         assert ended.code == 4
-        assert "another account may change it" in ended.out + ended.err
+        assert "another account may change" in ended.out + ended.err
         assert not (site.folder / "ran").exists()
 
     @pytest.mark.parametrize("words", [("--check",), ("--yes",), ("runs",), ("diagnose",)])
@@ -227,6 +227,101 @@ def test_what_is_no_file_or_explodes_is_refused_at_once(site: Program, what: str
     assert "too many values" in ended.err or "more than" in ended.err or "no ordinary file" in ended.err, ended.err
 
 
+REMOTE = "all: {hosts: {web01: {ansible_host: 127.0.0.1, ansible_port: 9, ansible_user: u, converge_password_env: SECRET%s}}}\n"
+
+
+@pytest.mark.parametrize(
+    ("words", "variable", "code"),
+    [
+        (("serve", "--listen", "127.0.0.1:0", "--tls-cert", "x", "--tls-key", "key.pem"), "", 1),
+        (("serve", "--listen", "127.0.0.1:0", "--tls-cert", "cert.pem", "--tls-key", "x"), "", 1),
+        (("--check",), "ansible_winrm_ca_trust_path: x", 1),
+        (("doctor", "web01"), "ansible_winrm_ca_trust_path: x", 1),
+        (
+            ("--check",),
+            "ansible_winrm_transport: certificate, ansible_winrm_cert_pem: x, ansible_winrm_cert_key_pem: key.pem",
+            1,
+        ),
+    ],
+)
+def test_a_pipe_where_certificates_are_named_is_refused_at_once(
+    site: Program, monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...], variable: str, code: int
+) -> None:
+    monkeypatch.setenv("SECRET", "s")
+    for name in ("cert.pem", "key.pem"):
+        site.write(name, "none")
+    os.mkfifo(site.folder / "x")
+    if variable:
+        site.write("inventory/hosts.yml", REMOTE % f", {variable}")
+    ended = site(*words)
+    assert ended.code == code, ended.err + ended.out
+    assert "no ordinary file" in ended.out + ended.err, ended.err + ended.out
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("--check",),
+        ("enforce", "--policy", "policy.yml", "--once"),
+        ("runs",),
+        ("report", "--html", "x.html"),
+        ("plan", "-o", "plan.json"),
+    ],
+)
+@pytest.mark.parametrize("what", [os.mkfifo, os.mkdir])
+def test_a_store_that_is_no_file_is_refused_at_once(
+    site: Program, words: tuple[str, ...], what: Callable[[Path], None]
+) -> None:
+    site.write("policy.yml", "version: 1\ngroups:\n  all: {mode: monitor}\n")
+    (site.folder / ".converge").mkdir(mode=0o700)
+    what(site.folder / ".converge/converge.db")
+    ended = site(*words)
+    assert (
+        "converge.db cannot be used: it is no ordinary file, but a pipe, a device or a folder" in ended.err + ended.out
+    )
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("--check", "-o"), ("--check", "--format", "json", "-o"), ("--check", "--format", "prometheus", "-o"), ("diagnose", "-o"),
+        ("report", "--html"), ("plan", "-o"), ("runs", "-o"),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("is_read", [False, True])
+def test_a_pipe_with_a_name_is_no_report(site: Program, words: tuple[str, ...], is_read: bool) -> None:
+    """Writing into it would wait for a reader, or take the pipe's place."""
+    checked(site)
+    pipe = site.folder / "pipe"
+    os.mkfifo(pipe)
+    reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK) if is_read else None
+    ended = site(*words, "pipe")
+    assert ended.code == 1, ended.err
+    said = ended.out + ended.err
+    assert "pipe cannot be written" in said or "cannot be written to pipe" in said
+    assert "it is no ordinary file, but a pipe, a device or a folder" in said
+    assert stat.S_ISFIFO(pipe.lstat().st_mode)
+    if reader is not None:
+        os.close(reader)
+
+
+@pytest.mark.parametrize(
+    "words", [("--check", "-o"), ("--check", "--format", "prometheus", "-o"), ("report", "--html")]
+)
+def test_a_report_goes_to_an_open_pipe_and_to_devices_and_leaves_them(site: Program, words: tuple[str, ...]) -> None:
+    checked(site)
+    reading, writing = os.pipe()
+    place = site.folder / "null"
+    place.symlink_to("/dev/null")
+    with open(reading, "rb") as reader:
+        for output in (f"/dev/fd/{writing}", "/dev/null", "null"):
+            assert site(*words, output).code in (0, 2)
+        os.close(writing)
+        assert reader.read()
+    assert stat.S_ISCHR(os.stat("/dev/null").st_mode)
+    assert place.is_symlink()
+
+
 @pytest.mark.parametrize(
     ("line", "path", "none"),
     [
@@ -250,7 +345,9 @@ def without_owners(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("without_owners")
-@pytest.mark.parametrize("words", [("--check",), ("diagnose",), ("lint",), ("enforce", "--policy", "policy.yml", "--once")])
+@pytest.mark.parametrize(
+    "words", [("--check",), ("diagnose",), ("lint",), ("enforce", "--policy", "policy.yml", "--once")]
+)
 def test_without_owners_every_command_warns_and_goes_on(site: Program, words: tuple[str, ...]) -> None:
     site.write("policy.yml", "version: 1\ngroups:\n  all: {mode: monitor}\n")
     for name in ("playbooks/registry.yml", "inventory/hosts.yml", "policy.yml"):
@@ -285,3 +382,34 @@ def test_a_private_group_is_its_owner(tmp_path: Path, monkeypatch: pytest.Monkey
     monkeypatch.setattr(opening, "_members", lambda _gid: {os.getuid(), STRANGER})
     assert "chmod g-w" in opening.doubt(path)
     shutil.rmtree(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "command",
+    ["sh ./tell.sh", "sh tell.sh", "sh {folder}/tell.sh x", "env -i sh tell.sh", "./own.sh --program=tell.sh"],
+)
+def test_a_password_command_is_not_run_with_a_file_that_others_may_write(site: Program, command: str) -> None:
+    script = site.write("tell.sh", "touch ran\necho secret\n")
+    site.write("own.sh", "#!/bin/sh\ntouch ran\necho secret\n").chmod(0o755)
+    command = command.format(folder=site.folder)
+    host = f"{{ansible_host: 127.0.0.1, ansible_port: 9, ansible_user: u, converge_password_command: '{command}'}}"
+    site.write("inventory/hosts.yml", f"all:\n  hosts:\n    web01: {host}\n")
+    open_to_all(script)
+    ended = checked(site)
+    assert ended.code == 4, ended.err
+    assert f"chmod o-w {script}" in ended.out
+    assert "another account may change" in ended.out
+    assert not (site.folder / "ran").exists()
+    script.chmod(0o755)
+    assert checked(site).code == 4
+    assert (site.folder / "ran").exists()
+
+
+def test_a_password_file_that_others_may_write_is_not_read(site: Program) -> None:
+    path = site.write("secret", "s\n")
+    host = "{ansible_host: 127.0.0.1, ansible_port: 9, ansible_user: u, converge_password_file: ../secret}"
+    site.write("inventory/hosts.yml", f"all:\n  hosts:\n    web01: {host}\n")
+    open_to_all(path)
+    ended = checked(site)
+    assert ended.code == 4, ended.err
+    assert f"chmod o-w {path}" in ended.out

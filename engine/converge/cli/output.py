@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from typing import TextIO
 
 from converge.errors import UsageError
-from converge.model.opening import OWNER_ONLY, READABLE, create_output
+from converge.model.opening import OWNER_ONLY, READABLE, create_output, is_stream
 from converge.report.sink import sink_for
 from converge.runs.exit_codes import ExitCode, worst
 
@@ -63,8 +63,9 @@ def opened(path: str | None, *, whole: bool = False, for_others: bool = False) -
             if output.failure is not None:
                 _forget_stdout()
         return
-    written_to = f"{path}.{os.getpid()}.tmp" if whole else path
     try:
+        whole = whole and not is_stream(path)
+        written_to = f"{path}.{os.getpid()}.tmp" if whole else path
         # What is told of hosts is for its owner alone; figures for a collector are for the account that collects them.
         descriptor = create_output(written_to, mode=READABLE if for_others else OWNER_ONLY)
         file = open(descriptor, "w", encoding="utf-8", newline="\n")  # noqa: SIM115  # closed below, whose errors are told apart

@@ -11,6 +11,7 @@ from converge.errors import InputErrors
 from converge.inventory.known import KNOWN, LAB_CONNECTION, WINRM_CONNECTIONS, Wrong
 from converge.inventory.passwords import Origin, PasswordSource, PasswordStore
 from converge.model.kept import Keeping
+from converge.model.opening import doubt, require_ordinary
 from converge.model.position import Position
 from converge.model.secret import Locked, Secret
 from converge.reading.problems import Problems
@@ -163,9 +164,18 @@ class _Reader:
         return cast("str | None", self.get(*names))
 
     def path(self, name: str) -> str | None:
-        """Like get, for the path of a file on the control node."""
-        found = self.text(name)
-        return None if found is None else os.path.expanduser(found)
+        """Like get, for the path of a file on the control node, or a folder; what is not there is told by whoever opens it."""
+        if (found := self.text(name)) is None:
+            return None
+        path = os.path.expanduser(found)
+        if os.path.exists(path) and not os.path.isdir(path):
+            try:
+                require_ordinary(path)
+            except OSError as error:
+                self.error(name, f"{name} cannot be read: {error.strerror}")
+        if words := doubt(path):
+            self.error(name, f"{name} is not read: another account may change it", hint=words)
+        return path
 
     def _read(self, name: str, value: object) -> object:
         if isinstance(value, Locked):

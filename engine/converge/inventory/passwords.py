@@ -6,6 +6,7 @@ import os
 import shlex
 import shutil
 import threading
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -72,13 +73,13 @@ def _from_command(command: str) -> Secret:
         raise _unavailable("converge_password_command is no command", why=str(error)) from None
     if not argv:
         raise _unavailable("converge_password_command is empty")
-    program = shutil.which(argv[0])
-    if program is not None and (words := doubt(program)):
-        raise _unavailable(
-            f"the password command {argv[0]} is not run: another account may change it",
-            why="It would be run with your rights.",
-            try_=words,
-        )
+    for path in _files_of(argv):
+        if words := doubt(path):
+            raise _unavailable(
+                f"the password command {argv[0]} is not run: another account may change {path}",
+                why="It would be run with your rights.",
+                try_=words,
+            )
     try:
         output = run_program(argv, seconds=COMMAND_SECONDS, max_output=MAX_PASSWORD_BYTES, quotes_errors=False)
     except ProgramFailed as error:
@@ -88,6 +89,16 @@ def _from_command(command: str) -> Secret:
             try_="run the command of converge_password_command by hand; it runs without a shell and without input",
         ) from None
     return _first_line(output, f"the password command {argv[0]}")
+
+
+def _files_of(argv: Sequence[str]) -> Iterator[str]:
+    """The program, and every file that its arguments name: what `sh` runs is in the file after it."""
+    if program := shutil.which(argv[0]):
+        yield program
+    for word in argv[1:]:
+        for path in (word, word.partition("=")[2]):
+            if os.path.isfile(path):
+                yield path
 
 
 def _from_env(name: str) -> Secret:
@@ -102,8 +113,11 @@ def _from_env(name: str) -> Secret:
 
 
 def _from_file(path: str) -> Secret:
+    path = os.path.expanduser(path)
+    if words := doubt(path):
+        raise _unavailable(f"the password file {path} is not read: another account may change it", try_=words)
     try:
-        data = read_bounded(os.path.expanduser(path), most=MAX_PASSWORD_BYTES)
+        data = read_bounded(path, most=MAX_PASSWORD_BYTES)
     except (OSError, ValueError) as error:
         reason = error.strerror or "" if isinstance(error, OSError) else str(error)
         raise _unavailable(f"the password file {path} cannot be read", why=reason) from None

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from converge.errors import UsageError
 from converge.inventory.hostnames import BadRange, is_host_pattern, split_port
-from converge.model.opening import read_bounded
+from converge.model.opening import read_own
 from converge.reading.spelling import did_you_mean
 
 if TYPE_CHECKING:
@@ -52,11 +52,12 @@ def read_limit(pattern: str) -> list[str]:
 
 def _lines(path: str) -> list[str]:
     try:
-        if not os.path.isfile(path):
+        if not os.path.exists(path):
             raise UsageError(f"--limit @{path}: no such file", try_="name a file with one host or pattern in a line")
-        text = read_bounded(path, most=MAX_LIMIT_FILE).decode("utf-8-sig")
+        text = read_own(path, most=MAX_LIMIT_FILE).decode("utf-8-sig")
     except (OSError, ValueError) as error:
-        raise UsageError(f"--limit @{path}: cannot be read", why=str(error)) from error
+        reason = error.strerror if isinstance(error, OSError) else ""
+        raise UsageError(f"--limit @{path}: cannot be read", why=reason or str(error)) from error
     if len(text) > MAX_LIMIT_FILE:
         raise UsageError(f"--limit @{path}: is larger than {MAX_LIMIT_FILE >> 20} MiB")
     return [line.strip() for line in text.splitlines() if line.strip()]

@@ -29,12 +29,13 @@ from converge.lab.specs import (
 )
 from converge.model.facts import ServiceState, StartMode
 from converge.model.names import fold, same
-from converge.model.opening import make_state_folder
+from converge.model.opening import make_state_folder, read_bounded
 from converge.model.registry import Hive, RegistryPath
 from converge.windows import paths
 from converge.windows.registry import parse_path
 
 FORMAT = 1
+_LARGEST = 256 * 1024 * 1024  # bytes of a kept world
 """The version of a kept world. One of another version is not read: `converge lab reset` makes a new one."""
 
 BASE_NAMESPACES = ("root/cimv2", "root/default")
@@ -327,7 +328,7 @@ class World:
     def load(cls, path: Path) -> World:
         """Read a file that `save` wrote. Raises WorldUnreadable, and OSError where it cannot be opened."""
         try:
-            data = json.loads(path.read_text(encoding="utf-8"))
+            data = json.loads(read_bounded(path, most=_LARGEST))
         except ValueError as error:
             raise WorldUnreadable(f"{path} is no kept world", why=str(error)) from error
         return cls.from_json(data)

@@ -27,6 +27,9 @@ _WITHOUT_OWNERS: Final = frozenset({"drvfs", "vfat", "exfat", "msdos", "ntfs", "
 class NotOrdinary(OSError):
     """A pipe, a device or a folder where a file was meant: reading it might never end."""
 
+    def __init__(self, path: str | Path) -> None:
+        super().__init__(errno.EINVAL, "it is no ordinary file, but a pipe, a device or a folder", str(path))
+
 
 class WithoutOwners(UserWarning):
     """Where files have no owners, nobody can tell who may change them."""
@@ -37,8 +40,21 @@ def read_bounded(path: str | Path, *, most: int) -> bytes:
     descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY)
     with open(descriptor, "rb") as file:
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            raise NotOrdinary(errno.EINVAL, "it is no ordinary file, but a pipe, a device or a folder", str(path))
+            raise NotOrdinary(path)
         return file.read(most + 1)
+
+
+def read_own(path: str | Path, *, most: int) -> bytes:
+    """As `read_bounded`, of a file that no third account may change. Raises OSError and UsageError."""
+    content = read_bounded(path, most=most)
+    require_own(path)
+    return content
+
+
+def require_ordinary(path: str | Path) -> None:
+    """For a file that a library opens by its name. Raises NotOrdinary for what is there and no file, OSError where nothing is."""
+    if not stat.S_ISREG(os.stat(path).st_mode):
+        raise NotOrdinary(path)
 
 
 def doubt(path: str | Path) -> str:
@@ -106,11 +122,30 @@ def make_state_folder(folder: Path) -> None:
             place.mkdir(mode=FOLDER_OF_OWNER, exist_ok=True)
 
 
+def is_stream(path: str | Path) -> bool:
+    """Whether an output's name is no file's, but that of a device or of what is open already, like /dev/stdout or /dev/null.
+
+    Raises NotOrdinary for anything else that is there and no file: a pipe with a name of its own would be waited for.
+    """
+    try:
+        mode = os.stat(path).st_mode
+    except OSError:
+        return False  # there is nothing yet, or opening it tells why not
+    if Path(os.path.abspath(path)).parts[1:2] in (("dev",), ("proc",)) and not stat.S_ISBLK(mode):
+        return True
+    if stat.S_ISREG(mode):
+        return False
+    if stat.S_ISCHR(mode) and os.path.realpath(path).startswith("/dev/"):
+        return True
+    raise NotOrdinary(path)
+
+
 def create_output(path: str | Path, *, mode: int) -> int:
     """A descriptor to write a file anew; never through somebody else's link, nor into somebody else's file. Raises OSError."""
     if words := _foreign_link(Path(path), _trusted()):
         raise OSError(errno.ELOOP, words, str(path))
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, mode)
+    is_stream(path)
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | os.O_NOCTTY, mode)
     try:
         found = os.fstat(descriptor)
         if stat.S_ISREG(found.st_mode):

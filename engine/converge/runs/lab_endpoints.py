@@ -13,10 +13,11 @@ from pathlib import Path
 
 from converge.errors import UsageError
 from converge.model.change import Json
-from converge.model.opening import make_state_folder, require_state_folder
+from converge.model.opening import make_state_folder, read_bounded, require_state_folder
 from converge.model.secret import Secret
 
 STOP_SECONDS = 10.0
+_LARGEST = 64 * 1024 * 1024  # bytes of the record of thousands of hosts
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +53,7 @@ class LabRecord:
     def claim(self) -> None:
         """Become that process. Raises UsageError where another one is."""
         make_state_folder(self._folder)
-        descriptor = os.open(self._folder / "up.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        descriptor = os.open(self._folder / "up.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NONBLOCK, 0o600)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -103,7 +104,7 @@ class LabRecord:
     def _read(self) -> dict[str, Json] | None:
         """The record, if the process that wrote it lives: then its lock cannot be had."""
         try:
-            descriptor = os.open(self._folder / "up.lock", os.O_RDONLY | os.O_CLOEXEC)
+            descriptor = os.open(self._folder / "up.lock", os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
         except FileNotFoundError:
             return None
         try:
@@ -111,7 +112,7 @@ class LabRecord:
             return None
         except BlockingIOError:
             try:
-                record: dict[str, Json] = json.loads(self._path.read_text(encoding="utf-8"))
+                record: dict[str, Json] = json.loads(read_bounded(self._path, most=_LARGEST))
             except (FileNotFoundError, ValueError):
                 return None  # it has only just begun
             return record

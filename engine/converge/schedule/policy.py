@@ -14,7 +14,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, InstanceOf, 
 
 from converge.errors import InputErrors, UsageError
 from converge.model.durations import in_words, read_duration
-from converge.model.opening import read_bounded, require_own
+from converge.model.opening import read_own
 from converge.reading.files import decoded
 from converge.reading.problems import Problems
 from converge.reading.tree import place_at, plain
@@ -118,8 +118,7 @@ def load_policy(path: Path) -> Policy:
 def read_content(path: Path) -> bytes:
     """What a policy file holds. Raises UsageError."""
     try:
-        content = read_bounded(path, most=LARGEST)
-        require_own(path)
+        content = read_own(path, most=LARGEST)
     except OSError as error:
         raise UsageError(
             f"the policy {path} cannot be read: {error.strerror or error}", try_="look at the path after --policy"

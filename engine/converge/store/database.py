@@ -17,6 +17,7 @@ from sqlalchemy.pool import QueuePool
 
 from converge.errors import JournalUnavailable, UsageError
 from converge.model.extras import how_to_install
+from converge.model.opening import require_ordinary
 from converge.store import durable
 
 PATIENCE = 30.0  # seconds to wait for another process that is writing
@@ -78,6 +79,8 @@ def open_sqlite(
         if not read_only:
             durable.make_folder(path.parent)
             _make_private(path)
+        elif path.exists():
+            require_ordinary(path)
     except OSError as error:
         raise unavailable(str(path), error.strerror or str(error)) from error
     address = f"file:{quote(str(path.absolute()))}?mode={'ro' if read_only else 'rw'}"
@@ -159,8 +162,7 @@ def _make_private(path: Path) -> None:
     try:
         os.close(durable.create(path))
     except FileExistsError:
-        if not path.is_file():
-            raise
+        require_ordinary(path)
 
 
 def _log_ahead(connection: sqlite3.Connection) -> None:

@@ -48,7 +48,7 @@ def _sweep(folder: Path) -> None:
 def is_gone(folder: Path, holder: str) -> bool:
     """Whether the process of this beacon has certainly ended. Where its file is missing nobody knows: False."""
     try:
-        descriptor = os.open(folder / holder, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        descriptor = os.open(folder / holder, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError:
         return False
     try:

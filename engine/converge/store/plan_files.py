@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import hmac
 import json
@@ -17,7 +16,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from converge.errors import UsageError
 from converge.model.change import Json
-from converge.model.opening import read_bounded, require_own
+from converge.model.opening import NotOrdinary, is_stream, read_own
 from converge.model.saved_plan import FORMAT, SavedPlan
 from converge.store import durable
 from converge.store.keys import derived_key, key_name
@@ -39,8 +38,8 @@ class ReadPlan:
 def check_place(path: Path) -> None:
     """Whether a plan can be written there, asked before any host is. Raises UsageError."""
     try:
-        if path.is_dir():
-            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+        if is_stream(path):
+            raise NotOrdinary(path)
         descriptor, name = tempfile.mkstemp(prefix=f".{path.name}-", dir=path.parent)
         os.close(descriptor)
         os.unlink(name)
@@ -96,8 +95,7 @@ def read_plan(path: Path, *, key: bytes | None) -> ReadPlan:
 
 def _document(path: Path) -> dict[str, Any]:
     try:
-        data = read_bounded(path, most=LARGEST)
-        require_own(path)
+        data = read_own(path, most=LARGEST)
     except OSError as error:
         raise UsageError(f"the plan {path} cannot be read: {error.strerror or error}") from error
     if len(data) > LARGEST:

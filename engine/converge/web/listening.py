@@ -15,7 +15,7 @@ from cryptography import x509
 
 from converge.errors import UsageError
 from converge.model.listening import LOOPBACK_NAMES
-from converge.model.opening import read_bounded, require_own
+from converge.model.opening import read_bounded, read_own, require_ordinary, require_own
 from converge.model.secret import Secret
 
 SHORTEST_TOKEN = 20  # characters
@@ -72,8 +72,7 @@ def read_token(path: Path) -> Secret:
         mode = path.stat().st_mode
         if mode & (stat.S_IROTH | stat.S_IWOTH):
             raise UsageError(f"everybody may read the token file {path}", try_=f"chmod 600 {path}")
-        content = read_bounded(path, most=LARGEST_FILE)
-        require_own(path)
+        content = read_own(path, most=LARGEST_FILE)
         return Secret(content.decode("utf-8").strip())
     except OSError as error:
         raise UsageError(f"the token file {path} cannot be read: {error.strerror or error}") from error
@@ -128,6 +127,9 @@ def _context(certificate: Path, key: Path) -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     try:
+        for path in (certificate, key):
+            require_ordinary(path)
+            require_own(path)
         # An encrypted key would have OpenSSL ask on the terminal, where a service has nobody to answer.
         context.load_cert_chain(certificate, key, password=lambda: b"")
     except (OSError, ValueError) as error:  # ssl.SSLError is an OSError

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Final
 
 from converge.errors import DeadlineExceeded, HostUnreachable, LoginRefused, RemoteProtocolError
 from converge.model.extras import how_to_install
+from converge.model.opening import read_bounded
 from converge.winrm import kerberos
 from converge.winrm.connection import Connection, Login
 
 REQUEST_TOO_LARGE: Final = 413
+_LARGEST_CERTIFICATE: Final = 1024 * 1024  # bytes
 _SCHEMES: Final = {
     Login.NEGOTIATE: "negotiate",
     Login.BASIC: "basic",
@@ -191,7 +192,7 @@ def _certificate_is_over(path: str | None) -> str:
     from cryptography import x509
 
     try:
-        certificate = x509.load_pem_x509_certificate(Path(path or "").read_bytes())
+        certificate = x509.load_pem_x509_certificate(read_bounded(path or "", most=_LARGEST_CERTIFICATE))
     except (OSError, ValueError):
         return ""
     now = datetime.now(UTC)
