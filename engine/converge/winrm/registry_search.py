@@ -7,6 +7,7 @@ the root. Otherwise the keys are walked, and those it did not show are read. Wha
 from __future__ import annotations
 
 import codecs
+import re
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -17,9 +18,9 @@ from converge.model.answer import Absent, Answer, Found, Refused
 from converge.model.facts import NamedValue, SearchFinds
 from converge.model.names import fold
 from converge.model.query import RegistrySearch, RegistryValue
-from converge.model.registry import RegistryData, RegistryPath, RegistryType
+from converge.model.registry import Hive, RegistryData, RegistryPath, RegistryType
 from converge.windows.commands import ReadingCommand
-from converge.windows.registry import parse_path
+from converge.windows.registry import MAX_NAME, long_name, parse_path
 from converge.winrm.answering import Answered
 from converge.winrm.exchange import Faulted
 from converge.winrm.printed import parse_value_line
@@ -37,6 +38,7 @@ MAX_SHOWN: Final = 20_000
 MAX_NOMINATED: Final = 1024 * 1024
 """Characters of lines that mention a wanted file."""
 LONGEST_NAME: Final = 1024
+_BELOW: Final = rf"(?:\\[^\\\x00-\x1f]{{1,{MAX_NAME}}})*"
 _TEXTS: Final = (RegistryType.STRING, RegistryType.EXPAND_STRING)
 _KINDS: Final = {"REG_SZ": RegistryType.STRING, "REG_EXPAND_SZ": RegistryType.EXPAND_STRING}
 _DEFAULT_VALUE: Final = ("(Default)", "<NO NAME>")  # in English; in other languages the key is read as a whole
@@ -57,16 +59,22 @@ class _Printed:
     tops: set[str] = field(default_factory=set)
     """Those of them that were shown, they or something below."""
     shown: set[int] = field(default_factory=set)
-    """Hashes of keys: what a host prints may name millions."""
+    """Hashes of keys, as of `_shown_as`: what a host prints may name millions."""
     nominated: dict[RegistryPath, list[tuple[str, RegistryData] | None]] = field(default_factory=dict)
     garbled: bool = False
-    _key: RegistryPath | None = None
+    _key: str = ""
+    """The line of the key whose values follow; it is read only if they mention a wanted file."""
+    _folded: str = ""
+    """Its path below the hive, folded."""
     _rest: str = ""
     _said: int = 0
     _decoder: codecs.IncrementalDecoder = field(init=False)
+    _form: re.Pattern[str] = field(init=False)
 
     def __post_init__(self) -> None:
         self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
+        hive, parted, subkey = fold(long_name(self.root)).partition("\\")
+        self._form = re.compile(rf"{hive}(?P<path>{re.escape(parted + subkey)}(?P<below>{_BELOW}))")
 
     def take(self, data: bytes) -> None:
         """More output."""
@@ -80,38 +88,43 @@ class _Printed:
     def end(self, *, whole: bool) -> None:
         """No more output. Where it broke off, the last key may not have been shown to its end."""
         self._line(self._rest.rstrip("\r"))
-        if not whole and self._key is not None:
-            self.shown.discard(hash(self._key))
+        if not whole:
+            self._forget()
+
+    def _forget(self) -> None:
+        """The present key was not shown to its end."""
+        self.shown.discard(_shown_as(self.root.hive, self._folded))
 
     def _line(self, line: str) -> None:
         if line.startswith("HKEY_"):
             self._enter(line)
         elif any(file in fold(line) for file in self.wanted):
-            if self._key is None:
+            if not self._key:
                 self.garbled = True
                 return
             self._said += len(line) + LONGEST_NAME
             if self._said > MAX_NOMINATED:
                 self.garbled = True
-                self.shown.discard(hash(self._key))
+                self._forget()
                 return
-            self.nominated.setdefault(self._key, []).append(_printed_value(line))
+            self.nominated.setdefault(parse_path(self._key), []).append(_printed_value(line))
 
     def _enter(self, line: str) -> None:
-        self._key = None
-        try:
-            key = parse_path(line)
-        except ValueError:
-            key = None
-        if key is None or not key.is_within(self.root):
+        found = self._form.fullmatch(fold(line))
+        if found is None:
+            self._key = self._folded = ""
             self.garbled = True
             return
-        self._key = key
-        top = fold(key.subkey[len(self.root.subkey) :].lstrip("\\").partition("\\")[0])
+        self._key, self._folded = line, found["path"][1:]
+        top = found["below"][1:].partition("\\")[0]
         if top in self.below:
             self.tops.add(top)
         if len(self.shown) < MAX_SHOWN:
-            self.shown.add(hash(key))
+            self.shown.add(_shown_as(self.root.hive, self._folded))
+
+
+def _shown_as(hive: Hive, folded: str) -> int:
+    return hash((hive, folded))
 
 
 def _printed_value(line: str) -> tuple[str, RegistryData] | None:
@@ -204,7 +217,7 @@ class _Search:
                 return
             self._walked += 1
             key = pending.pop()
-            if hash(key) not in shown:
+            if _shown_as(key.hive, key.folded) not in shown:
                 self._read_key(key)
             pending += [key / name for name in self._subkeys(key) or ()]
 
