@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import time
+import zoneinfo
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from converge.schedule.local_time import zone_named
 from converge.schedule.windows import ChangeWindows, read_windows
 
 HOUR = timedelta(hours=1)
@@ -250,3 +252,9 @@ def test_a_rule_without_any_day_is_refused_at_once() -> None:
 def test_windows_name_of_a_zone_is_answered_with_the_right_one(name: str, iana: str) -> None:
     with pytest.raises(ValueError, match=f"that is Windows' name of {iana}"):
         read_windows({"days": "sat", "from": "22:00", "to": "23:00", "timezone": name})
+
+
+def test_the_files_of_all_zones_are_walked_through_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    zone_named("Europe/Berlin")
+    monkeypatch.setattr(zoneinfo, "available_timezones", lambda: pytest.fail("once is enough"))
+    assert zone_named("America/New_York").key == "America/New_York"

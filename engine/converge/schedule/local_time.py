@@ -5,6 +5,7 @@ from __future__ import annotations
 import zoneinfo
 from datetime import UTC, datetime, timedelta
 from difflib import get_close_matches
+from functools import cache
 
 SECOND = timedelta(seconds=1)
 
@@ -13,7 +14,7 @@ def zone_named(name: object) -> zoneinfo.ZoneInfo:
     """An IANA time zone. Raises ValueError with words."""
     if not isinstance(name, str) or not name:
         raise ValueError("timezone: the name of an IANA time zone is missing, like Europe/Berlin or UTC")
-    known = zoneinfo.available_timezones()
+    known = _known()
     if name not in known:
         near = get_close_matches(name[:100], known, n=1, cutoff=0.6)
         if iana := _of_windows(name):
@@ -22,6 +23,12 @@ def zone_named(name: object) -> zoneinfo.ZoneInfo:
             hint = f"did you mean {near[0]}?" if near else "write one like Europe/Berlin, America/New_York or UTC"
         raise ValueError(f"timezone: there is no IANA time zone {name[:100]!r}; {hint}")
     return zoneinfo.ZoneInfo(name)
+
+
+@cache
+def _known() -> frozenset[str]:
+    """The names of all zones: a walk through every file of theirs, and policies and windows are read again in each round."""
+    return frozenset(zoneinfo.available_timezones())
 
 
 def _of_windows(name: str) -> str:
