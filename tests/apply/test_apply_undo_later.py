@@ -55,7 +55,10 @@ def test_what_a_later_command_brought_waits_for_it(
         assert waiting.error is not None
         assert site.runs[1] in waiting.error.what
         assert "command:reinstall" in waiting.error.what
-        assert waiting.error.try_ == f"take that back first: converge undo {site.runs[1]}"
+        assert waiting.error.try_ == (
+            f"what run {site.runs[1]} did there has no way back (what a command does is not recorded): "
+            f"where it must be as before run {site.runs[0]}, change it by hand"
+        )
         rest = {status for where, status in statuses(each).items() if "Converge Other" in where}
         assert rest == {"changed"}
 

@@ -78,3 +78,20 @@ def test_one_condition_that_does_not_hold_decides_whatever_is_open_in_another(si
     result = site.check(plays)
     assert [change.status.value for change in result.changes] == ["waiting", "later", "skipped"], told(result)
     assert result.changes[2].reason == "it is another host"
+
+
+def test_what_a_person_does_below_a_variables_folder_leaves_the_facts_known(site: Site) -> None:
+    done = {"file": {"path": r"%SystemRoot%\by-hand.txt", "exists": True}}
+    step = {"name": "by hand", "instructions": "do it", "done_when": done}
+    result = site.check(
+        plays_of(
+            site,
+            {"name": "first", "resources": [{"operator_step": step}]},
+            {
+                "name": "second",
+                "applies_when": [{"that": {"expr": "facts.host.clustered"}, "else": "no node"}],
+                "resources": [value("A")],
+            },
+        )
+    )
+    assert [change.status.value for change in result.changes] == ["waiting", "skipped"], told(result)

@@ -11,6 +11,7 @@ from pathlib import Path
 from converge.apply.diagnosing import diagnose
 from converge.apply.host import apply, check
 from converge.apply.options import ApplyOptions
+from converge.apply.undoing import check_undo, undo
 from converge.errors import HostUnreachable
 from converge.lab.effects import enact
 from converge.lab.file_tree import StoredFile
@@ -103,6 +104,25 @@ class LabHost:
                 self.plays, machine=machine, rehearse=Rehearsal, variables=self.variables,
                 journal=store.journal(lease, render=reg_file.render), options=self._options,
             )  # fmt: skip
+
+    def undo(self, run: int = 0, *, only_look: bool = False) -> HostResult:
+        """Take a run back, by its number, the last by default: what has no way back is left, as the word that was given allows."""
+        with self._store() as store:
+            name = f"run-{run or self.runs}"
+            recorded = store.runs.changes(name, "host", opener=store.sealing)
+            later = store.runs.later_changes(name, "host")
+            since = store.runs.later_runs(name, "host", opener=store.sealing)
+            if only_look:
+                return check_undo(
+                    recorded, later=later, since=since, history=store.history("host"), observer=self.machine,
+                    rehearse=Rehearsal, run="check", options=self._options,
+                )  # fmt: skip
+            self.runs += 1
+            with store.leases.acquire("host", run=f"run-{self.runs}") as lease:
+                return undo(
+                    recorded, later=later, since=since, machine=self.machine, rehearse=Rehearsal,
+                    journal=store.journal(lease, render=reg_file.render), options=self._options,
+                )  # fmt: skip
 
     def history(self) -> History:
         """What earlier runs left open."""

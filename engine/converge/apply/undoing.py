@@ -273,7 +273,13 @@ class _Undoing:
         if (by := self._later_owner(change, now, foreign=foreign)) is not None:
             how = "" if by.address == change.address else f", by {by.address}"
             what = f"run {by.run} changed it after run {change.run}{how}"
-            problem = Problem(CHANGED_SINCE, what, told, f"take that back first: converge undo {by.run}")
+            try_ = f"take that back first: converge undo {by.run}"
+            if reason := _no_way_back(by):
+                try_ = (
+                    f"what run {by.run} did there has no way back ({reason}): "
+                    f"where it must be as before run {change.run}, change it by hand"
+                )
+            problem = Problem(CHANGED_SINCE, what, told, try_)
             return Decision(Status.WAITING, reason=what, error=problem)
         if not foreign:
             return None

@@ -163,6 +163,8 @@ def _predict_start_time(
 
 
 def _after_command(action: RunCommand, query: AnyQuery, answer: Answer[object]) -> Answer[object]:
+    if isinstance(query, OperatingSystem):
+        return answer  # asked for the variables in a path, and the same Windows afterwards
     decided = query in action.decides or _comes_with(query, answer, action.decides)
     if decided or any(_is_decided(query, other) for other in action.decides):
         return NotPredicted(action.title or action.argv[0])
