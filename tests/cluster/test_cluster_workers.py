@@ -124,6 +124,14 @@ def test_two_runs_at_one_host_change_it_once(hosts: Site, cluster: str) -> None:
 
 @pytest.mark.parametrize("times", [1, 2])
 def test_ctrl_c_ends_within_seconds_with_a_true_report(hosts: Site, executor: str, times: int) -> None:
+    assert_told_from_the_journal(hosts, executor, times=times)
+
+
+def test_ctrl_c_ends_threads_with_the_same_report(hosts: Site) -> None:
+    assert_told_from_the_journal(hosts, "threads", times=1)
+
+
+def assert_told_from_the_journal(hosts: Site, executor: str, *, times: int) -> None:
     hosts.slow("mail01", LONG)
     process = hosts.program.started("--yes", "--format", "json", "--executor", executor, "--forks", "1")
     until(lambda: hosts.started("mail01") == 1)
@@ -134,6 +142,9 @@ def test_ctrl_c_ends_within_seconds_with_a_true_report(hosts: Site, executor: st
     found = statuses(ended)
     assert ended.code == 130, ended.err
     assert found["mail01"] == "unknown"
+    (cut,) = ended.document()["hosts"]["mail01"]["resources"]
+    assert (cut["address"], cut["status"]) == ("service:RemoteRegistry", "unknown")
+    assert "the run was stopped while StartService was under way" in cut["error"]["what"]
     assert {found[name] for name in hosts.hosts if name != "mail01"} == {"skipped"}
     assert sum(hosts.started(name) for name in hosts.hosts) == 1
 

@@ -184,7 +184,7 @@ class TestStopping:
 
         seen: dict[str, HostResult] = {}
         threading.Thread(target=ask).start()
-        fleet = Fleet(forks=3, stop=stop, abandoned=abandoned)
+        fleet = Fleet(forks=3, stop=stop, recount=lambda host, why: HostResult(host, abandoned, error=why))
         fleet.run(names(6), work, on_result=lambda result: seen.update({result.host: result}))
         hang.set()
         assert sorted(seen) == names(6)

@@ -165,6 +165,7 @@ class Changing:
             label.notify,
             label.part_of,
             tuple(type(action).__name__ for action in decision.actions),
+            label.position.line if label.position is not None else 0,
         )
 
     def _end(self, status: Status, found: object, text: str = "") -> None:

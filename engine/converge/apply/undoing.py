@@ -113,7 +113,7 @@ def undo(
     except ConvergeError as failure:
         error = Problem.of(failure)
     if undoing is None and error is not None and not error.unreachable:
-        changes = [_not_begun(change, error.what) for change in _to_take_back(recorded)]
+        changes = not_taken_back(recorded, error.what)
     else:
         changes = undoing.changes if undoing else []
     return result_of(machine, changes, error=error, seconds=options.monotonic() - began)
@@ -389,6 +389,11 @@ def _left_traces(change: RecordedChange) -> bool:
 def _to_take_back(recorded: Sequence[RecordedChange]) -> list[RecordedChange]:
     """The changes of a run of which something may be there still, newest first."""
     return [change for change in reversed(recorded) if _left_traces(change)]
+
+
+def not_taken_back(recorded: Sequence[RecordedChange], ended: str) -> list[Change]:
+    """What is told of the changes of a run where nothing was begun, because the undo `ended` early."""
+    return [_not_begun(change, ended) for change in _to_take_back(recorded)]
 
 
 def _not_begun(change: RecordedChange, ended: str) -> Change:

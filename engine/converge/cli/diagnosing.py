@@ -74,7 +74,7 @@ def run(options: DiagnoseOptions) -> ExitCode:
     with opened(options.output) as out:
         try:
             selection = select(options.sources)
-            memory = Memory(open_for_looking(options.store))
+            memory = Memory(open_for_looking(options.store, what="diagnosis"))
         except ConvergeError as error:
             _refuse(error, options, out, run_id)
             return ExitCode.USAGE
@@ -104,6 +104,10 @@ def _teller(options: DiagnoseOptions, out: Output, run_id: str, playbooks: Seque
     return DiagnosisText(sink_for(out), verbose=options.verbose)
 
 
+def _only_looked_at(host: str, problem: Problem) -> HostResult:
+    return HostResult(host, Status.UNDECIDED, error=problem)
+
+
 class _Diagnosis:
     """The state of one diagnosis over the fleet."""
 
@@ -118,7 +122,7 @@ class _Diagnosis:
 
     def go(self, run_id: str) -> ExitCode:
         hosts = tuple(self.selection.targets)
-        fleet = Fleet(forks=self.options.forks, stop=self.stop, on_bug=self._bug, abandoned=Status.UNDECIDED)
+        fleet = Fleet(forks=self.options.forks, stop=self.stop, on_bug=self._bug, recount=_only_looked_at)
         telling = Telling(every=self.options.verbose > 0)
         with (
             Hosts(self.selection, STATE_FOLDER) as reach,

@@ -178,6 +178,10 @@ class Gated:
         """What would change."""
         return self.task.look(subject, observer, options=options)
 
+    def recount(self, subject: Subject, problem: Problem) -> HostResult:
+        """What was done of it."""
+        return self.task.recount(subject, problem)
+
     def bring(self, subject: Subject, machine: Machine, *, journal: Journal, options: ApplyOptions) -> HostResult:
         """Change it. Handlers follow from what was changed."""
         permitted = self.permitted.get(subject.host, frozenset())

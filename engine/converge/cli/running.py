@@ -27,6 +27,7 @@ from converge.runs.exit_codes import ExitCode, code_of, code_of_refusal, worst
 from converge.runs.host_runner import Searches, Terms
 from converge.runs.options import STATE_FOLDER, RunOptions, applying
 from converge.runs.recording import Memory, open_for_looking, where
+from converge.runs.recounting import Recounting
 from converge.runs.rolling_out import RollingOut, require_canaries, rerun
 from converge.runs.selection import Selection, select
 from converge.runs.stage import Stage
@@ -289,7 +290,7 @@ class Run:
             jitter=min(len(hosts) / 200, JITTER),
             enough=(lambda: self.rolling.budget.spent) if stage.changes_hosts else (lambda: None),
             on_bug=self._bug,
-            abandoned=Status.UNKNOWN if stage.changes_hosts else Status.UNDECIDED,
+            recount=Recounting(stage),
             grace=self.grace,
         )
         telling = Telling(would=not stage.changes_hosts, every=self.options.verbose > 0)

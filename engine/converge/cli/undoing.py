@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Self
 
 from converge.apply.options import ApplyOptions
-from converge.apply.undoing import check_undo, undo
+from converge.apply.recounting import recounted
+from converge.apply.undoing import check_undo, not_taken_back, undo
 from converge.cli.output import opened, written
 from converge.cli.reporters import reporter_for
 from converge.cli.running import Run
@@ -22,7 +23,7 @@ from converge.runs.exit_codes import ExitCode, code_of_refusal
 from converge.runs.extra_vars import read_extra_vars
 from converge.runs.options import RunOptions, Sources
 from converge.runs.playbooks import known_kinds
-from converge.runs.recording import Memory, where
+from converge.runs.recording import Memory, open_for_looking, where
 from converge.runs.selection import Selection, default_inventory, select_hosts
 from converge.runs.tasks import Subject
 from converge.store.names import new_run_id
@@ -40,7 +41,9 @@ def undo_run(options: RunOptions, undone: str) -> ExitCode:
                     try_="--check to only look, or --yes to take it back without asking",
                 )
             known_kinds()
-            store = Store.open(where(options.store, is_new=options.new_store))
+            store = open_for_looking(options.store) if options.check else Store.open(where(options.store, is_new=options.new_store))
+            if store is None:
+                raise UsageError("no run is remembered here: there is nothing to take back")
             memory = Memory(store)
             selection, missing = _selected(store, undone, options.sources)
             memory.begin(run_id, mode=options.mode, playbooks=selection.playbooks)
@@ -119,4 +122,15 @@ class Undoing:
             rehearse=Rehearsal,
             journal=journal,
             options=options,
+        )
+
+    def recount(self, subject: Subject, problem: Problem) -> HostResult:
+        """What was taken back, cut and not begun."""
+        store, host = subject.memory.store, subject.host
+        return recounted(
+            host,
+            store.runs.changes(subject.run, host),
+            history=store.history(host),
+            remaining=not_taken_back(store.runs.changes(self.undone, host), problem.what),
+            problem=problem,
         )

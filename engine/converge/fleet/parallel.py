@@ -33,14 +33,13 @@ class Fleet:
     under way go on to their end. `site_of` names a host's site and how many hosts of it may be under way (0: any
     number). The first hosts begin within `jitter` seconds of each other, not all at once.
 
-    `abandoned` says whether hosts that were still under way at the end may have been changed (`unknown`), or were only
-    looked at (`undecided`).
+    `recount` tells what is known of a host that was still under way at the end, say by its journal.
     """
 
     forks: int = 50
     stop: StopToken = field(default_factory=StopToken)
     on_bug: Callable[[str, BaseException], Problem] | None = None
-    abandoned: Status = Status.UNKNOWN
+    recount: Callable[[str, Problem], HostResult] = lambda host, problem: HostResult(host, Status.UNKNOWN, error=problem)
     grace: float = GRACE
     enough: Callable[[], Problem | None] = lambda: None
     site_of: Callable[[str], tuple[str, int]] = lambda _: ("", 0)
@@ -157,7 +156,7 @@ class _Flight:
             on_result(result)
         for host in hanging:
             if host not in told:
-                on_result(HostResult(host, self.fleet.abandoned, error=ABANDONED))
+                on_result(self.fleet.recount(host, ABANDONED))
         for host in self._turns.rest():
             on_result(HostResult(host, Status.SKIPPED, error=self.fleet.not_begun()))
 

@@ -11,7 +11,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from converge.errors import UsageError
 from converge.fleet.accounts import Account
@@ -299,8 +299,9 @@ class _Dispatch:
             if not self._job.changes_hosts and self._tries[host] < MOST_TRIES and self._remote.links:
                 self._turns.back(host)
             else:
-                status = Status.UNKNOWN if self._job.changes_hosts else Status.UNDECIDED
-                self._results.append(HostResult(host, status, error=_lost(link, why)))
+                told = self._fleet.recount(host, _lost(link, why))
+                # A worker that is only out of reach goes on to its next boundary: what it does meanwhile nobody knows.
+                self._results.append(replace(told, status=Status.UNKNOWN) if self._job.changes_hosts else told)
 
     def _tell_the_rest(self, on_result: Callable[[HostResult], None]) -> None:
         self._receive()
@@ -308,9 +309,10 @@ class _Dispatch:
             on_result(result)
         for host, found in self._under_way.items():
             self.left_behind = self.left_behind or found.link is not None
-            status = self._fleet.abandoned if found.link is not None else Status.SKIPPED
-            error = ABANDONED if found.link is not None else self._fleet.not_begun()
-            on_result(HostResult(host, status, error=error))
+            if found.link is not None:
+                on_result(self._fleet.recount(host, ABANDONED))
+            else:
+                on_result(HostResult(host, Status.SKIPPED, error=self._fleet.not_begun()))
         for host in self._turns.rest():
             on_result(HostResult(host, Status.SKIPPED, error=self._fleet.not_begun()))
 

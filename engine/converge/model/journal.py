@@ -37,7 +37,8 @@ class ChangeBegun:
 
     Of a sensitive change the states are digests and `declared` is empty; `confidential` then holds all three as JSON
     (`before`, `after`, `declared`), to be kept encrypted or not at all. `notify` are the handlers it asks for, `part_of` is the
-    address of the procedure of which it is a step, `planned` names the kinds of its actions in order.
+    address of the procedure of which it is a step, `planned` names the kinds of its actions in order. `line` is that of the
+    playbook's entry, 0 where none asks for it.
     """
 
     change: int
@@ -54,6 +55,7 @@ class ChangeBegun:
     notify: tuple[str, ...] = ()
     part_of: str = ""
     planned: tuple[str, ...] = ()
+    line: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -75,7 +75,7 @@ class RecordedChange:
     `status` is None where the run was broken off during the change. `kept` says whether `before`, `after` and `declared` are
     what was there: of a sensitive change they are digests unless it was kept encrypted and was opened. `planned` names the kinds of
     actions that were decided on, in order; `on_the_way` are actions beside them, such as a folder that had to be there first.
-    `serves` are the services that its handlers restart.
+    `serves` are the services that its handlers restart, `line` is that of the playbook's entry.
     """
 
     run: str
@@ -100,6 +100,7 @@ class RecordedChange:
     part_of: str = ""
     serves: tuple[str, ...] = ()
     planned: tuple[str, ...] = ()
+    line: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,7 @@ from typing import Self
 from sqlalchemy import make_url
 
 from converge import __version__
-from converge.errors import JournalUnavailable, StoreLost
+from converge.errors import JournalUnavailable, StoreLost, UsageError
 from converge.fleet.searching import DUE, SearchingObserver
 from converge.model.change import HostResult
 from converge.model.journal import History
@@ -40,29 +40,37 @@ def where(url: str = "", *, folder: Path = STATE_FOLDER, is_new: bool = False) -
     return Where(folder, url=url, key=Secret(key) if key else None, is_new=is_new)
 
 
-def open_for_looking(url: str = "") -> Store | None:
+def open_for_looking(url: str = "", *, what: str = "check") -> Store | None:
     """A store to read the past from; None where there is none and none can be made. Raises JournalUnavailable, UsageError.
 
-    A check needs no right to write on this side either: where it has none, it says that it is not recorded.
+    A check needs no right to write on this side either, and no space: where it has none, it says that `what` is not recorded.
+    A store that cannot be read, or is damaged, is an error all the same.
     """
     place = where(url)
     try:
         return Store.open(place)
     except StoreLost as error:
-        _warn(f"this check is not recorded, and what waits from earlier runs is not known: {error.what}")
+        _warn(f"this {what} is not recorded, and what waits from earlier runs is not known: {error.what}")
         return None
     except JournalUnavailable as error:
         if error.code != JournalUnavailable.code:
             raise
         if not url and not os.path.lexists(place.folder / FILE_NAME):
-            _warn(f"this check is not recorded: {error.what}")
+            _warn(f"this {what} is not recorded: {error.what}")
             return None
-        try:
-            store = Store.open(replace(place, read_only=True))
-        except JournalUnavailable:
-            raise error from None
-        _warn(f"this check is not recorded: {error.what}")
+        store = _readable(place, error)
+        _warn(f"this {what} is not recorded: {error.what}")
         return store
+
+
+def _readable(place: Where, unwritable: JournalUnavailable) -> Store | None:
+    """A store that could not be opened for writing; None where nothing was ever written to it. Raises JournalUnavailable."""
+    try:
+        return Store.open(replace(place, read_only=True))
+    except UsageError:  # it is empty: a first run found no space for it
+        return None
+    except JournalUnavailable as error:
+        raise (unwritable if error.code == JournalUnavailable.code else error) from None
 
 
 def describe(url: str = "") -> str:
@@ -80,6 +88,7 @@ class Memory:
     def __init__(self, store: Store | None) -> None:
         self._store = store
         self._recording: Recording | None = None
+        self._writable = store is not None and not store.read_only
 
     def __enter__(self) -> Self:
         return self
@@ -116,7 +125,7 @@ class Memory:
         if (parsed := make_url(url) if url else None) is not None and parsed.get_backend_name() == "sqlite":
             path = Path(parsed.database or "").absolute()
             place = replace(place, url=parsed.set(database=str(path)).render_as_string(hide_password=False))
-        return replace(place, read_only=self._store.read_only, is_new=elsewhere)
+        return replace(place, read_only=not self._writable, is_new=elsewhere)
 
     def close(self) -> None:
         """Let go of the store."""
@@ -156,6 +165,7 @@ class Memory:
         except JournalUnavailable as error:
             if mode not in LOOKING:
                 raise
+            self._writable = False
             _warn(f"this {mode} is not recorded: {error.what}")
 
     def host(self, result: HostResult) -> None:

@@ -8,7 +8,9 @@ from typing import Protocol, Self
 
 from converge.apply.host import apply, check
 from converge.apply.options import ApplyOptions
-from converge.model.change import HostResult
+from converge.apply.recounting import recounted
+from converge.apply.walking import not_begun
+from converge.model.change import HostResult, Problem
 from converge.model.journal import Journal
 from converge.model.machine import Machine, Observer
 from converge.model.play import Play
@@ -38,6 +40,9 @@ class Task(Protocol):
 
     def bring(self, subject: Subject, machine: Machine, *, journal: Journal, options: ApplyOptions) -> HostResult:
         """Do it."""
+
+    def recount(self, subject: Subject, problem: Problem) -> HostResult:
+        """What the journal says of a host that did not come to an end. Raises JournalUnavailable."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,4 +75,15 @@ class Converging:
             variables=subject.variables,
             journal=journal,
             options=options,
+        )
+
+    def recount(self, subject: Subject, problem: Problem) -> HostResult:
+        """What was done, cut and not begun of what the plays declare."""
+        store, host = subject.memory.store, subject.host
+        return recounted(
+            host,
+            store.runs.changes(subject.run, host),
+            history=store.history(host),
+            remaining=not_begun(subject.plays, problem.what),
+            problem=problem,
         )

@@ -127,7 +127,7 @@ def _begun(event: Mapping[str, Json], *, run: str, host: str, opener: Opener | N
         run, host, event["change"], event["address"], event["kind"], event["key"], event["name"], event["play"],
         event["way_back"], states["before"], states["after"], states["declared"], sensitive=sensitive, kept=kept,
         notify=tuple(event.get("notify", ())), part_of=event.get("part_of", ""),
-        planned=tuple(event.get("planned", ())),
+        planned=tuple(event.get("planned", ())), line=event.get("line", 0),
     )  # fmt: skip
 
 

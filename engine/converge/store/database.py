@@ -68,7 +68,7 @@ class Database:
         except SQLAlchemyError as error:
             raise unavailable(self.name, _words(error)) from error
         except (OSError, sqlite3.Error, UnicodeEncodeError) as error:
-            raise unavailable(self.name, str(error)) from error
+            raise unavailable(self.name, _in_words(error)) from error
 
 
 def open_sqlite(
@@ -84,16 +84,23 @@ def open_sqlite(
     except OSError as error:
         raise unavailable(str(path), error.strerror or str(error)) from error
     address = f"file:{quote(str(path.absolute()))}?mode={'ro' if read_only else 'rw'}"
-    if read_only and not os.access(path.parent, os.W_OK) and not path.with_name(path.name + "-wal").exists():
-        # Without a writable folder SQLite cannot share memory with writers; without a log there are none to miss.
-        address += "&immutable=1"
 
     def connect() -> sqlite3.Connection:
+        try:
+            return opened(address)
+        except sqlite3.OperationalError:
+            # Without space, or a writable folder, SQLite cannot share memory with writers; without a log there are none to miss.
+            if not read_only or _has_log(path):
+                raise
+            return opened(f"{address}&immutable=1")
+
+    def opened(address: str) -> sqlite3.Connection:
         connection = sqlite3.connect(address, uri=True, timeout=patience, isolation_level=None, check_same_thread=False)
         try:
             if not read_only:
                 _log_ahead(connection)
             connection.execute("PRAGMA synchronous=FULL")
+            connection.execute("SELECT count(*) FROM sqlite_master")  # whether it can be read at all
         except BaseException:
             connection.close()
             raise
@@ -165,6 +172,14 @@ def _make_private(path: Path) -> None:
         require_ordinary(path)
 
 
+def _has_log(path: Path) -> bool:
+    """Whether something was written that is not in the file itself yet."""
+    try:
+        return path.with_name(path.name + "-wal").stat().st_size > 0
+    except FileNotFoundError:
+        return False
+
+
 def _log_ahead(connection: sqlite3.Connection) -> None:
     """Switch to the write-ahead log. Whoever else opens a new file at this moment is waited for: SQLite does not."""
     deadline = time.monotonic() + PATIENCE
@@ -180,4 +195,10 @@ def _log_ahead(connection: sqlite3.Connection) -> None:
 
 def _words(error: SQLAlchemyError) -> str:
     cause = getattr(error, "orig", None) or error.__cause__ or error
-    return " ".join(str(cause).split())
+    return _in_words(cause)
+
+
+def _in_words(error: BaseException) -> str:
+    if getattr(error, "sqlite_errorname", "") == "SQLITE_IOERR_SHMSIZE":  # "disk I/O error" would be read as damage
+        return "database or disk is full"
+    return " ".join(str(error).split())
