@@ -297,7 +297,7 @@ class _PlayRun:
     def _entry(self, entry: Entry, handlers: Handlers) -> Iterator[Change]:
         """Each change as it is made: what comes to an end in between has been told."""
         if self.blocked_by:
-            yield self._unbound(entry, Status.SKIPPED, reason=f"{self.blocked_by} comes first")
+            yield self._unbound(entry, Status.SKIPPED, reason=f"only after: {self.blocked_by}")
             return
         for name in entry.requires:
             if not all(status in GOOD for status in self.ended.get(name, ())) or not self.ended.get(name):
@@ -345,7 +345,7 @@ class _PlayRun:
         sensitive = entry.sensitive or declared.sensitive
         label = Label(declared.name, self.play.name, entry.position, sensitive, notify=entry.notify)
         if self.blocked_by:
-            return self._unbound(entry, Status.SKIPPED, reason=f"{self.blocked_by} comes first")
+            return self._unbound(entry, Status.SKIPPED, reason=f"only after: {self.blocked_by}")
         twin = self.seen.get(resource.identity)
         self.seen[resource.identity] = declared.name
         if twin is not None:

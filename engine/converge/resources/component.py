@@ -47,7 +47,7 @@ class Provided(BaseModel):
 class ComponentState(State):
     """What there is of a component: whether the OC Manager has noted it, and which of its services and files are there."""
 
-    noted: bool
+    installed: bool
     services: tuple[str, ...] = ()
     files: tuple[str, ...] = ()
     borrowed_source: bool = False  # a run was broken off and left its own folder as Setup's source
@@ -126,7 +126,7 @@ class ComponentResource(Resource):
         files = (environment.resolve(path, answers) for path in self.provides.files)
         found = tuple(path for path in files if answers.value(File(path)) is not None)
         borrowed = self.source is not None and answers.value(KEPT_SOURCE_PATH) is not None
-        state = ComponentState(noted=noted, services=there, files=found, borrowed_source=borrowed)
+        state = ComponentState(installed=noted, services=there, files=found, borrowed_source=borrowed)
         return state if noted or there or found or borrowed else None
 
     def desired_state(self, actual: State | None, answers: Answers) -> ComponentState | None:
@@ -138,7 +138,7 @@ class ComponentResource(Resource):
 
     def _whole(self, answers: Answers) -> ComponentState:
         files = tuple(environment.resolve(path, answers) for path in self.provides.files)
-        return ComponentState(noted=True, services=self.provides.services, files=files)
+        return ComponentState(installed=True, services=self.provides.services, files=files)
 
     def actions(self, before: State | None, after: State | None, answers: Answers) -> Sequence[AnyAction]:
         """Write the answer file, run sysocmgr, remove the answer file, Setup's source being ours meanwhile. Raises ResourceError."""
@@ -162,7 +162,7 @@ class ComponentResource(Resource):
             argv,
             timeout=PATIENCE.total_seconds(),
             exit_codes=(),
-            title=f"sysocmgr, {self.name} {'on' if install else 'off'}",
+            title=f"sysocmgr {'installs' if install else 'removes'} {self.name}",
             decides=decides,
         )
         writing = WriteFile(answer_file, self._answer_file(install=install, answers=answers))
@@ -215,7 +215,7 @@ def _is_folder(data: RegistryData, folder: RegistryData) -> bool:
 
 def _without_borrowed_source(state: State | None) -> ComponentState | None:
     """The state but for Setup's source; None for nothing at all."""
-    if not isinstance(state, ComponentState) or not (state.noted or state.services or state.files):
+    if not isinstance(state, ComponentState) or not (state.installed or state.services or state.files):
         return None
     return state.model_copy(update={"borrowed_source": False})
 

@@ -154,7 +154,7 @@ class RegistryReferences(Resource):
     def _part(self, element: str) -> _Part | None:
         for name in self.files:
             found = re.match(
-                rf'(\s*"?\s*)((?:[A-Za-z]:|%[^%"]+%|\\\\)[^":%]*?[\\/])({re.escape(name)})(?=$|[\s",]|\\\d+(?:$|[\s",]))(.*)',
+                rf'(\s*"?\s*(?:@|\\\\\?\\|\\\?\?\\)?)((?:[A-Za-z]:|%[^%"]+%|\\\\)[^":%]*?[\\/])({re.escape(name)})(?=$|[\s",]|\\\d+(?:$|[\s",]))(.*)',
                 element,
                 re.IGNORECASE | re.DOTALL,
             )
@@ -287,8 +287,9 @@ def _elements(text: str) -> list[str]:
 
 
 def _straight(folder: str) -> str:
-    """The folder without `..`, which leads back, as Windows reads it."""
-    return ntpath.normpath(folder) if ".." in folder else folder
+    """The folder without `.` and `..`, as Windows reads it."""
+    dotted = {".", ".."} & set(paths.normalise(folder).split("\\"))
+    return ntpath.normpath(paths.normalise(folder)) if dotted else folder
 
 
 def _place(part: _Part, answers: Answers) -> str:
