@@ -6,13 +6,17 @@ import json
 import re
 import signal
 import socket
+import ssl
 import time
 import urllib.error
 import urllib.request
+from http.client import HTTPConnection
 from typing import IO
 from urllib.request import Request
 
+import pytest
 from tests.cli.cli_program import BOUND, Program, interrupt
+from tests.web.test_web_access import TOKEN, certificate
 
 POLICY = "version: 1\ngroups:\n  all: {mode: %s, cadence: 1h, splay: 0, grace: %s}\n"
 
@@ -30,8 +34,9 @@ def line_with(stream: IO[str] | None, words: str) -> str:
 
 
 def get(address: str | Request) -> tuple[int, str]:
+    trusting = ssl._create_unverified_context()
     try:
-        with urllib.request.urlopen(address, timeout=10) as answer:
+        with urllib.request.urlopen(address, timeout=BOUND, context=trusting) as answer:
             return answer.status, answer.read().decode()
     except urllib.error.HTTPError as error:
         return error.code, error.read().decode()
@@ -132,3 +137,77 @@ def test_a_port_that_is_taken_is_an_error_in_words(fleet: Program) -> None:
         ended = fleet("enforce", "--policy", "policy.yml", "--port", str(taken.getsockname()[1]))
     assert ended.code == 1
     assert "cannot be opened" in ended.err
+
+
+def test_beyond_loopback_it_needs_a_token_and_tls(fleet: Program) -> None:
+    policy(fleet, mode="monitor")
+    cert, key = certificate(fleet.folder)
+    words = ("enforce", "--policy", "policy.yml", "--listen", "0.0.0.0:0")
+    none = fleet(*words)
+    only_tls = fleet(*words, "--tls-cert", cert, "--tls-key", key)
+    only_token = fleet(*words, env={"CONVERGE_ENFORCE_TOKEN": TOKEN})
+    short = fleet(*words, "--tls-cert", cert, "--tls-key", key, env={"CONVERGE_ENFORCE_TOKEN": "short"})
+    for ended, missing in (
+        (none, "a token"),
+        (none, "TLS"),
+        (only_tls, "a token"),
+        (only_token, "TLS"),
+        (short, "the token is none"),
+    ):
+        assert ended.code == 1
+        assert missing in ended.err.splitlines()[0]
+
+
+@pytest.mark.parametrize("place", ["127.0.0.1:0", "0.0.0.0:0"])
+def test_with_a_token_nobody_else_is_told_of_metrics_or_health(fleet: Program, place: str) -> None:
+    policy(fleet, mode="monitor")
+    cert, key = certificate(fleet.folder, "fleet.example", "127.0.0.1.example")
+    fleet.write("token", f"{TOKEN}\n").chmod(0o600)
+    words = ("--listen", place, "--token-file", "token", "--tls-cert", cert, "--tls-key", key)
+    process = fleet.started("enforce", "--policy", "policy.yml", *words)
+    try:
+        first = line_with(process.stdout, "/metrics")
+        port = int(re.search(r":(\d+)/metrics", first)[1])  # type: ignore[index]  # the line says its port
+        assert f"https://{place.rpartition(':')[0]}:{port}/metrics" in first
+        known = {"Host": "fleet.example", "Authorization": f"Bearer {TOKEN}"}
+        for path in ("/metrics", "/healthz"):
+            address = f"https://127.0.0.1:{port}{path}"
+            for wrong in (
+                {},
+                {"Authorization": f"Bearer {TOKEN}x"},
+                {"Authorization": f"Basic {TOKEN}"},
+                {"Authorization": "Bearer é"},
+            ):
+                code, told = get(Request(address, headers={"Host": "fleet.example", **wrong}))
+                assert code == 401
+                assert "converge_enforce" not in told
+                assert "healthy" not in told
+            assert get(Request(address, headers=known))[0] == 200
+            assert get(Request(address, headers=known | {"Host": "rebound.example"}))[0] == 421
+        with socket.create_connection(
+            ("127.0.0.1", port)
+        ) as plain:  # who speaks no TLS is hung up on, and hurts nobody
+            plain.sendall(b"GET /metrics HTTP/1.1\r\n\r\n")
+            assert b"converge" not in plain.recv(1000)
+        assert get(Request(f"https://127.0.0.1:{port}/healthz", headers=known))[0] == 200
+        ended = interrupt(process, number=signal.SIGTERM)
+    finally:
+        process.kill()
+    assert ended.code == 0
+
+
+def test_one_peer_alone_cannot_take_all_connections(fleet: Program) -> None:
+    policy(fleet, mode="monitor")
+    process = fleet.started("enforce", "--policy", "policy.yml", "--listen", "127.0.0.2:0")
+    lines = []
+    try:
+        port = int(re.search(r":(\d+)/metrics", line_with(process.stdout, "/metrics"))[1])  # type: ignore[index]
+        lines = [socket.create_connection(("127.0.0.2", port)) for _ in range(40)]
+        other = HTTPConnection("127.0.0.2", port, timeout=BOUND, source_address=("127.0.0.3", 0))
+        other.request("GET", "/healthz")
+        assert other.getresponse().status == 200
+        interrupt(process, number=signal.SIGTERM)
+    finally:
+        for line in lines:
+            line.close()
+        process.kill()

@@ -240,7 +240,7 @@ class TestBeyondLoopback:
         only_token = Program(tmp_path, {"CONVERGE_SERVE_TOKEN": TOKEN})("serve", "--listen", listen)
         for ended, missing in ((none, "a token"), (none, "TLS"), (only_tls, "a token"), (only_token, "TLS")):
             assert ended.code == 1
-            assert "is not loopback: there the page needs" in ended.err
+            assert "is not loopback: there it needs" in ended.err
             assert missing in ended.err.splitlines()[0]
         assert "TLS" not in only_tls.err.splitlines()[0]
 

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import click
 
 from converge.cli import given
+
+TOKEN = "CONVERGE_ENFORCE_TOKEN"  # noqa: S105  # the name of a variable
 
 
 @click.command(short_help="Watch groups on a cadence, and hold them to their desired state where the policy says so.")
@@ -14,6 +18,17 @@ from converge.cli import given
     "--port", type=click.IntRange(0, 65535), default=9811, show_default=True, envvar="CONVERGE_ENFORCE_PORT",
     help="Where /metrics and /healthz are served on loopback. 0: a free one.",
 )  # fmt: skip
+@click.option(
+    "--listen", metavar="HOST:PORT", default="", envvar="CONVERGE_ENFORCE_LISTEN",
+    help="Where they are served instead. Beyond loopback only with a token and TLS.",
+)  # fmt: skip
+@click.option(
+    "--token-file", metavar="FILE", type=click.Path(path_type=Path), envvar="CONVERGE_ENFORCE_TOKEN_FILE",
+    help=f"What one must know to ask for them; or in the variable {TOKEN}.",
+)  # fmt: skip
+@given.TLS_CERT
+@given.TLS_KEY
+@given.NAMES
 @click.option("--retry-logins", is_flag=True, help="With --once: try logins again that earlier rounds saw refused.")
 @click.option("--release", metavar="HOST[=ADDRESS]", help="End a quarantine, then end.")
 @given.INVENTORY
@@ -28,6 +43,11 @@ def command(
     once: bool,
     retry_logins: bool,
     port: int,
+    listen: str,
+    token_file: Path | None,
+    tls_cert: Path | None,
+    tls_key: Path | None,
+    names: tuple[str, ...],
     release: str | None,
     inventory: tuple[str, ...],
     extra_vars: tuple[str, ...],
@@ -43,10 +63,14 @@ def command(
     """
     from converge.cli import enforcing
     from converge.cli.enforcing_hands import Wiring
+    from converge.model import listening
 
     if release is not None:
         return enforcing.release(release, store=store)
     if not policy:
         raise click.UsageError("--policy FILE is needed")
     wiring = Wiring(inventory, extra_vars, forks, store, new_store, executor)
-    return enforcing.enforce(policy, wiring, once=once, retry_logins=retry_logins, port=port)
+    place = listening.place(
+        listen or f"127.0.0.1:{port}", token=given.token(token_file, TOKEN), certificate=tls_cert, key=tls_key, names=names
+    )
+    return enforcing.enforce(policy, wiring, once=once, retry_logins=retry_logins, place=place)

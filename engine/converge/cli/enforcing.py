@@ -18,6 +18,7 @@ from converge.cli.signals import stopping
 from converge.errors import ConvergeError, JournalUnavailable, UsageError
 from converge.fleet.stop import StopToken
 from converge.model.change import HostResult
+from converge.model.listening import Place
 from converge.report.folding import folded
 from converge.report.sink import Sink, sink_for
 from converge.runs.exit_codes import ExitCode, code_of, worst
@@ -50,7 +51,7 @@ def release(words: str, *, store: str) -> ExitCode:
     return ExitCode.IN_ORDER
 
 
-def enforce(policy_file: str, wiring: Wiring, *, once: bool, retry_logins: bool, port: int) -> ExitCode:
+def enforce(policy_file: str, wiring: Wiring, *, once: bool, retry_logins: bool, place: Place) -> ExitCode:
     """Make rounds until a signal, or one of each group. Raises InputErrors, UsageError, JournalUnavailable."""
     stop, clock, sink = StopToken(), WallClock(), sink_for(sys.stdout)
     with Store.open(where(wiring.store, is_new=wiring.new_store)) as store:
@@ -66,8 +67,8 @@ def enforce(policy_file: str, wiring: Wiring, *, once: bool, retry_logins: bool,
         with stopping(stop, words=_STOPPING), source.reloading_on_hangup():
             if once:
                 return _once(enforcer, teller, stop)
-            with served(teller.telemetry, port) as chosen:
-                teller.line(f"metrics and health are told on http://127.0.0.1:{chosen}/metrics and /healthz")
+            with served(teller.telemetry, place) as address:
+                teller.line(f"metrics and health are told on {address}/metrics and /healthz")
                 teller.policed()
                 enforcer.run(stop)
         with suppress(JournalUnavailable):  # a reader sees by the time that is due that nobody is there

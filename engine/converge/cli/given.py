@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
+
 import click
 
 from converge.cli.run import FORMATS, Duration, Paths, Tags, Whole, executor, reason
+from converge.errors import UsageError
+from converge.model.secret import Secret
 
 INVENTORY = click.option(
     "-i", "--inventory", multiple=True, type=Paths(), envvar="CONVERGE_INVENTORY",
@@ -63,3 +68,25 @@ NEW_STORE = click.option(
 TRUST = click.option(
     "--trust", is_flag=True, help="Use a plan whose signature is not right: of another store, or changed by hand."
 )
+TLS_CERT = click.option(
+    "--tls-cert", metavar="FILE", type=click.Path(path_type=Path), envvar="CONVERGE_TLS_CERT",
+    help="The certificate, PEM, with those between it and its authority.",
+)  # fmt: skip
+TLS_KEY = click.option(
+    "--tls-key", metavar="FILE", type=click.Path(path_type=Path), envvar="CONVERGE_TLS_KEY",
+    help="Its key, PEM, without a passphrase.",
+)  # fmt: skip
+NAMES = click.option(
+    "--name", "names", metavar="NAME", multiple=True,
+    help="Another name by which it may be asked for, like that of a proxy. Repeatable.",
+)  # fmt: skip
+
+
+def token(file: Path | None, variable: str) -> Secret | None:
+    """What one must know to look, from a file or a variable of the environment. Raises UsageError."""
+    from converge.model.listening import read_token
+
+    text = os.environ.pop(variable, "")  # nothing that is started from here needs it
+    if file is not None and text:
+        raise UsageError(f"--token-file and {variable} are both given", try_="give one of them")
+    return read_token(file) if file is not None else Secret(text) if text else None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -10,8 +9,6 @@ from pathlib import Path
 import click
 
 from converge.cli import given
-from converge.errors import UsageError
-from converge.model.secret import Secret
 from converge.runs.exit_codes import ExitCode
 
 TOKEN = "CONVERGE_SERVE_TOKEN"  # noqa: S105  # the name of a variable
@@ -26,12 +23,9 @@ TOKEN = "CONVERGE_SERVE_TOKEN"  # noqa: S105  # the name of a variable
     "--token-file", metavar="FILE", type=click.Path(path_type=Path), envvar="CONVERGE_SERVE_TOKEN_FILE",
     help=f"What one must know to look; or in the variable {TOKEN}.",
 )  # fmt: skip
-@click.option("--tls-cert", metavar="FILE", type=click.Path(path_type=Path), envvar="CONVERGE_TLS_CERT",
-              help="The certificate, PEM, with those between it and its authority.")  # fmt: skip
-@click.option("--tls-key", metavar="FILE", type=click.Path(path_type=Path), envvar="CONVERGE_TLS_KEY",
-              help="Its key, PEM, without a passphrase.")  # fmt: skip
-@click.option("--name", "names", metavar="NAME", multiple=True,
-              help="Another name by which browsers ask for it, like that of a proxy. Repeatable.")  # fmt: skip
+@given.TLS_CERT
+@given.TLS_KEY
+@given.NAMES
 @given.STORE
 def command(
     listen: str, *, token_file: Path | None, tls_cert: Path | None, tls_key: Path | None, names: tuple[str, ...], store: str
@@ -40,11 +34,12 @@ def command(
 
     Reads the store, changes nothing, contacts no host. Ctrl-C and SIGTERM end it.
     """
+    from converge.model import listening
     from converge.report.sink import sink_for
     from converge.runs.recording import where
-    from converge.web import listening, server
+    from converge.web import server
 
-    token = _token(token_file)
+    token = given.token(token_file, TOKEN)
     place = listening.place(listen, token=token, certificate=tls_cert, key=tls_key, names=names)
     out, errors = sink_for(sys.stdout), sink_for(sys.stderr)
 
@@ -55,12 +50,3 @@ def command(
     telling = server.Telling(tell, lambda words: errors.line(f"warning: {words}", style="yellow"))
     server.serve(replace(where(store), key=None), place, telling)
     return ExitCode.IN_ORDER
-
-
-def _token(file: Path | None) -> Secret | None:
-    from converge.web.listening import read_token
-
-    text = os.environ.pop(TOKEN, "")  # nothing that is started from here needs it
-    if file is not None and text:
-        raise UsageError(f"--token-file and {TOKEN} are both given", try_="give one of them")
-    return read_token(file) if file is not None else Secret(text) if text else None

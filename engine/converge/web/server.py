@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import secrets
 import signal
 import socket
 import ssl
@@ -13,11 +14,10 @@ from dataclasses import dataclass, replace
 
 from aiohttp import web
 
-from converge.errors import UsageError
-from converge.model.listening import ServedNames
+from converge.model.listening import Place, ServedNames
+from converge.model.secret import Secret
 from converge.store.store import Where
 from converge.web.access import Access
-from converge.web.listening import Place
 from converge.web.reading import Reading
 from converge.web.site import Site
 
@@ -45,7 +45,7 @@ def serve(where: Where, place: Place, telling: Telling) -> None:
     reading = Reading(where)
     try:
         reading.check()
-        with _bound(place) as bound:
+        with place.bound() as bound:
             asyncio.run(_serve(reading, replace(place, port=bound.getsockname()[1]), bound, telling=telling))
     finally:
         reading.close()
@@ -56,7 +56,9 @@ async def _serve(reading: Reading, place: Place, bound: socket.socket, *, tellin
     loop.set_exception_handler(lambda _loop, context: telling.warn(_in_words(context)))
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, end.set)
-    site = Site(reading, Access(place.token, in_address=place.is_made), ServedNames(place.names), warn=telling.warn)
+    # Without a token of the user's one is made for as long as this runs; the address that is told holds it.
+    token, is_made = (place.token, False) if place.token else (Secret(secrets.token_urlsafe(32)), True)
+    site = Site(reading, Access(token, in_address=is_made), ServedNames(place.names), warn=telling.warn)
     application = site.application()
     silent: set[object] = set()
 
@@ -73,7 +75,7 @@ async def _serve(reading: Reading, place: Place, bound: socket.socket, *, tellin
         assert runner.server is not None
         gate = _Gate(runner.server, silent, place.tls)
         listener = asyncio.create_task(gate.let_in(bound))
-        telling.listening(place.address)
+        telling.listening(f"{place.address}/" + (f"?token={token.reveal()}" if is_made else ""))
         await end.wait()
         listener.cancel()
     finally:
@@ -133,17 +135,6 @@ class _Gate:
 def _peer_of(handler: web.RequestHandler) -> str:
     address = handler.transport.get_extra_info("peername") if handler.transport is not None else None
     return str(address[0]) if address else ""
-
-
-def _bound(place: Place) -> socket.socket:
-    family = socket.AF_INET6 if ":" in place.host else socket.AF_INET
-    try:
-        return socket.create_server((place.host, place.port), family=family)
-    except OSError as error:
-        raise UsageError(
-            f"port {place.port} on {place.host} cannot be opened: {error.strerror or error}",
-            try_="another one: --listen 127.0.0.1:8621, or --listen 127.0.0.1:0 for any that is free",
-        ) from error
 
 
 def _in_words(context: dict[str, object]) -> str:
