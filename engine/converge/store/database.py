@@ -88,9 +88,10 @@ def open_sqlite(
     def connect() -> sqlite3.Connection:
         try:
             return opened(address)
-        except sqlite3.OperationalError:
+        except sqlite3.OperationalError as error:
             # Without space, or a writable folder, SQLite cannot share memory with writers; without a log there are none to miss.
-            if not read_only or _has_log(path):
+            # One who has it to himself is there, and waited for.
+            if not read_only or _has_log(path) or error.sqlite_errorcode & 0xFF in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
                 raise
             return opened(f"{address}&immutable=1")
 

@@ -94,7 +94,7 @@ class Store:
         try:
             if where.read_only:
                 if not schema.is_present(database):
-                    raise UsageError(f"the store {database.name} is empty: nothing was recorded in it")
+                    raise JournalUnavailable(f"the store {database.name} is empty: nothing was recorded in it")  # as yet
                 return cls(database, where, signing_key=_signing_key(database))
             return cls(database, where, signing_key=_key_of_known(database, where))
         except BaseException:
