@@ -15,8 +15,11 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 HOSTS = 50
-ANSWERED = 60
-"""Requests after which a hostile host hangs up: long after every limit is reached."""
+ANSWERED = {"keys": 20, "walk": 300}
+"""Requests after which a hostile host hangs up, 60 if left out: long after every limit is reached."""
+KINDS = ("long", "many", "elements", "keys", "walk")
+"""Endless pages of a megabyte, and of thousands of instances; messages of nothing but elements; a registry printed without
+end; a registry to be walked whose every key holds thousands."""
 
 
 def _serve(listener: socket.socket, kind: str) -> None:
@@ -25,15 +28,17 @@ def _serve(listener: socket.socket, kind: str) -> None:
     from converge.wsman import messages
     from converge.wsman.cim import Instance, Properties
     from converge.wsman.namespaces import CMD_SHELL, wmi_uri
-    from converge.wsman.operations import Enumerate, Page, Pull
+    from converge.wsman.operations import Enumerate, Invoke, Output, Page, Pull
     from converge.wsman.shells import Command, CommandStarted, CreateShell, Receive, Received, ShellCreated, Stream
 
+    answered = ANSWERED.get(kind, 60)
+    names = tuple(f"{number:04}" + "k" * 200 for number in range(3000))
     uri = wmi_uri("root/cimv2", "X")
     long = tuple(Instance(Properties({"A": "x" * 900_000}), class_name="X", class_uri=uri) for _ in range(1))
     many = tuple(Instance(Properties({"A": None}), class_name="X", class_uri=uri) for _ in range(4000))
     keys = [
         b"".join(b"HKEY_LOCAL_MACHINE\\SOFTWARE\\%08d\r\n" % (part * 15_000 + number) for number in range(15_000))
-        for part in range(ANSWERED)
+        for part in range(answered if kind == "keys" else 0)
     ]
     flood = http(
         b"<s:Envelope xmlns:s='http://www.w3.org/2003/05/soap-envelope'>" + b"<x/>" * 250_000 + b"</s:Envelope>"
@@ -42,7 +47,7 @@ def _serve(listener: socket.socket, kind: str) -> None:
 
     def talk(line: socket.socket) -> None:
         with contextlib.suppress(OSError), line:
-            for turn in range(ANSWERED):
+            for turn in range(answered):
                 data = _one_request(line)
                 if not data:
                     return
@@ -52,7 +57,10 @@ def _serve(listener: socket.socket, kind: str) -> None:
                     answer = soap(request, Page(rows, context="more", first=isinstance(asked, Enumerate)))
                 elif kind == "elements":
                     answer = flood
-                elif isinstance(asked, CreateShell):
+                elif kind == "walk" and isinstance(asked, Invoke):
+                    told = Properties({"ReturnValue": 0, "sNames": names, "Types": ("4",) * len(names)})
+                    answer = soap(request, Output(told, asked.method, asked.target.resource_uri))
+                elif kind == "keys" and isinstance(asked, CreateShell):
                     answer = soap(request, ShellCreated("1", CMD_SHELL, ""))
                 elif isinstance(asked, Command):
                     answer = soap(request, CommandStarted("1"))
@@ -92,7 +100,7 @@ def main() -> None:
         )
         together.wait()
         try:
-            wanted = search if kind == "keys" else query
+            wanted = search if kind in ("keys", "walk") else query
             return str(asked.ask([wanted])[wanted])[:150]
         except ConvergeError as error:
             return error.what

@@ -27,6 +27,8 @@ SAYS_NOTHING: Final = frozenset({200, 400, 411, 415, 500})
 """Statuses of an empty message that only say that it is empty, or in the clear: the login was good."""
 MAX_HEAD: Final = 64 * 1024
 MAX_FIELDS: Final = 100
+WRAPPING: Final = 4
+"""How many times the bytes that an answer may have may come for it, with what HTTP wraps it into."""
 _PIECE: Final = 64 * 1024
 _STATUS: Final = re.compile(rb"HTTP/1\.[01] ([1-5]\d\d)(?: .*)?")
 _CHUNK: Final = re.compile(rb"([0-9A-Fa-f]{1,8})[ \t]*(?:;.*)?")
@@ -69,6 +71,7 @@ class HttpLine:
         self.sent = False
         self._ends = time.monotonic() + seconds
         self._arrived = bytearray()
+        self._came = 0
         self._last = False
         self._limit = connection.max_answer
         self._socket = socket.create_connection((connection.address, connection.port), timeout=seconds)
@@ -94,6 +97,7 @@ class HttpLine:
         Raises Cut where the line breaks or no HTTP comes; RemoteProtocolError for an answer that is too large or encoded.
         """
         self.sent = False
+        self._came = 0
         self._ends = time.monotonic() + seconds
         if self._last or self._is_gone():
             raise Cut("the host closed the connection", sent=False)
@@ -150,8 +154,10 @@ class HttpLine:
         if found is None:
             raise Cut(f"no HTTP answer: {first[:80]!r}", sent=True)
         headers: dict[str, str] = {}
+        left = MAX_HEAD
         for _number in range(MAX_FIELDS):
-            line = self._until(b"\r\n", MAX_HEAD)
+            line = self._until(b"\r\n", left)
+            left -= len(line)
             if not line:
                 return int(found[1]), headers
             name, _, value = line.decode("latin-1").partition(":")
@@ -187,7 +193,7 @@ class HttpLine:
 
     def _check_size(self, size: int) -> None:
         if size > self._limit:
-            raise RemoteProtocolError(f"an answer of more than the {self._limit} bytes that are accepted")
+            raise too_long(self._limit)
 
     def _until(self, mark: bytes, most: int) -> bytes:
         begin = 0
@@ -218,7 +224,20 @@ class HttpLine:
         self._socket.settimeout(left)
         piece = self._socket.recv(_PIECE)
         self._arrived += piece
+        self._came += len(piece)
+        if self._came > most_bytes(self._limit):
+            raise too_long(self._limit)
         return bool(piece)
+
+
+def most_bytes(limit: int) -> int:
+    """How many bytes may come for one answer of at most `limit`, its head and whatever else HTTP has included."""
+    return WRAPPING * limit + 2 * MAX_HEAD
+
+
+def too_long(limit: int) -> RemoteProtocolError:
+    """More came than is listened to."""
+    return RemoteProtocolError(f"an answer of more than the {limit} bytes that are accepted")
 
 
 def shake_hands(line: socket.socket, tls: ssl.SSLContext, *, name: str) -> ssl.SSLSocket:

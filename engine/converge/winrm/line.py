@@ -12,6 +12,7 @@ import socket
 import ssl
 import threading
 from collections.abc import Iterator
+from http.client import HTTPResponse
 from typing import Any, Final
 
 from requests import PreparedRequest, Response
@@ -20,6 +21,7 @@ from urllib3 import BaseHTTPResponse, HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.connection import HTTPConnection, HTTPSConnection
 
 from converge.errors import RemoteProtocolError
+from converge.winrm.http_line import most_bytes, too_long
 
 CONNECTIONS_FOR_LOGIN: Final = 3
 """Some hosts close the connection after the first 401; a login may open it anew, nothing else may."""
@@ -122,6 +124,45 @@ class _Watched:
         super().send(data)  # type: ignore[misc]  # as above
 
 
+class _Arriving:
+    """What comes for one answer, byte by byte counted: urllib3 reads lines of any length. Else it is the file itself."""
+
+    def __init__(self, file: Any, limit: int) -> None:
+        self._file = file
+        self._limit = limit
+        self._left = most_bytes(limit)
+
+    def read(self, size: int | None = -1) -> bytes:
+        return self._counted(self._file.read(self._bounded(size)))
+
+    def read1(self, size: int = -1) -> bytes:
+        return self._counted(self._file.read1(self._bounded(size)))
+
+    def readline(self, size: int | None = -1) -> bytes:
+        return self._counted(self._file.readline(self._bounded(size)))
+
+    def readinto(self, buffer: Any) -> int:
+        came: int = self._file.readinto(buffer)
+        self._count(came)
+        return came
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._file, name)
+
+    def _bounded(self, size: int | None) -> int:
+        return self._left + 1 if size is None or size < 0 else size
+
+    def _counted(self, data: bytes) -> bytes:
+        self._count(len(data))
+        return data
+
+    def _count(self, came: int) -> None:
+        """Raises RemoteProtocolError."""
+        self._left -= came
+        if self._left < 0:
+            raise too_long(self._limit)
+
+
 class WatchedAdapter(HTTPAdapter):
     """Carries requests over one line, and answers of at most `limit` bytes. Raises RemoteProtocolError for longer ones."""
 
@@ -133,8 +174,16 @@ class WatchedAdapter(HTTPAdapter):
 
     def init_poolmanager(self, connections: int, maxsize: int, block: bool = True, **options: Any) -> None:  # noqa: ARG002  # a second connection is never wanted
         super().init_poolmanager(connections, maxsize, block=True, ssl_context=self._tls, **options)
-        plain = type("WatchedConnection", (_Watched, HTTPConnection), {"line": self._line})
-        secure = type("WatchedTlsConnection", (_Watched, HTTPSConnection), {"line": self._line})
+        limit = self._limit
+
+        class Bounded(HTTPResponse):
+            def __init__(self, *arguments: Any, **named: Any) -> None:
+                super().__init__(*arguments, **named)
+                self.fp: Any = _Arriving(self.fp, limit)
+
+        shared = {"line": self._line, "response_class": Bounded}
+        plain = type("WatchedConnection", (_Watched, HTTPConnection), shared)
+        secure = type("WatchedTlsConnection", (_Watched, HTTPSConnection), shared)
         self.poolmanager.pool_classes_by_scheme = {
             "http": type("WatchedPool", (HTTPConnectionPool,), {"ConnectionCls": plain}),
             "https": type("WatchedTlsPool", (HTTPSConnectionPool,), {"ConnectionCls": secure}),
@@ -152,7 +201,7 @@ class WatchedAdapter(HTTPAdapter):
                 total += len(piece)
                 if total > self._limit:
                     response.close()
-                    raise RemoteProtocolError(f"an answer of more than the {self._limit} bytes that are accepted")
+                    raise too_long(self._limit)
                 yield piece
 
         # Everybody who reads the answer, the login included, reads through this.

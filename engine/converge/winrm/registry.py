@@ -18,7 +18,7 @@ from converge.windows.registry import HIVE_NUMBERS
 from converge.windows.return_codes import describe
 from converge.winrm.answering import Answered, refused
 from converge.winrm.exchange import Faulted
-from converge.winrm.printed import PrintedValue
+from converge.winrm.printed import LONGEST_TEXT, PrintedValue
 from converge.winrm.printed_values import WORTH_A_LINE, WORTH_A_SHELL, PrintedValues
 from converge.winrm.raw_texts import RawTexts, may_expand_to, printed_raw
 from converge.winrm.session import Reader, ReadingMethod
@@ -52,7 +52,9 @@ _GETTERS: Final = {
 def code_refused(code: int) -> Refused:
     """A return value as a refusal."""
     if code == ACCESS_DENIED:
-        return Refused("access-denied", f"StdRegProv returned {describe(code, MEANINGS)}", "read access to the registry key")
+        return Refused(
+            "access-denied", f"StdRegProv returned {describe(code, MEANINGS)}", "read access to the registry key"
+        )
     return Refused(str(code), f"StdRegProv returned {describe(code, MEANINGS)}")
 
 
@@ -165,6 +167,10 @@ class RegistryReader:
             self._known.values[key] = self._enumerated(key)
         return self._known.values[key]
 
+    def forget(self, key: RegistryPath) -> None:
+        """The names of the values in a key need not be held any more."""
+        self._known.values.pop(key, None)
+
     def _enumerated(self, key: RegistryPath) -> KnownValues:
         output = self._reader.registry(ReadingMethod.ENUM_VALUES, parameters(key))
         code = return_value(output)
@@ -216,7 +222,8 @@ class RegistryReader:
             data = replace(printed, expanded=told.value)
         elif printed.data != told.value:
             return None
-        self._known.data[key, fold(name)] = data
+        if len(told.value) <= LONGEST_TEXT:
+            self._known.data[key, fold(name)] = data
         return data
 
     def _default(self, key: RegistryPath) -> Answer[RegistryData]:

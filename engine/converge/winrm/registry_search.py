@@ -35,6 +35,11 @@ MAX_WALKED: Final = 20_000
 MAX_LINE: Final = 256 * 1024
 MAX_SHOWN: Final = 20_000
 """Keys that are remembered as shown: a walk that begins again reads no more, and what was forgotten it reads itself."""
+MAX_HELD: Final = 16 * 1024 * 1024
+"""Characters of keys that wait to be walked, of keys that are told as unreadable, of values that were found, and of names that
+a walk reads; each."""
+_OF_A_KEY: Final = 200
+"""Bytes that a key takes beside its path."""
 MAX_NOMINATED: Final = 1024 * 1024
 """Characters of lines that mention a wanted file."""
 LONGEST_NAME: Final = 1024
@@ -144,6 +149,7 @@ class _Search:
         self._wanted = tuple(fold(file) for file in query.files)
         self._query = query
         self._walked = 0
+        self._held_of_found = self._held_of_unreadable = self._named = 0
         self._found: dict[tuple[RegistryPath, str], NamedValue] = {}
         self._unreadable: dict[RegistryPath, None] = {}
 
@@ -186,16 +192,34 @@ class _Search:
         except (Faulted, RemoteProtocolError):
             answer = Refused("unreadable", "")
         if isinstance(answer, Refused):
-            self._unreadable[key] = None
+            self._tell(key)
         return answer
+
+    def _tell(self, key: RegistryPath) -> None:
+        """The key, or something below it, was not read. Where these are too many, it is the roots that were not read."""
+        self._held_of_unreadable += _size(key)
+        if self._held_of_unreadable <= MAX_HELD:
+            self._unreadable[key] = None
+        else:
+            self._unreadable = dict.fromkeys(self._query.roots)
+
+    def _keep(self, key: RegistryPath, name: str, data: RegistryData) -> None:
+        """A value was found. Where they are too many, the search goes no further."""
+        texts = [text for text in (name, data.data, data.expanded) if isinstance(text, str)]
+        self._held_of_found += _size(key) + sum(map(len, texts))
+        if self._held_of_found <= MAX_HELD:
+            self._found[key, fold(name)] = NamedValue(key, name, data)
+        else:
+            self._walked = MAX_WALKED
+            self._tell(key)
 
     def _printed(self, root: RegistryPath, below: frozenset[str]) -> tuple[_Printed, bool]:
         """What reg.exe prints of everything below a root, and whether that is all of it."""
         taken = [_Printed(root, self._wanted, below)]
 
         def sink() -> Callable[[bytes], None]:
-            taken.append(_Printed(root, self._wanted, below))
-            return taken[-1].take
+            taken[:] = [_Printed(root, self._wanted, below)]
+            return taken[0].take
 
         whole = False
         try:
@@ -204,22 +228,35 @@ class _Search:
             whole = finished.exit_code == 0 and not finished.stderr.strip()
         except (Faulted, LocalProtocolError):
             whole = False
-        taken[-1].end(whole=whole)
-        return taken[-1], whole and not taken[-1].garbled
+        taken[0].end(whole=whole)
+        return taken[0], whole and not taken[0].garbled
 
     def _walk(self, start: RegistryPath, shown: Collection[int]) -> None:
         """Everything from a key downwards, by StdRegProv alone; values only of keys that were not shown already."""
-        pending = [start]
-        while pending:
-            if self._walked == MAX_WALKED:
-                # Enough: what is left is told by its topmost keys.
-                self._unreadable.update(dict.fromkeys(pending))
-                return
+        pending, held = [start], _size(start)
+        while pending and self._walked < MAX_WALKED:
             self._walked += 1
             key = pending.pop()
+            held -= _size(key)
             if _shown_as(key.hive, key.folded) not in shown:
                 self._read_key(key)
-            pending += [key / name for name in self._subkeys(key) or ()]
+            names = self._subkeys(key) or ()
+            self._count(names)
+            more = sum(map(len, names)) + len(names) * (_size(key) + 1)
+            if held + more > MAX_HELD:
+                self._tell(key)
+                continue
+            held += more
+            pending += [key / name for name in names]
+        # Enough: what is left is told by its topmost keys.
+        for key in pending:
+            self._tell(key)
+
+    def _count(self, names: Collection[str]) -> None:
+        """A host that names more than any registry holds is walked no further."""
+        self._named += sum(map(len, names))
+        if self._named > MAX_HELD:
+            self._walked = MAX_WALKED
 
     def _confirmed(self, key: RegistryPath, nominations: Sequence[tuple[str, RegistryData] | None]) -> bool:
         """Whether every nomination is what its getter says too; those that are no texts need no confirming."""
@@ -237,7 +274,7 @@ class _Search:
                 return False
             found[name] = data
         for name, data in found.items():
-            self._found[key, fold(name)] = NamedValue(key, name, data)
+            self._keep(key, name, data)
         return True
 
     def _nearest(self, key: RegistryPath, root: RegistryPath) -> RegistryPath:
@@ -255,11 +292,14 @@ class _Search:
         if not values.value:
             # Where the default value is the only one, EnumValues tells none.
             self._read(key, "")
+        self._count(values.value)
         for name, kind in values.value.values():
             if kind not in _TEXTS:
                 continue
             if self._mentions(self._asked(partial(self._registry.shown_text, name=name, kind=kind), key)):
                 self._read(key, name)
+        # A walk goes over more keys than are asked for otherwise.
+        self._registry.forget(key)
         return True
 
     def _mentions(self, answer: Answer[str]) -> bool:
@@ -270,7 +310,11 @@ class _Search:
         if isinstance(answer, Found):
             told = " ".join(text for text in (answer.value.data, answer.value.expanded) if isinstance(text, str))
             if self._mentions(Found(told)):
-                self._found[key, fold(name)] = NamedValue(key, name, answer.value)
+                self._keep(key, name, answer.value)
+
+
+def _size(key: RegistryPath) -> int:
+    return len(key.subkey) + _OF_A_KEY
 
 
 def answer_searches(reader: Reader, registry: RegistryReader, queries: Sequence[RegistrySearch]) -> Answered:
