@@ -218,7 +218,9 @@ class Changing:
             return "looking again shows another state"
         answers = self.performer.memory.answers
         actual = self.resource.actual_state(answers)
-        return f"looking again shows {_words(actual)}, not {_words(self.resource.desired_state(actual, answers))}"
+        if actual is not None and actual.as_json() == {"done": False}:
+            return "looking again shows it is not done"
+        return f"looking again shows this: {_words(actual)}. It should be: {_words(self.resource.desired_state(actual, answers))}"
 
     def _after_interruption(self, error: Interrupted | HostUnreachable) -> Change:
         """The line broke during an action, or before it was looked at: ask the host again. Nothing is sent twice."""
@@ -319,7 +321,22 @@ def needs_settling(host: str, what: str) -> Problem:
 
 
 def _words(state: State | None) -> str:
-    return "nothing there" if state is None else str(state.as_json())
+    return "nothing there" if state is None else _spoken(state.as_json())
+
+
+def _spoken(value: Json) -> str:
+    """A state as a person would say it: what is so or not, and what has which value."""
+    if isinstance(value, dict):
+        return ", ".join(_field(name.replace("_", " "), each) for name, each in value.items() if each is not None)
+    if isinstance(value, list):
+        return "; ".join(_spoken(each) for each in value) or "none"
+    return str(value)
+
+
+def _field(name: str, value: Json) -> str:
+    if isinstance(value, bool):
+        return name if value else f"not {name}"
+    return f"{name} {_spoken(value)}"
 
 
 def _json(state: State | None) -> Json:
