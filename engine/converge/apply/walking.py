@@ -334,7 +334,7 @@ class _PlayRun:
         differs = change.differing if change.status not in (Status.OK, Status.SKIPPED) else ()
         article = self.play.article or "its article"
         ours = [
-            f"{name} is asked by this playbook, not by {article}: {why}"
+            f"{name} is asked for by this playbook, not by {article}: {why}"
             for name, why in entry.beyond_article
             if name in differs
         ]
