@@ -97,6 +97,10 @@ class JournalUnavailable(ConvergeError):
     code = "journal-unavailable"
 
 
+class StoreEmpty(JournalUnavailable):
+    """Nothing was ever recorded in the store: somebody begins with it, or found no space."""
+
+
 class StoreLost(JournalUnavailable):
     """A store that was used before is empty, gone or another one: what earlier runs did is not known."""
 

@@ -15,7 +15,7 @@ from typing import Self
 from sqlalchemy import make_url
 
 from converge import __version__
-from converge.errors import JournalUnavailable, StoreLost, UsageError
+from converge.errors import JournalUnavailable, StoreEmpty, StoreLost
 from converge.fleet.searching import DUE, SearchingObserver
 from converge.model.change import HostResult
 from converge.model.journal import History
@@ -67,7 +67,7 @@ def _readable(place: Where, unwritable: JournalUnavailable) -> Store | None:
     """A store that could not be opened for writing; None where nothing was ever written to it. Raises JournalUnavailable."""
     try:
         return Store.open(replace(place, read_only=True))
-    except UsageError:  # it is empty: a first run found no space for it
+    except StoreEmpty:  # a first run found no space for it
         return None
     except JournalUnavailable as error:
         raise (unwritable if error.code == JournalUnavailable.code else error) from None

@@ -16,7 +16,7 @@ from typing import Self
 from sqlalchemy import make_url, select, text
 from sqlalchemy.exc import ArgumentError
 
-from converge.errors import JournalUnavailable, UsageError
+from converge.errors import JournalUnavailable, StoreEmpty, UsageError
 from converge.model.journal import History, JournalWrittenOff, RegistrySnapshot
 from converge.model.opening import require_state_folder
 from converge.model.secret import Secret
@@ -94,7 +94,7 @@ class Store:
         try:
             if where.read_only:
                 if not schema.is_present(database):
-                    raise JournalUnavailable(f"the store {database.name} is empty: nothing was recorded in it")  # as yet
+                    raise StoreEmpty(f"the store {database.name} is empty: nothing was recorded in it")
                 return cls(database, where, signing_key=_signing_key(database))
             return cls(database, where, signing_key=_key_of_known(database, where))
         except BaseException:
