@@ -353,3 +353,22 @@ def test_arguments_reach_cmd_joined_or_the_program_without_it(world: World) -> N
 def test_a_line_that_would_nest_or_print_without_end_ends(world: World) -> None:
     assert run_command_line(world, "cmd /c " * 40 + "echo x").exit_code == 1
     assert run_command_line(world, "a" * 9000).stderr == b"The command line is too long.\r\n"
+
+
+@pytest.mark.parametrize(
+    ("line", "printed"),
+    [
+        ("for /L %i in (1,1,3) do @echo n%i", "n1\r\nn2\r\nn3\r\n"),
+        ("(FOR /l %a in (5, -2, 0) do echo %a)&echo end", "5\r\n3\r\n1\r\nend\r\n"),
+        ("for /L %i in (3,1,1) do echo %i", ""),
+        ("for /L %i in (1,1,2) do (echo %i & if %i==2 echo two)", "1 \r\n2 \r\ntwo\r\n"),
+    ],
+)
+def test_counting(world: World, line: str, printed: str) -> None:
+    assert out(run_command_line(world, line)) == printed
+
+
+def test_nothing_counts_for_ever(world: World) -> None:
+    line = "for /L %i in (1,1,2000000000) do for /L %j in (1,1,2000000000) do rem"
+    assert run_command_line(world, line).exit_code == 0
+    assert run_command_line(world, "for /L %i in (1,0,2) do rem").exit_code == 0

@@ -237,11 +237,11 @@ class Changing:
             self.performer.settle_last()
             return self._reached(f"{error.what}; looking again shows it was done")
         if found.status is Status.UNDECIDED and found.error is not None:
-            why = f"Looking again was not possible: {found.error.what}"
+            why = _and_then(error, f"Looking again was not possible: {found.error.what}")
             return self._ended(Status.UNKNOWN, Problem(error.code, error.what, why, "run converge again"))
         if found.error is not None:
             return self._ended(Status.FAILED, found.error)
-        why = f"It was not, or not fully, done, and was not sent a second time: {self._difference()}."
+        why = _and_then(error, f"It was not, or not fully, done, and was not sent a second time: {self._difference()}.")
         return self._ended(Status.FAILED, Problem(error.code, error.what, why, "run converge again to finish it"))
 
     def _explained(self, error: ConvergeError) -> Problem:
@@ -318,6 +318,11 @@ def needs_settling(host: str, what: str) -> Problem:
     """What is told of a command of which only a person can say whether it was done."""
     try_ = f"look on the host, then --settle {host}=done or --settle {host}=not-done"
     return Problem("needs-settling", what, "It has no guard that could tell, and is never sent twice.", try_)
+
+
+def _and_then(error: ConvergeError, told: str) -> str:
+    """Why the line broke, and what became of it."""
+    return "\n".join(part for part in (error.why, told) if part)
 
 
 def _words(state: State | None) -> str:

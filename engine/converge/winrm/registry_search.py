@@ -35,11 +35,12 @@ MAX_WALKED: Final = 20_000
 MAX_LINE: Final = 256 * 1024
 MAX_SHOWN: Final = 20_000
 """Keys that are remembered as shown: a walk that begins again reads no more, and what was forgotten it reads itself."""
-MAX_HELD: Final = 16 * 1024 * 1024
-"""Characters of keys that wait to be walked, of keys that are told as unreadable, of values that were found, and of names that
-a walk reads; each."""
+MAX_HELD: Final = 4 * 1024 * 1024
+"""Bytes of keys that wait to be walked, of keys that are told as unreadable, and of values that were found; each."""
+MAX_NAMED: Final = 16 * 1024 * 1024
+"""Characters of all names that a walk reads."""
 _OF_A_KEY: Final = 200
-"""Bytes that a key takes beside its path."""
+"""Bytes that a key takes beside its path, which it holds as it is and as it is compared."""
 MAX_NOMINATED: Final = 1024 * 1024
 """Characters of lines that mention a wanted file."""
 LONGEST_NAME: Final = 1024
@@ -242,7 +243,7 @@ class _Search:
                 self._read_key(key)
             names = self._subkeys(key) or ()
             self._count(names)
-            more = sum(map(len, names)) + len(names) * (_size(key) + 1)
+            more = 2 * sum(map(len, names)) + len(names) * (_size(key) + 2)
             if held + more > MAX_HELD:
                 self._tell(key)
                 continue
@@ -255,7 +256,7 @@ class _Search:
     def _count(self, names: Collection[str]) -> None:
         """A host that names more than any registry holds is walked no further."""
         self._named += sum(map(len, names))
-        if self._named > MAX_HELD:
+        if self._named > MAX_NAMED:
             self._walked = MAX_WALKED
 
     def _confirmed(self, key: RegistryPath, nominations: Sequence[tuple[str, RegistryData] | None]) -> bool:
@@ -314,7 +315,7 @@ class _Search:
 
 
 def _size(key: RegistryPath) -> int:
-    return len(key.subkey) + _OF_A_KEY
+    return 2 * len(key.subkey) + _OF_A_KEY
 
 
 def answer_searches(reader: Reader, registry: RegistryReader, queries: Sequence[RegistrySearch]) -> Answered:

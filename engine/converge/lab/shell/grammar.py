@@ -1,7 +1,8 @@
 """The grammar of cmd.exe: from a line to what it means. Nothing is run here.
 
 Read in the order cmd reads: first %VARIABLES%, then quotes and carets, operators, redirections. On a command line an
-undefined variable stays as it is written. `for`, labels, substrings of variables and delayed expansion are not known.
+undefined variable stays as it is written. Of `for` only counting (`/L`) is known; labels, substrings of variables and delayed
+expansion are not.
 """
 
 from __future__ import annotations
@@ -16,6 +17,11 @@ _MAX_DEPTH = 32
 _VARIABLE = re.compile(r"%([^%\r\n]+)%")
 _IF = re.compile(r"if(?=[\s(\"])", re.IGNORECASE)
 _ELSE = re.compile(r"\s*else(?=[\s(])", re.IGNORECASE)
+_COUNTING = re.compile(
+    r"for[ \t]+/l[ \t]+%(?P<name>[a-z])[ \t]+in[ \t]*\([ \t]*(?P<from>[+-]?\d{1,10})[ \t]*[,; ][ \t]*(?P<by>[+-]?\d{1,10})"
+    r"[ \t]*[,; ][ \t]*(?P<to>[+-]?\d{1,10})[ \t]*\)[ \t]*do(?=[\s(@])",
+    re.IGNORECASE,
+)
 _BLANK = " \t,;="
 
 
@@ -73,7 +79,16 @@ class If:
     otherwise: Node | None = None
 
 
-Node = Simple | Chain | Group | If
+@dataclass(frozen=True, slots=True)
+class Counting:
+    """`for /L %NAME in (FROM,BY,TO) do command`: the command as it was written, for each number; letters count by case."""
+
+    name: str
+    numbers: range
+    text: str
+
+
+Node = Simple | Chain | Group | If | Counting
 
 
 def expand_variables(line: str, lookup: Callable[[str], str | None]) -> str:
@@ -151,7 +166,19 @@ class _Reader:
         if match := _IF.match(self.rest):
             self.position += match.end()
             return self._if()
+        if match := _COUNTING.match(self.rest):
+            self.position += match.end()
+            return self._counting(match)
         return self._simple()
+
+    def _counting(self, match: re.Match[str]) -> Node:
+        begin, by, end = int(match["from"]), int(match["by"]), int(match["to"])
+        start = self.position
+        self._skip_blanks()
+        if self.sequence() is None:
+            raise LineRefused("The syntax of the command is incorrect.")
+        numbers = range(begin, end + (1 if by > 0 else -1), by) if by else range(0)
+        return Counting(match["name"], numbers, self.text[start : self.position])
 
     def _group(self) -> Node:
         self.depth += 1

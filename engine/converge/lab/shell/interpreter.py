@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from converge.lab import file_system as codes
 from converge.lab.shell.grammar import (
     Chain,
+    Counting,
     Group,
     If,
     LineRefused,
@@ -28,6 +29,7 @@ from converge.lab.shell.session import Call, Session, Sink
 from converge.lab.world import Account, World
 
 _MAX_NESTING = 16  # of cmd within cmd
+_MAX_COUNTED = 100_000
 _PREFIXED = ("echo", "cd", "chdir", "md", "mkdir", "rd", "rmdir", "dir", "del", "type", "set")
 
 
@@ -111,6 +113,8 @@ def _run(session: Session, node: Node, streams: _Streams, *, nesting: int) -> in
         case If():
             chosen = node.then if _holds(session, node) != node.negated else node.otherwise
             code = _run(session, chosen, streams, nesting=nesting) if chosen else 0
+        case Counting():
+            code = _counted(session, node, streams, nesting=nesting)
         case Group():
             code = _redirected(session, node, streams, node.redirects, nesting=nesting)
         case Simple():
@@ -130,6 +134,18 @@ def _run_chain(session: Session, chain: Chain, streams: _Streams, *, nesting: in
     if (chain.operator == "&&" and code) or (chain.operator == "||" and not code):
         return code
     return _run(session, chain.right, streams, nesting=nesting)
+
+
+def _counted(session: Session, counting: Counting, streams: _Streams, *, nesting: int) -> int:
+    """Each number in its turn. No simulated host counts for ever: a line runs so many commands, and no more."""
+    for number in counting.numbers:
+        session.counted += 1
+        if session.counted > _MAX_COUNTED:
+            break
+        node = parse(counting.text.replace(f"%{counting.name}", str(number)))
+        if node is not None:
+            session.error_level = _run(session, node, streams, nesting=nesting)
+    return session.error_level
 
 
 def _run_apart(session: Session, node: Node, streams: _Streams, *, nesting: int) -> int:

@@ -35,6 +35,8 @@ class Session:
     folder: str
     variables: dict[str, tuple[str, str]] = field(default_factory=dict)
     error_level: int = 0
+    counted: int = 0
+    """How often a `for` has run a command."""
 
     @classmethod
     def begin(cls, world: World, *, account: Account | None, code_page: int | None, folder: str = "") -> Session:
