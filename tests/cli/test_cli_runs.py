@@ -377,7 +377,7 @@ class TestTrouble:
 
     def test_a_bug_outside_any_host_is_70_too(self, fleet: Program) -> None:
         code = (
-            "import converge.runs.selection as s, converge.cli.running as r, converge.cli.main as main\n"
+            "import converge.runs.selection as s, converge.runs.check as r, converge.cli.main as main\n"
             "def select(sources): raise RuntimeError('x')\n"
             "r.select = select\nmain.main(['--check'])"
         )

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from converge.cli.running import _was_begun
 from converge.model.change import Change, Problem, Status
+from converge.runs.apply import was_begun
 
 ACTION = ({"action": "SetRegistryValue"},)
 
@@ -27,4 +27,4 @@ def test_what_was_refused_before_its_first_action_is_nothing_to_take_back(
 ) -> None:
     error = Problem(code, "words") if code else None
     change = Change("a:b", {"kind": "a"}, name="n", play="p", status=status, actions=ACTION, error=error)
-    assert _was_begun(change) is begun
+    assert was_begun(change) is begun

@@ -23,7 +23,7 @@ from converge.errors import UsageError
 from converge.fleet.cluster import is_loopback
 from converge.runs.options import Sources
 from converge.runs.payloads import require_reachable
-from converge.runs.recording import Memory
+from converge.runs.recording import Recorder
 from converge.runs.selection import select
 from converge.store.store import Store, Where
 
@@ -270,14 +270,14 @@ def test_a_store_that_binds_one_machine_is_refused_where_workers_are_on_others(
         Store.open(Where(Path(".converge"))) as store,
         pytest.raises(UsageError, match="a store that all of them share"),
     ):
-        require_reachable(selection, Memory(store))
+        require_reachable(selection, Recorder(store))
 
 
 def test_simulated_hosts_are_not_for_workers_on_other_machines(hosts: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     hosts.inventory({"mail03": f"ansible_connection: lab, converge_lab_image: {IMAGE}"})
     monkeypatch.chdir(hosts.program.folder)
     with pytest.raises(UsageError, match="mail03 is simulated by this machine"):
-        require_reachable(select(Sources()), Memory(None))
+        require_reachable(select(Sources()), Recorder(None))
 
 
 @pytest.mark.parametrize(

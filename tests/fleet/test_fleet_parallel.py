@@ -27,12 +27,11 @@ def names(count: int) -> list[str]:
 class TestResults:
     @pytest.mark.parametrize("forks", [1, 2, 7, 50])
     def test_every_host_has_exactly_one_result(self, forks: int) -> None:
-        seen: list[str] = []
-        Fleet(forks=forks).run(names(300), ok, on_result=lambda result: seen.append(result.host))
+        seen = [result.host for result in Fleet(forks=forks).run(names(300), ok)]
         assert sorted(seen) == names(300)
 
     def test_no_hosts_is_no_work(self) -> None:
-        Fleet().run([], ok, on_result=lambda result: pytest.fail(f"{result}"))
+        assert not list(Fleet().run([], ok))
 
     def test_hosts_are_begun_in_payload(self) -> None:
         begun: list[str] = []
@@ -41,7 +40,7 @@ class TestResults:
             begun.append(host)
             return ok(host, stop)
 
-        Fleet(forks=1).run(names(50), work, on_result=lambda result: None)
+        list(Fleet(forks=1).run(names(50), work))
         assert begun == names(50)
 
     def test_never_more_than_forks_at_once_and_as_many_where_there_is_work(self) -> None:
@@ -58,7 +57,7 @@ class TestResults:
                 under_way -= 1
             return ok(host, stop)
 
-        Fleet(forks=8).run(names(64), work, on_result=lambda result: None)
+        list(Fleet(forks=8).run(names(64), work))
         assert most == 8
 
     def test_a_result_is_handed_on_while_others_are_still_under_way(self) -> None:
@@ -70,11 +69,9 @@ class TestResults:
                 assert release.wait(BOUND)
             return ok(host, stop)
 
-        def on_result(result: HostResult) -> None:
+        for result in Fleet(forks=2).run(["slow", "fast"], work):
             seen.append(result.host)
             release.set()
-
-        Fleet(forks=2).run(["slow", "fast"], work, on_result=on_result)
         assert seen == ["fast", "slow"]
 
     def test_hosts_are_taken_only_as_they_are_begun(self) -> None:
@@ -90,12 +87,10 @@ class TestResults:
 
         reported = 0
 
-        def on_result(result: HostResult) -> None:
-            nonlocal reported
+        for _ in Fleet(forks=4).run(hosts(), ok):
             reported += 1
             ahead.append(taken - reported)
 
-        Fleet(forks=4).run(hosts(), ok, on_result=on_result)
         assert reported == 500
         assert max(ahead) <= 3 * 4
 
@@ -122,8 +117,7 @@ class TestErrors:
                 raise error
             return ok(host, stop)
 
-        seen: dict[str, HostResult] = {}
-        Fleet(forks=3).run(names(9), work, on_result=lambda result: seen.update({result.host: result}))
+        seen = {result.host: result for result in Fleet(forks=3).run(names(9), work)}
         broken = seen.pop("web00003")
         assert broken.status is status
         assert broken.error is not None
@@ -138,11 +132,8 @@ class TestErrors:
             begun.append(host)
             return ok(host, stop)
 
-        def on_result(result: HostResult) -> None:
-            raise BrokenPipeError
-
-        with pytest.raises(BrokenPipeError):
-            Fleet(forks=2).run(names(1000), work, on_result=on_result)
+        for _ in Fleet(forks=2).run(names(1000), work):
+            break
         time.sleep(0.2)
         assert len(begun) < 100
 
@@ -156,8 +147,7 @@ class TestStopping:
             assert token.wait(BOUND)
             return HostResult(host, Status.FAILED)
 
-        seen: dict[str, HostResult] = {}
-        Fleet(forks=2, stop=stop).run(names(5), work, on_result=lambda result: seen.update({result.host: result}))
+        seen = {result.host: result for result in Fleet(forks=2, stop=stop).run(names(5), work)}
         assert sorted(seen) == names(5)
         begun = [result for result in seen.values() if result.status is Status.FAILED]
         assert 1 <= len(begun) <= 2
@@ -182,10 +172,9 @@ class TestStopping:
                 hanging.acquire()
             stop.ask()
 
-        seen: dict[str, HostResult] = {}
         threading.Thread(target=ask).start()
         fleet = Fleet(forks=3, stop=stop, recount=lambda host, why: HostResult(host, abandoned, error=why))
-        fleet.run(names(6), work, on_result=lambda result: seen.update({result.host: result}))
+        seen = {result.host: result for result in fleet.run(names(6), work)}
         hang.set()
         assert sorted(seen) == names(6)
         statuses = [seen[name].status for name in names(6)]
@@ -207,9 +196,8 @@ class TestStopping:
             stop.ask()
             stop.ask()
 
-        seen: list[Status] = []
         threading.Thread(target=ask_twice).start()
         fleet = Fleet(forks=2, stop=stop, grace=10_000)
-        fleet.run(names(2), work, on_result=lambda result: seen.append(result.status))
+        seen = [result.status for result in fleet.run(names(2), work)]
         hang.set()
         assert seen == [Status.UNKNOWN, Status.UNKNOWN]

@@ -138,8 +138,7 @@ def run(
 ) -> list[HostResult]:
     remote = Remote(links, login_forks=login_forks)
     remote.prepare(job, sites=())
-    results: list[HostResult] = []
-    remote.run(fleet, hosts, job, on_result=results.append)
+    results = list(remote.run(fleet, hosts, job))
     remote.close()
     assert sorted(result.host for result in results) == sorted(hosts), "one result for each"
     return results

@@ -80,11 +80,9 @@ def test_once_enough_went_wrong_no_further_host_is_begun_and_those_under_way_end
             raise HostUnreachable("it is dead")
         return HostResult(host, Status.CHANGED)
 
-    def on_result(result: HostResult) -> None:
+    for result in Fleet(forks=2, enough=lambda: budget.spent).run(HOSTS, work):
         budget.count(result)
         results.append(result)
-
-    Fleet(forks=2, enough=lambda: budget.spent).run(HOSTS, work, on_result=on_result)
     by_status = Counter(result.status for result in results)
     assert sorted(result.host for result in results) == HOSTS
     assert by_status[Status.UNREACHABLE] == 2
@@ -117,8 +115,7 @@ def test_a_site_takes_only_so_many_at_once_and_keeps_nobody_else_waiting() -> No
             at_once[site] -= 1
         return HostResult(host, Status.OK)
 
-    results: list[HostResult] = []
-    Fleet(forks=10, site_of=site_of).run(HOSTS, work, on_result=results.append)
+    results = list(Fleet(forks=10, site_of=site_of).run(HOSTS, work))
     assert sorted(result.host for result in results) == HOSTS
     assert {result.status for result in results} == {Status.OK}
     assert most["far"] == 2
@@ -132,8 +129,7 @@ def test_hosts_of_a_full_site_are_told_too_when_the_run_is_stopped() -> None:
         stop.ask()
         return HostResult(host, Status.OK)
 
-    results: list[HostResult] = []
-    Fleet(forks=10, stop=stop, site_of=lambda _: ("far", 1)).run(HOSTS, work, on_result=results.append)
+    results = list(Fleet(forks=10, stop=stop, site_of=lambda _: ("far", 1)).run(HOSTS, work))
     assert sorted(result.host for result in results) == HOSTS
     assert sum(result.status is Status.SKIPPED for result in results) == 19
 

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import TypeAdapter
 
-from converge.cli.run import Duration as Option
+from converge.cli.options import Duration as Option
 from converge.inventory import known
 from converge.model.durations import SPELLINGS, in_words, read_duration
 from converge.schedule.policy import Duration as PolicyDuration

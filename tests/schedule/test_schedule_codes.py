@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from converge.cli.enforcing import codes_of
+from converge.cli.rounds import codes_of
 from converge.model.change import HostResult, Problem, Status
 from converge.runs.exit_codes import worst
 from converge.schedule.drift import Decision, Left

@@ -18,7 +18,7 @@ from converge.fleet.stop import StopToken
 from converge.model.change import Change, HostResult, Problem, Status
 from converge.model.recorded import Drift
 from converge.schedule.drift import Left, Times, decide, drifting, seen
-from converge.schedule.enforcer import Enforcer, Looked, Permitted, Round
+from converge.schedule.enforcer import Enforcer, GroupState, Permitted, Round
 from converge.schedule.ledger import StoreLedger
 from converge.schedule.outlook import windows_without_rounds
 from converge.schedule.policy import GroupPolicy, Policy
@@ -60,9 +60,9 @@ class World:
     looks: int = 0
     stubborn: set[str] = field(default_factory=set)  # addresses that cannot be repaired
 
-    def look(self, name: str, policy: GroupPolicy, *, stop: StopToken) -> Looked:
+    def check(self, name: str, policy: GroupPolicy, *, stop: StopToken) -> GroupState:
         self.looks += 1
-        return Looked(tuple(self._look(host) for host in self.drift), Times(dict.fromkeys(self.drift, policy.window)))
+        return GroupState(tuple(self._look(host) for host in self.drift), Times(dict.fromkeys(self.drift, policy.window)))
 
     def _look(self, host: str) -> HostResult:
         if host in self.gone:
@@ -254,14 +254,14 @@ def test_cron_follows_the_clock_of_its_zone() -> None:
 def test_a_round_that_cannot_be_made_is_told_and_the_next_is_tried(store: Store) -> None:
     world = world_of(1, hours=1.2)
     made, rounds = enforcer(world, store, group())
-    fine = world.look
+    fine = world.check
 
-    def broken(name: str, policy: GroupPolicy, *, stop: StopToken) -> Looked:
+    def broken(name: str, policy: GroupPolicy, *, stop: StopToken) -> GroupState:
         if not rounds:
             raise UsageError("the inventory is being written")
         return fine(name, policy, stop=stop)
 
-    world.look = broken  # type: ignore[method-assign]  # files that cannot be read for a while
+    world.check = broken  # type: ignore[method-assign]  # files that cannot be read for a while
     made.run(StopToken())
     assert [each.error is not None for each in rounds] == [True, False, False, False]
     assert [each.began - START for each in rounds[:3]] == [0 * HOUR, HOUR / 60, HOUR / 2], "tried again in a minute"
@@ -271,14 +271,14 @@ def test_a_stop_between_looking_and_repairing_repairs_nothing(store: Store) -> N
     world = world_of(3, hours=5, drift={"service:A"})
     made, _ = enforcer(world, store, group(grace=0))
     stop = StopToken()
-    fine = world.look
+    fine = world.check
 
-    def look(name: str, policy: GroupPolicy, *, stop: StopToken) -> Looked:
+    def check(name: str, policy: GroupPolicy, *, stop: StopToken) -> GroupState:
         found = fine(name, policy, stop=stop)
         stop.ask()
         return found
 
-    world.look = look  # type: ignore[method-assign]  # SIGTERM at the worst moment
+    world.check = check  # type: ignore[method-assign]  # SIGTERM at the worst moment
     made.run(stop)
     assert world.repairs == []
 
@@ -475,12 +475,12 @@ def test_hosts_outside_their_windows_do_not_use_up_the_budget(store: Store) -> N
     """Nine hosts whose own window is closed have drifted for longest; the tenth is repaired all the same."""
     world = world_of(10, hours=2, drift={"service:A"})
     closed = {f"web{number:02}": read_windows("never") for number in range(9)}
-    fine = world.look
+    fine = world.check
 
-    def look(name: str, policy: GroupPolicy, *, stop: StopToken) -> Looked:
+    def check(name: str, policy: GroupPolicy, *, stop: StopToken) -> GroupState:
         return replace(fine(name, policy, stop=stop), times=Times(closed))
 
-    world.look = look  # type: ignore[method-assign]  # as the inventory would say
+    world.check = check  # type: ignore[method-assign]  # as the inventory would say
     made, rounds = enforcer(world, store, group(grace=0, budgets={"hosts": 3}))
     made.run(StopToken())
     assert [host for _, host, _ in world.repairs] == ["web09"]
@@ -501,16 +501,16 @@ def test_no_host_is_begun_that_would_probably_outlast_the_window(store: Store) -
 def test_a_round_broken_off_while_it_looked_is_made_up_by_the_next_process(store: Store) -> None:
     world = world_of(3, hours=5)
     made, _ = enforcer(world, store, group(cadence="6h"))
-    fine, stop = world.look, StopToken()
+    fine, stop = world.check, StopToken()
 
-    def look(name: str, policy: GroupPolicy, *, stop: StopToken) -> Looked:
+    def check(name: str, policy: GroupPolicy, *, stop: StopToken) -> GroupState:
         stop.ask()
         return fine(name, policy, stop=stop)
 
-    world.look = look  # type: ignore[method-assign]  # SIGTERM while hosts are looked at
+    world.check = check  # type: ignore[method-assign]  # SIGTERM while hosts are looked at
     made.run(stop)
     assert store.enforcement.begun("web") is None
-    world.look = fine  # type: ignore[method-assign]  # the next process
+    world.check = fine  # type: ignore[method-assign]  # the next process
     after, rounds = enforcer(world, store, group(cadence="6h"))
     after.run(StopToken())
     assert [each.began for each in rounds] == [START]

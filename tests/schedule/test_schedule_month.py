@@ -16,7 +16,6 @@ from pathlib import Path
 
 import pytest
 
-from converge.cli.enforcing_hands import FleetRunner, Wiring
 from converge.errors import HostUnreachable
 from converge.fleet.stop import StopToken
 from converge.lab import service_manager
@@ -26,6 +25,8 @@ from converge.model.answer import Answers
 from converge.model.journal import History
 from converge.model.query import AnyQuery, RegistryValue
 from converge.model.registry import RegistryData, RegistryPath, RegistryType
+from converge.runs.enforce import FleetRunner
+from converge.runs.options import RunOptions
 from converge.schedule.enforcer import Enforcer, Round
 from converge.schedule.ledger import StoreLedger
 from converge.schedule.logins import RefusedLogins
@@ -205,9 +206,9 @@ def fleet(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Fleet:
 def enforce(fleet: Fleet, store: Store, *, until: datetime, seed: int) -> Rounds:
     """A process that enforces until a moment."""
     clock, rounds = DrivenClock(fleet, until), Rounds()
-    hands = FleetRunner(Wiring(), clock, RefusedLogins(store.enforcement, clock))
+    runner = FleetRunner(RunOptions(), clock, RefusedLogins(store.enforcement, clock), pytest.fail)
     source = Written(Policy.model_validate(POLICY))
-    enforcer = Enforcer(source, hands, StoreLedger(store), clock, rounds, chance=random.Random(seed))
+    enforcer = Enforcer(source, runner, StoreLedger(store), clock, rounds, chance=random.Random(seed))
     enforcer.look_every = MINUTE
     enforcer.run(StopToken())
     return rounds

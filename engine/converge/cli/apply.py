@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from converge.cli import given as options
-from converge.runs.options import RunOptions, Sources
+from converge.cli import options
+
+if TYPE_CHECKING:
+    from converge.cli.following import Follower
+    from converge.runs.context import Caller, RunContext
+    from converge.runs.exit_codes import ExitCode
+    from converge.runs.saved_plans import PlanToApply
 
 
 @click.command(short_help="Apply a saved plan.")
@@ -21,6 +28,7 @@ from converge.runs.options import RunOptions, Sources
 @options.EXECUTOR
 @options.VERBOSE
 @options.FORMAT
+@options.OUTPUT
 @options.ACCEPT_NO_WAY_BACK
 @options.ALLOW_REBOOT
 @options.LEASE_TIMEOUT
@@ -37,25 +45,25 @@ def command(file: Path, trust: bool, **given: Any) -> int:
 
     Exit codes: those of `run`, and 5 where the plan is stale for some host.
     """
-    from converge.cli.planning import apply_plan
+    from converge.cli.following import carry_out, warn
+    from converge.runs.apply import recall
+    from converge.runs.saved_plans import apply_plan, applying
 
-    return apply_plan(
-        RunOptions(
-            command="apply",
-            sources=Sources(inventories=given["inventory"], limit=given["limit"], extra_vars=given["extra_vars"]),
-            yes=True,
-            diff=given["diff"],
-            forks=given["forks"],
-            executor=given["executor"],
-            verbose=given["verbose"],
-            output_format=given["output_format"],
-            accept_no_way_back=given["accept_no_way_back"],
-            allow_reboot=given["allow_reboot"],
-            lease_timeout=given["lease_timeout"],
-            outside_window=given["outside_window"],
-            store=given["store"],
-            new_store=given["new_store"],
-        ),
-        file,
-        trust=trust,
-    )
+    asked = options.run_options(given, command="apply")
+    plans: list[PlanToApply] = []
+
+    @contextmanager
+    def begin(run: str, caller: Caller) -> Iterator[RunContext]:
+        with applying(run, asked, file, trust=trust, caller=caller) as (context, plan):
+            plans.append(plan)
+            yield context
+
+    def steps(context: RunContext, follower: Follower) -> ExitCode:
+        (plan,) = plans
+        if plan.doubt:
+            warn(f"{plan.doubt}; it is used all the same, as --trust says")
+        checked = follower.follow(recall(context, plan.planned))
+        follower.show_plan(context, checked)
+        return follower.end(follower.follow(apply_plan(context, plan, checked)))
+
+    return carry_out(asked, options.view_of(given, yes=True), begin=begin, steps=steps)

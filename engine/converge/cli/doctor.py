@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from converge.cli.run import Paths, Whole
+from converge.cli.options import Paths, Whole
 
 
 @click.command(short_help="Explain why a host cannot be reached.")

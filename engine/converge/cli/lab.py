@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from converge.cli.run import Paths
+from converge.cli.options import Paths
 
 _FORMAT = click.option(
     "--format", "output_format", type=click.Choice(["text", "json"]), default="text", envvar="CONVERGE_FORMAT"

@@ -6,12 +6,21 @@ import json
 from collections.abc import Iterable
 
 from converge import __version__
-from converge.cli.output import Output
+from converge.cli.options import View
+from converge.cli.output import Output, opened_for, written
 from converge.model.change import Json
 from converge.model.play import Entry, Play
 from converge.report.document import SCHEMA
 from converge.report.sink import sink_for
+from converge.runs.exit_codes import ExitCode
 from converge.runs.selection import Selection
+
+
+def listed(selection: Selection, view: View, *, hosts: bool) -> ExitCode:
+    """The hosts, or what is declared."""
+    with opened_for(view) as out:
+        (list_hosts if hosts else list_resources)(selection, out, json_wanted=view.json)
+        return written(out, ExitCode.IN_ORDER)
 
 
 def list_hosts(selection: Selection, out: Output, *, json_wanted: bool) -> None:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TextIO
 
+from converge.cli.options import View
 from converge.errors import UsageError
 from converge.model.opening import OWNER_ONLY, READABLE, create_output, is_stream
 from converge.report.sink import sink_for
@@ -87,6 +88,14 @@ def opened(path: str | None, *, whole: bool = False, for_others: bool = False) -
                 _put_in_place(written_to, path, complete=complete and output.failure is None)
         except OSError as error:
             output.failure = output.failure or error
+
+
+@contextmanager
+def opened_for(view: View) -> Iterator[Output]:
+    """The output that was asked for. A collector of metrics reads whole files only, under an account of its own."""
+    collected = view.output_format == "prometheus"
+    with opened(view.output, whole=collected, for_others=collected) as out:
+        yield out
 
 
 def _put_in_place(written_to: str, path: str, *, complete: bool) -> None:

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from converge.cli import given as options
-from converge.cli.run import playbooks_named, words
-from converge.runs.options import RunOptions, Sources
+from converge.cli import options
+
+if TYPE_CHECKING:
+    from converge.cli.following import Follower
+    from converge.runs.context import Caller, RunContext
+    from converge.runs.exit_codes import ExitCode
 
 
 @click.command(short_help="Save what would change, to be approved and applied later.")
-@click.argument("playbooks", nargs=-1, metavar="[PLAYBOOK]...", callback=playbooks_named)
-@click.option("-o", "--out", "file", metavar="FILE", required=True, type=click.Path(path_type=Path), help="The plan.")
+@options.PLAYBOOKS
+@click.option("-o", "--output", "file", metavar="FILE", required=True, type=click.Path(path_type=Path), help="The plan.")
 @options.INVENTORY
 @options.LIMIT
 @options.TAGS
@@ -29,40 +33,32 @@ from converge.runs.options import RunOptions, Sources
 @options.ALLOW_REBOOT
 @options.STORE
 @options.NEW_STORE
-@click.option(
-    "--exit-zero-on-drift", is_flag=True, envvar="CONVERGE_EXIT_ZERO_ON_DRIFT", help="Drift exits 0.",
-)  # fmt: skip
+@options.EXIT_ZERO
 def command(file: Path, **given: Any) -> int:
     """Look at every host as --check does, and save what would be done. Sends only reads.
 
-    `converge show FILE` tells it again, `converge apply FILE` does it. No secret is in the file. What is agreed to here, as
-    --accept-no-way-back, is part of the plan: show tells it, and apply needs not be told again. Exit codes are those of
+    `converge show FILE` shows it again, `converge apply FILE` does it. No secret is in the file. What is agreed to here, as
+    --accept-no-way-back, is part of the plan: show names it, and apply need not be told again. Exit codes are those of
     --check.
     """
-    from converge.cli.planning import save_plan
+    from converge.cli.following import carry_out, hint
+    from converge.runs.check import selected
+    from converge.runs.exit_codes import ExitCode
+    from converge.runs.plan import plan, planning
+    from converge.store.plan_files import check_place, write_plan
 
-    return save_plan(
-        RunOptions(
-            command="plan",
-            sources=Sources(
-                playbooks=given["playbooks"],
-                inventories=given["inventory"],
-                limit=given["limit"],
-                tags=words(given["tags"]),
-                skip_tags=words(given["skip_tags"]),
-                extra_vars=given["extra_vars"],
-            ),
-            check=True,
-            diff=given["diff"],
-            forks=given["forks"],
-            executor=given["executor"],
-            verbose=given["verbose"],
-            output_format=given["output_format"],
-            accept_no_way_back=given["accept_no_way_back"],
-            allow_reboot=given["allow_reboot"],
-            exit_zero_on_drift=given["exit_zero_on_drift"],
-            store=given["store"],
-            new_store=given["new_store"],
-        ),
-        file,
-    )
+    asked = options.run_options(given, command="plan", check=True)
+
+    def begin(run: str, caller: Caller) -> AbstractContextManager[RunContext]:
+        check_place(file)
+        return planning(run, asked, selected(asked), caller=caller)
+
+    def steps(context: RunContext, follower: Follower) -> ExitCode:
+        made, checked = follower.follow(plan(context))
+        code = follower.conclude(context, checked)
+        if code is not ExitCode.INTERRUPTED:
+            write_plan(made, file, key=context.recorder.store.signing_key)
+            hint(f"The plan is in {file}; `converge apply {file}` does it.")
+        return code
+
+    return carry_out(asked, options.view_of(given), begin=begin, steps=steps)

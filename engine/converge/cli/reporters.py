@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Protocol
 
 from converge import __version__
+from converge.cli.options import View
 from converge.cli.output import Output
 from converge.cli.refusals import problems_of, tell
 from converge.errors import ConvergeError, InputProblem
 from converge.model.change import HostResult
+from converge.report.diagnosis import DiagnosisText, diagnosed_as_json
 from converge.report.document import JsonDocument
 from converge.report.sink import Sink, sink_for
 from converge.report.text import TextOptions, TextReport
-from converge.runs.options import RunOptions
+from converge.runs.options import Sources
+from converge.runs.selection import Selection
 
 
 class Reporter(Protocol):
@@ -42,10 +46,10 @@ class Reporter(Protocol):
 class TextReporter:
     """Text: the plan grouped by what happens, then, if something was applied, what became of it."""
 
-    def __init__(self, out: Output, options: RunOptions, *, warnings: Mapping[str, str]) -> None:
+    def __init__(self, out: Output, view: View, *, warnings: Mapping[str, str]) -> None:
         self._sink = sink_for(out)
-        self._options = options
-        self._plan = TextReport(self._sink, TextOptions(True, options.diff, options.verbose), warnings=warnings)
+        self._view = view
+        self._plan = TextReport(self._sink, TextOptions(True, view.diff, view.verbose), warnings=warnings)
         self._outcome: TextReport | None = None
         self._planned: set[str] = set()
         self._shown = False
@@ -64,9 +68,9 @@ class TextReporter:
             return
         if self._outcome is None:
             self._sink.line()
-            diff = self._options.diff and not self._whole  # else the plan has shown it
+            diff = self._view.diff and not self._whole  # else the plan has shown it
             self._outcome = TextReport(
-                self._sink, TextOptions(False, diff, self._options.verbose, at_once=not self._whole)
+                self._sink, TextOptions(False, diff, self._view.verbose, at_once=not self._whole)
             )
             self._outcome.carry(self._plan, without=self._planned)
         self._outcome.host(result)
@@ -146,34 +150,85 @@ class DocumentReporter:
         self._document.end(problems_of(error))
 
 
+class DiagnosisReporter:
+    """A diagnosis: each host as it ends, as text or as a document."""
+
+    def __init__(self, shown: DiagnosisText | JsonDocument, commands: Callable[[str], Mapping[str, str]]) -> None:
+        self._shown = shown
+        self._commands = commands
+
+    def planned(self, result: HostResult) -> None:
+        """A diagnosis plans nothing."""
+
+    def ended(self, result: HostResult) -> None:
+        """Show what the host shows, and the commands to run."""
+        commands = self._commands(result.host)
+        if isinstance(self._shown, DiagnosisText):
+            self._shown.host(result, result.diagnoses, commands)
+        else:
+            self._shown.entry(result, diagnosed_as_json(result, result.diagnoses, commands))
+
+    def summed_up(self, lines: Sequence[str]) -> None:
+        """It has its own summary."""
+
+    def show_plan(self, *, whole: bool = True) -> None:
+        """It has none."""
+
+    def finish(self) -> None:
+        """Show the summary."""
+        self._shown.end()
+
+    def refuse(self, error: ConvergeError) -> None:
+        """Nothing was diagnosed."""
+        if isinstance(self._shown, DiagnosisText):
+            tell(error, sink_for(sys.stderr))
+        else:
+            self._shown.end(problems_of(error))
+
+
 def reporter_for(
-    out: Output, options: RunOptions, *, run: str, playbooks: Iterable[str] = (), warnings: Mapping[str, str]
+    out: Output, view: View, *, mode: str, run: str, selection: Selection | None = None, sources: Sources | None = None
 ) -> Reporter:
-    """The reporter for what was asked. `warnings` are what a play says of itself, by its name."""
-    if options.output_format == "text":
-        return TextReporter(out, options, warnings=warnings)
-    document = _document(out, options, run=run, playbooks=tuple(playbooks))
-    asked = not options.check and not options.yes
-    text = TextOptions(True, options.diff, options.verbose)
+    """The reporter for what was asked."""
+    playbooks = selection.playbooks if selection is not None else ()
+    if mode == "diagnose":
+        shown = (
+            JsonDocument(out, version=__version__, mode=mode, run=run, playbooks=playbooks)
+            if view.json
+            else DiagnosisText(sink_for(out), verbose=view.verbose)
+        )
+        return DiagnosisReporter(shown, lambda host: _commands(host, playbooks, sources or Sources()))
+    warnings = selection.play_warnings if selection is not None else {}
+    if view.output_format == "text":
+        return TextReporter(out, view, warnings=warnings)
+    document = _document(out, view, mode=mode, run=run, playbooks=playbooks)
+    asked = not mode.endswith("check") and mode != "plan" and not view.yes
+    text = TextOptions(True, view.diff, view.verbose)
     return DocumentReporter(document, plan=TextReport(_stderr(), text, warnings=warnings) if asked else None)
 
 
-def _document(out: Output, options: RunOptions, *, run: str, playbooks: tuple[str, ...]) -> Document:
-    match options.output_format:
+def _commands(host: str, playbooks: Sequence[str], sources: Sources) -> dict[str, str]:
+    """The command to run for a host, by playbook, as it would be typed in this folder."""
+    where = [word for path in sources.inventories for word in ("-i", path)]
+    return {playbook: shlex.join(["converge", *where, "-l", host, playbook]) for playbook in playbooks}
+
+
+def _document(out: Output, view: View, *, mode: str, run: str, playbooks: tuple[str, ...]) -> Document:
+    match view.output_format:
         case "junit":
             from converge.report.junit import JunitDocument
 
-            return JunitDocument(out, mode=options.mode, run=run)
+            return JunitDocument(out, mode=mode, run=run)
         case "prometheus":
             from converge.report.textfile import MetricsDocument
 
-            return MetricsDocument(out, mode=options.mode)
+            return MetricsDocument(out, mode=mode)
         case "jsonl":
             from converge.report.lines import JsonLines
 
-            return JsonLines(out, version=__version__, mode=options.mode, run=run, playbooks=playbooks)
+            return JsonLines(out, version=__version__, mode=mode, run=run, playbooks=playbooks)
         case _:
-            return JsonDocument(out, version=__version__, mode=options.mode, run=run, playbooks=playbooks)
+            return JsonDocument(out, version=__version__, mode=mode, run=run, playbooks=playbooks)
 
 
 def _stderr() -> Sink:

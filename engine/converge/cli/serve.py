@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from converge.cli import given
+from converge.cli import options as given
 from converge.runs.exit_codes import ExitCode
 
 TOKEN = "CONVERGE_SERVE_TOKEN"  # noqa: S105  # the name of a variable

@@ -1,27 +1,44 @@
-"""The command `show`: tell what a saved plan would do."""
+"""The command `show`: what a saved plan would do."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import click
 
-from converge.cli import given as options
-from converge.runs.options import RunOptions
+from converge.cli import options
 
 
 @click.command(short_help="Show a saved plan.")
 @click.argument("file", type=click.Path(path_type=Path))
 @options.DIFF
 @options.VERBOSE
-@click.option(
-    "--format", "output_format", type=click.Choice(["text", "json"]), default="text", envvar="CONVERGE_FORMAT",
-    help="How it is written.",
-)  # fmt: skip
+@options.TEXT_OR_JSON
 @options.STORE
-def command(file: Path, diff: bool, verbose: int, output_format: str, store: str) -> int:
+def command(file: Path, **given: Any) -> int:
     """Show what a saved plan would do. Contacts no host; works for plans that are stale, applied or of another store too."""
-    from converge.cli.planning import show_plan
+    from datetime import UTC, datetime
 
-    shown = RunOptions(command="plan", check=True, diff=diff, verbose=verbose, output_format=output_format, store=store)
-    return show_plan(shown, file)
+    from converge.cli.following import warn
+    from converge.cli.output import opened_for, written
+    from converge.report.saved import tell_plan
+    from converge.report.text import TextOptions
+    from converge.runs.exit_codes import ExitCode
+    from converge.runs.saved_plans import read_to_show
+    from converge.runs.window_keeper import planned_windows
+
+    view = options.view_of(given)
+    shown = read_to_show(options.run_options(given, command="plan"), file)
+    if shown.read.doubt:
+        warn(shown.read.doubt)
+    with opened_for(view) as out:
+        tell_plan(
+            out,
+            shown.read.plan,
+            options=TextOptions(True, view.diff, view.verbose),
+            as_json=view.json,
+            applied=shown.applied,
+            windows=planned_windows(shown.read.plan, now=datetime.now(UTC)),
+        )
+        return written(out, ExitCode.IN_ORDER)

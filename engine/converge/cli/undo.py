@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any
+from contextlib import AbstractContextManager
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from converge.cli import given as options
-from converge.runs.options import RunOptions, Sources
+from converge.cli import options
+
+if TYPE_CHECKING:
+    from converge.cli.following import Follower
+    from converge.runs.context import Caller, RunContext
+    from converge.runs.exit_codes import ExitCode
 
 
 @click.command(short_help="Take a run back.")
@@ -15,13 +20,14 @@ from converge.runs.options import RunOptions, Sources
 @options.INVENTORY
 @options.LIMIT
 @options.EXTRA_VARS
-@click.option("-C", "--check", is_flag=True, envvar="CONVERGE_CHECK", help="Show what would change; change nothing.")
+@options.CHECK
 @options.DIFF
 @options.FORKS
 @options.EXECUTOR
 @options.VERBOSE
 @options.FORMAT
-@click.option("-y", "--yes", is_flag=True, envvar="CONVERGE_YES", help="Take it back without asking.")
+@options.OUTPUT
+@options.YES
 @options.ACCEPT_NO_WAY_BACK
 @options.ALLOW_REBOOT
 @options.LEASE_TIMEOUT
@@ -36,25 +42,16 @@ def command(run: str, **given: Any) -> int:
 
     Exit codes are those of `run`.
     """
-    from converge.cli.undoing import undo_run
+    from converge.cli.following import carry_out, require_answer
+    from converge.runs.undo import check_undoing, undoing
 
-    return undo_run(
-        RunOptions(
-            command="undo",
-            sources=Sources(inventories=given["inventory"], limit=given["limit"], extra_vars=given["extra_vars"]),
-            check=given["check"],
-            yes=given["yes"],
-            diff=given["diff"],
-            forks=given["forks"],
-            executor=given["executor"],
-            verbose=given["verbose"],
-            output_format=given["output_format"],
-            accept_no_way_back=given["accept_no_way_back"],
-            allow_reboot=given["allow_reboot"],
-            lease_timeout=given["lease_timeout"],
-            outside_window=given["outside_window"],
-            store=given["store"],
-            new_store=given["new_store"],
-        ),
-        run,
-    )
+    asked, view = options.run_options(given, command="undo"), options.view_of(given)
+
+    def begin(new: str, caller: Caller) -> AbstractContextManager[RunContext]:
+        require_answer(asked, view)
+        return undoing(new, asked, run, caller=caller)
+
+    def steps(context: RunContext, follower: Follower) -> ExitCode:
+        return follower.conclude(context, follower.follow(check_undoing(context)))
+
+    return carry_out(asked, view, begin=begin, steps=steps)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -45,8 +45,8 @@ class Executor(Protocol):
     def prepare(self, job: Job, *, sites: Collection[str]) -> None:
         """Find whoever will work, and see that they can. Raises UsageError before any host is contacted."""
 
-    def run(self, fleet: Fleet, hosts: Iterable[str], job: Job, *, on_result: Callable[[HostResult], None]) -> None:
-        """As Fleet.run: every host has one result, told in this thread."""
+    def run(self, fleet: Fleet, hosts: Iterable[str], job: Job) -> Iterator[HostResult]:
+        """As Fleet.run: every host has one result."""
 
     def close(self) -> None:
         """Nobody is needed any more. Whoever is still at work is not waited for."""
@@ -58,9 +58,9 @@ class Threads:
     def prepare(self, job: Job, *, sites: Collection[str]) -> None:
         """This process serves every site."""
 
-    def run(self, fleet: Fleet, hosts: Iterable[str], job: Job, *, on_result: Callable[[HostResult], None]) -> None:
+    def run(self, fleet: Fleet, hosts: Iterable[str], job: Job) -> Iterator[HostResult]:
         """Visit them."""
-        fleet.run(hosts, job.here, on_result=on_result)
+        return fleet.run(hosts, job.here)
 
     def close(self) -> None:
         """Threads end with their work, or with the process."""

@@ -7,7 +7,7 @@ import random
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import TypeVar
 
@@ -45,15 +45,15 @@ class Fleet:
     site_of: Callable[[str], tuple[str, int]] = lambda _: ("", 0)
     jitter: float = 0.0
 
-    def run(self, hosts: Iterable[str], work: Work, *, on_result: Callable[[HostResult], None]) -> None:
-        """Work on every host; `on_result` is called in this thread, once per host, as they end.
+    def run(self, hosts: Iterable[str], work: Work) -> Iterator[HostResult]:
+        """Work on every host; yields one result of each, as they end. Nothing is begun before the first is asked for.
 
         An error or a bug in one host's work is that host's result. Once the end is asked for, no further host is begun,
         those under way get `grace` seconds to stop by themselves, and every host that did not end is told as such.
         """
         flight = _Flight(self, hosts, work)
         try:
-            flight.land(on_result)
+            yield from flight.land()
         finally:
             # Whatever ended this loop (a reader that went away, a bug in a report) ends the work as well.
             flight.closed.set()
@@ -76,7 +76,7 @@ class _Flight:
         self._lock = threading.Lock()
         self._results: queue.Queue[HostResult] = queue.Queue(maxsize=max(1, fleet.forks))
 
-    def land(self, on_result: Callable[[HostResult], None]) -> None:
+    def land(self) -> Iterator[HostResult]:
         threads = 0
         deadline: float | None = None
         while True:
@@ -86,7 +86,7 @@ class _Flight:
                 if self._results.empty():
                     continue  # fill up first, hand on what is there in between
             try:
-                on_result(self._results.get(timeout=TICK))
+                yield self._results.get(timeout=TICK)
                 continue
             except queue.Empty:
                 pass
@@ -96,7 +96,7 @@ class _Flight:
                 deadline = deadline or time.monotonic() + self.fleet.grace
                 if self.fleet.stop.at_once or time.monotonic() >= deadline:
                     break
-        self._tell_the_rest(on_result)
+        yield from self._rest()
 
     def _busy(self) -> bool:
         with self._lock:
@@ -145,7 +145,7 @@ class _Flight:
     def _result(self, host: str) -> HostResult:
         return attempted(host, lambda: self.work(host, self.fleet.stop), on_bug=self.fleet.on_bug)
 
-    def _tell_the_rest(self, on_result: Callable[[HostResult], None]) -> None:
+    def _rest(self) -> Iterator[HostResult]:
         with self._lock:
             hanging = list(self._under_way)
             self.closed.set()
@@ -153,12 +153,12 @@ class _Flight:
         while not self._results.empty():
             result = self._results.get_nowait()
             told.add(result.host)
-            on_result(result)
+            yield result
         for host in hanging:
             if host not in told:
-                on_result(self.fleet.recount(host, ABANDONED))
+                yield self.fleet.recount(host, ABANDONED)
         for host in self._turns.rest():
-            on_result(HostResult(host, Status.SKIPPED, error=self.fleet.not_begun()))
+            yield HostResult(host, Status.SKIPPED, error=self.fleet.not_begun())
 
 
 def attempted(

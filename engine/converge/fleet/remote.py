@@ -10,7 +10,7 @@ import queue
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, replace
 
 from converge.errors import UsageError
@@ -54,13 +54,13 @@ class Remote:
             more = f" (and {len(unfit) - 1} more)" if len(unfit) > 1 else ""
             raise UsageError(f"the worker {name}{more}: {problem.what}", why=problem.why, try_=problem.try_)
 
-    def run(self, fleet: Fleet, hosts: Iterable[str], job: Job, *, on_result: Callable[[HostResult], None]) -> None:
+    def run(self, fleet: Fleet, hosts: Iterable[str], job: Job) -> Iterator[HostResult]:
         """Visit them."""
         if job is not self._begun:
             self._begin(job)
         dispatch = _Dispatch(self, fleet, hosts, job)
         try:
-            dispatch.land(on_result)
+            yield from dispatch.land()
         finally:
             dispatch.closed.set()
             self._busy = self._busy or dispatch.left_behind
@@ -149,14 +149,13 @@ class _Dispatch:
         self._packers = 0
         self._results: list[HostResult] = []
 
-    def land(self, on_result: Callable[[HostResult], None]) -> None:
+    def land(self) -> Iterator[HostResult]:
         deadline: float | None = None
         while True:
             self._begin_what_may()
             self._receive()
             results, self._results = self._results, []
-            for result in results:
-                on_result(result)
+            yield from results
             if results:
                 continue
             if self._fleet.stop.is_set():
@@ -168,7 +167,7 @@ class _Dispatch:
                     break
             if not self._under_way and not self._begin_what_may():
                 break
-        self._tell_the_rest(on_result)
+        yield from self._rest()
 
     # Who goes next
 
@@ -299,22 +298,21 @@ class _Dispatch:
             if not self._job.changes_hosts and self._tries[host] < MOST_TRIES and self._remote.links:
                 self._turns.back(host)
             else:
-                told = self._fleet.recount(host, _lost(link, why))
+                found = self._fleet.recount(host, _lost(link, why))
                 # A worker that is only out of reach goes on to its next boundary: what it does meanwhile nobody knows.
-                self._results.append(replace(told, status=Status.UNKNOWN) if self._job.changes_hosts else told)
+                self._results.append(replace(found, status=Status.UNKNOWN) if self._job.changes_hosts else found)
 
-    def _tell_the_rest(self, on_result: Callable[[HostResult], None]) -> None:
+    def _rest(self) -> Iterator[HostResult]:
         self._receive()
-        for result in self._results:
-            on_result(result)
+        yield from self._results
         for host, found in self._under_way.items():
             self.left_behind = self.left_behind or found.link is not None
             if found.link is not None:
-                on_result(self._fleet.recount(host, ABANDONED))
+                yield self._fleet.recount(host, ABANDONED)
             else:
-                on_result(HostResult(host, Status.SKIPPED, error=self._fleet.not_begun()))
+                yield HostResult(host, Status.SKIPPED, error=self._fleet.not_begun())
         for host in self._turns.rest():
-            on_result(HostResult(host, Status.SKIPPED, error=self._fleet.not_begun()))
+            yield HostResult(host, Status.SKIPPED, error=self._fleet.not_begun())
 
 
 def _lost(link: Link, why: str) -> Problem:

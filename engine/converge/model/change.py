@@ -6,10 +6,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from itertools import takewhile
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from converge.errors import ConvergeError, HostUnreachable
 from converge.model.position import Position
+
+if TYPE_CHECKING:
+    from converge.model.diagnosis import Diagnosis
 
 Json = Any  # what json.dumps takes: None, bool, int, float, str, lists and string-keyed mappings of these
 
@@ -153,6 +156,7 @@ class HostResult:
     error: Problem | None = None
     evidence: Mapping[str, str] = field(default_factory=dict)  # for a saved plan: digests of the answers it rests on
     window: Window | None = None  # of a host that may be changed at times only
+    diagnoses: tuple[Diagnosis, ...] = ()  # of a diagnosis
 
     @property
     def restart_pending(self) -> bool:

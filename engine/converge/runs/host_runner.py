@@ -1,4 +1,4 @@
-"""One visit to one host, from this process: opened, looked at, or changed under its lease."""
+"""One host, from this process: connected to, and checked, or changed under its lease."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from converge.model.journal import WindowOverridden
 from converge.model.kept import Keeping
 from converge.model.play import Play
 from converge.runs.connections import acting, observing
-from converge.runs.recording import Memory
+from converge.runs.recording import Recorder
 from converge.runs.tasks import Subject, Task
 from converge.runs.window_keeper import leaves_after
 from converge.windows import reg_file
@@ -27,8 +27,8 @@ Searches = Literal["known places", "in full", "unremembered"]
 
 
 @dataclass(frozen=True, slots=True)
-class Terms:
-    """What was allowed aloud for a run, and how it goes about things, as data. `lease_timeout` is in seconds."""
+class RunnerOptions:
+    """What was explicitly allowed for a run, and how it goes about things, as data. `lease_timeout` is in seconds."""
 
     accept_no_way_back: bool = False
     allow_reboot: bool = False
@@ -36,8 +36,8 @@ class Terms:
     lease_timeout: float = 0.0
     searches: Searches = "unremembered"
 
-    def options(self, stop: Callable[[], bool], *, keeps_secrets: bool, ends: datetime | None = None) -> ApplyOptions:
-        """The same for one host, whose change window `ends` then."""
+    def for_host(self, stop: Callable[[], bool], *, keeps_secrets: bool, ends: datetime | None = None) -> ApplyOptions:
+        """As `apply` takes them, of one host whose change window `ends` then."""
         return ApplyOptions(
             accept_no_way_back=self.accept_no_way_back,
             allow_reboot=self.allow_reboot,
@@ -68,41 +68,41 @@ class HostJob:
 
 @dataclass(frozen=True, slots=True)
 class HostRunner:
-    """Makes the visits of one run. Used from many threads."""
+    """Goes to the hosts of one run. Used from many threads."""
 
     run: str
-    terms: Terms
-    memory: Memory
+    options: RunnerOptions
+    recorder: Recorder
     guard: Guard
 
-    def look(self, job: HostJob, stop: StopToken) -> HostResult:
+    def check(self, job: HostJob, stop: StopToken) -> HostResult:
         """What would be done. Raises HostUnreachable, JournalUnavailable."""
-        options = self._options(job, stop)
+        options = self._apply_options(job, stop)
         with observing(job.connection, self.guard) as observer:
-            if self.terms.searches != "unremembered":
-                observer = self.memory.searching(observer, anew=self.terms.searches == "in full")
-            return job.task.look(self._subject(job), observer, options=options)
+            if self.options.searches != "unremembered":
+                observer = self.recorder.searching(observer, anew=self.options.searches == "in full")
+            return job.task.check(self._subject(job), observer, options=options)
 
-    def bring(self, job: HostJob, stop: StopToken) -> HostResult:
+    def apply(self, job: HostJob, stop: StopToken) -> HostResult:
         """Do it, unless this run has begun to already. Raises Held, HostUnreachable, JournalUnavailable."""
-        store, host = self.memory.store, job.host
-        with store.leases.acquire(host, run=self.run, wait=self.terms.lease_timeout, stop=stop.is_set) as lease:
+        store, host = self.recorder.store, job.host
+        with store.leases.acquire(host, run=self.run, wait=self.options.lease_timeout, stop=stop.is_set) as lease:
             if store.runs.changes(self.run, host):
                 return HostResult(host, Status.UNKNOWN, error=_BEGUN)
             journal = store.journal(lease, render=reg_file.render)
             if job.override:
                 journal.write(WindowOverridden(job.override))
-            options = self._options(job, stop, ends=job.ends)
+            options = self._apply_options(job, stop, ends=job.ends)
             with acting(job.connection, self.guard) as machine:
                 fenced = FencedMachine(machine, confirm=lease.confirm)
-                return job.task.bring(self._subject(job), fenced, journal=journal, options=options)
+                return job.task.apply(self._subject(job), fenced, journal=journal, options=options)
 
-    def _options(self, job: HostJob, stop: StopToken, *, ends: datetime | None = None) -> ApplyOptions:
-        allowed = self.terms.options(stop.is_set, keeps_secrets=self.memory.keeps_secrets, ends=ends)
-        return replace(allowed, keeping=job.keeping, remembered=partial(self.memory.kept, job.host))
+    def _apply_options(self, job: HostJob, stop: StopToken, *, ends: datetime | None = None) -> ApplyOptions:
+        allowed = self.options.for_host(stop.is_set, keeps_secrets=self.recorder.keeps_secrets, ends=ends)
+        return replace(allowed, keeping=job.keeping, remembered=partial(self.recorder.kept, job.host))
 
     def _subject(self, job: HostJob) -> Subject:
-        return Subject(job.host, job.plays, job.variables, self.run, self.memory)
+        return Subject(job.host, job.plays, job.variables, self.run, self.recorder)
 
 
 _BEGUN = Problem(

@@ -29,22 +29,14 @@ class Sources:
 
 @dataclass(frozen=True, slots=True)
 class RunOptions:
-    """The options of `run`."""
+    """What a run is to do, whichever command asked for it."""
 
     sources: Sources = field(default_factory=Sources)
-    command: Literal["run", "plan", "apply", "undo"] = "run"
+    command: Literal["run", "plan", "apply", "undo", "diagnose"] = "run"
     check: bool = False
-    diff: bool = True
     forks: int = 50
-    verbose: int = 0
-    output_format: str = "text"
-    output: str | None = None
-    list_hosts: bool = False
-    list_resources: bool = False
-    yes: bool = False
     accept_no_way_back: bool = False
     allow_reboot: bool = False
-    exit_zero_on_drift: bool = False
     settle: Mapping[str, Literal["done", "not-done"]] = field(default_factory=dict)
     store: str = ""
     new_store: bool = False
@@ -63,16 +55,11 @@ class RunOptions:
         return self.full_search or self.mode != "check"
 
     @property
-    def json(self) -> bool:
-        """Whether the JSON document was asked for."""
-        return self.output_format == "json"
-
-    @property
     def mode(self) -> str:
         """The document's `mode`: what was done, `check` or `undo-check` where nothing was."""
         if self.check and self.command == "undo":
             return UNDO_CHECK
-        return "check" if self.check and self.command != "plan" else self.command
+        return "check" if self.check and self.command == "run" else self.command
 
 
 def applying(options: RunOptions) -> str:

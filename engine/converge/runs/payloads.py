@@ -10,8 +10,8 @@ from typing import Literal
 
 from converge.errors import InputErrors, InputProblem, UsageError
 from converge.model.kept import Keeping
-from converge.runs.host_runner import Terms
-from converge.runs.recording import Memory
+from converge.runs.host_runner import RunnerOptions
+from converge.runs.recording import Recorder
 from converge.runs.selection import Selection
 from converge.runs.tasks import Task
 from converge.store.store import Where
@@ -31,14 +31,14 @@ class StagePayload:
     remembered; `needs` are the extras of this program that the hosts and the store ask for.
     """
 
-    mode: Literal["look", "bring"]
+    mode: Literal["check", "apply"]
     run: str
     documents: tuple[tuple[str, bytes], ...] = field(default=(), repr=False)
     tags: frozenset[str] = frozenset()
     skip_tags: frozenset[str] = frozenset()
     known_variables: tuple[str, ...] = ()
     shared: Mapping[str, object] = field(default_factory=dict, repr=False)
-    terms: Terms = field(default_factory=Terms)
+    options: RunnerOptions = field(default_factory=RunnerOptions)
     where: Where | None = field(default=None, repr=False)
     needs: frozenset[str] = frozenset()
 
@@ -83,7 +83,7 @@ class SentVariables(Mapping[str, object]):
         return len(self.values_of) + len(self.broken)
 
 
-def require_reachable(selection: Selection, memory: Memory) -> None:
+def require_reachable(selection: Selection, recorder: Recorder) -> None:
     """Raises UsageError where workers on other machines could not do what is asked."""
     simulated = [host for host, target in selection.targets.items() if target.settings.connection == "lab"]
     if simulated:
@@ -91,7 +91,7 @@ def require_reachable(selection: Selection, memory: Memory) -> None:
             f"{simulated[0]} is simulated by this machine, and workers elsewhere cannot reach it",
             try_="--executor threads or dask",
         )
-    if not memory.is_shared:
+    if not recorder.is_shared:
         raise UsageError(
             "workers on other machines need a store that all of them share, and this one is a file",
             why="Leases in a file do not bind other machines: two runs could change the same host at once.",
@@ -99,10 +99,10 @@ def require_reachable(selection: Selection, memory: Memory) -> None:
         )
 
 
-def needs_of(selection: Selection, memory: Memory) -> frozenset[str]:
+def needs_of(selection: Selection, recorder: Recorder) -> frozenset[str]:
     """The extras without which a worker could not log in at these hosts or open the store."""
     transports = {word for target in selection.targets.values() for word in target.settings.transports}
-    return frozenset(transports & {"kerberos"} | ({"postgres"} if memory.is_shared else set()))
+    return frozenset(transports & {"kerberos"} | ({"postgres"} if recorder.is_shared else set()))
 
 
 def words_of(documents: Collection[tuple[str, bytes]]) -> frozenset[str]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from datetime import timedelta
@@ -23,7 +22,6 @@ from converge.model.kept import Remembered
 from converge.model.machine import Observer
 from converge.model.recorded import LOOKING
 from converge.model.secret import Secret
-from converge.report.sink import sink_for
 from converge.runs.exit_codes import ExitCode
 from converge.runs.options import STATE_FOLDER
 from converge.store.recording import Recording
@@ -40,27 +38,24 @@ def where(url: str = "", *, folder: Path = STATE_FOLDER, is_new: bool = False) -
     return Where(folder, url=url, key=Secret(key) if key else None, is_new=is_new)
 
 
-def open_for_looking(url: str = "", *, what: str = "check") -> Store | None:
-    """A store to read the past from; None where there is none and none can be made. Raises JournalUnavailable, UsageError.
+def recorder_for_check(url: str = "", *, what: str = "check") -> Recorder:
+    """For what only reads from hosts. Raises JournalUnavailable for a store that cannot be read or is damaged, UsageError.
 
-    A check needs no right to write on this side either, and no space: where it has none, it says that `what` is not recorded.
-    A store that cannot be read, or is damaged, is an error all the same.
+    A check needs no right to write on this side either, and no space: where it has none, it warns that `what` is not recorded.
     """
     place = where(url)
     try:
-        return Store.open(place)
+        return Recorder(Store.open(place))
     except StoreLost as error:
-        _warn(f"this {what} is not recorded, and what waits from earlier runs is not known: {error.what}")
-        return None
+        lost = f"this {what} is not recorded, and what waits from earlier runs is not known: {error.what}"
+        return Recorder(None, [lost])
     except JournalUnavailable as error:
         if error.code != JournalUnavailable.code:
             raise
+        warning = f"this {what} is not recorded: {error.what}"
         if not url and not os.path.lexists(place.folder / FILE_NAME):
-            _warn(f"this {what} is not recorded: {error.what}")
-            return None
-        store = _readable(place, error)
-        _warn(f"this {what} is not recorded: {error.what}")
-        return store
+            return Recorder(None, [warning])
+        return Recorder(_readable(place, error), [warning])
 
 
 def _readable(place: Where, unwritable: JournalUnavailable) -> Store | None:
@@ -73,6 +68,11 @@ def _readable(place: Where, unwritable: JournalUnavailable) -> Store | None:
         raise (unwritable if error.code == JournalUnavailable.code else error) from None
 
 
+def recorder_for_changes(url: str = "", *, is_new: bool = False) -> Recorder:
+    """For what changes hosts, which must be recorded. Raises JournalUnavailable, UsageError."""
+    return Recorder(Store.open(where(url, is_new=is_new)))
+
+
 def describe(url: str = "") -> str:
     """The store in words, and whom its leases bind. Reads only. Raises JournalUnavailable, UsageError."""
     place = where(url)
@@ -82,10 +82,12 @@ def describe(url: str = "") -> str:
         return f"{store.name}; {_OF_A_SERVER if store.is_shared else _OF_A_FILE}"
 
 
-class Memory:
-    """What a run remembers of earlier ones, and writes down of itself. Without a writable store it writes nothing."""
+class Recorder:
+    """Reads what earlier runs recorded, and records this one. Without a writable store it records nothing."""
 
-    def __init__(self, store: Store | None) -> None:
+    def __init__(self, store: Store | None, warnings: Sequence[str] = ()) -> None:
+        self.warnings = list(warnings)
+        """What a person should know of what is not recorded. Whoever shows one takes it out."""
         self._store = store
         self._recording: Recording | None = None
         self._writable = store is not None and not store.read_only
@@ -99,8 +101,13 @@ class Memory:
         self.close()
 
     @property
+    def past(self) -> Store | None:
+        """The store, where there is one."""
+        return self._store
+
+    @property
     def store(self) -> Store:
-        """The store, where there is one to be written to."""
+        """The store of a run that needs one."""
         assert self._store is not None
         return self._store
 
@@ -166,7 +173,7 @@ class Memory:
             if mode not in LOOKING:
                 raise
             self._writable = False
-            _warn(f"this {mode} is not recorded: {error.what}")
+            self.warnings.append(f"this {mode} is not recorded: {error.what}")
 
     def host(self, result: HostResult) -> None:
         """Write down what became of a host."""
@@ -189,8 +196,4 @@ class Memory:
     def _give_up(self, error: JournalUnavailable) -> None:
         # What was done to hosts is in their journals; only the record of the run as a whole is incomplete.
         self._recording = None
-        _warn(f"the rest of this run is not recorded: {error.what}")
-
-
-def _warn(words: str) -> None:
-    sink_for(sys.stderr).line(f"warning: {words}", style="yellow")
+        self.warnings.append(f"the rest of this run is not recorded: {error.what}")

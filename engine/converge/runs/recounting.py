@@ -34,7 +34,7 @@ class Recounting:
     def _read(self, host: str, problem: Problem, found: list[HostResult]) -> None:
         stage = self._stage
         target = stage.selection.targets[host]
-        subject = Subject(host, target.plays, {}, stage.run, stage.memory)
+        subject = Subject(host, target.plays, {}, stage.run, stage.recorder)
         try:
             found.append(stage.task.recount(subject, problem))
         except JournalUnavailable:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from converge.errors import UsageError
@@ -42,18 +42,15 @@ class RollingOut:
         self.canaries = frozenset(selection.inventory.select(self._rollout.canary) if self._rollout.canary else ())
         self.budget = FailureBudget(self._rollout.max_failures, len(selection.targets))
 
-    def go(
-        self,
-        hosts: Sequence[str],
-        *,
-        change: Callable[[tuple[str, ...]], None],
-        look: Callable[[tuple[str, ...]], Iterator[HostResult]],
-    ) -> None:
-        """Hand every portion to `change`; after the canaries wait, and `look` at them again before the others."""
-        for portion in batches(hosts, self._rollout.batch, first=self.canaries):
-            change(portion)
-            if portion[0] in self.canaries and len(portion) < len(hosts):
-                self._soak(portion, look)
+    def portions(self, hosts: Sequence[str]) -> Iterator[tuple[str, ...]]:
+        """The hosts as they are changed together: canaries first."""
+        return batches(hosts, self._rollout.batch, first=self.canaries)
+
+    def checks_after(self, portion: Sequence[str], *, of: Sequence[str]) -> bool:
+        """Whether a portion is checked again before the others are changed; waits the time in between."""
+        if portion[0] not in self.canaries or len(portion) == len(of):
+            return False
+        return not self.budget.spent and not self._stop.wait(self._rollout.soak)
 
     def ended(self, result: HostResult) -> None:
         """Take the end of a change into account. A canary that fails ends the rollout."""
@@ -61,12 +58,10 @@ class RollingOut:
         if result.host in self.canaries and result.status not in (Status.OK, Status.CHANGED, Status.SKIPPED):
             self.budget.halt(f"the canary {result.host} ended {result.status.value}")
 
-    def _soak(self, canaries: tuple[str, ...], look: Callable[[tuple[str, ...]], Iterator[HostResult]]) -> None:
-        if self.budget.spent or self._stop.wait(self._rollout.soak):
-            return
-        for result in look(canaries):
-            if result.status not in (Status.OK, Status.SKIPPED):
-                self.budget.halt(f"the canary {result.host} is {result.status.value} when looked at again")
+    def checked_again(self, result: HostResult) -> None:
+        """Take into account how a canary is by now."""
+        if result.status not in (Status.OK, Status.SKIPPED):
+            self.budget.halt(f"the canary {result.host} is {result.status.value} when looked at again")
 
 
 def require_canaries(options: RunOptions, selection: Selection) -> None:

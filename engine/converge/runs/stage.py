@@ -11,7 +11,7 @@ from converge.fleet.executor import Payload
 from converge.fleet.stop import StopToken
 from converge.model.change import HostResult, Problem, Status
 from converge.runs.connections import Hosts, account_of
-from converge.runs.host_runner import HostJob, HostRunner, Terms
+from converge.runs.host_runner import HostJob, HostRunner, RunnerOptions
 from converge.runs.payloads import (
     HostPayload,
     StagePayload,
@@ -21,7 +21,7 @@ from converge.runs.payloads import (
     shared_variables,
     words_of,
 )
-from converge.runs.recording import Memory
+from converge.runs.recording import Recorder
 from converge.runs.selection import Selection
 from converge.runs.tasks import Task
 from converge.runs.window_keeper import WindowKeeper, held
@@ -35,15 +35,15 @@ class Stage:
     selection: Selection
     task: Task
     hosts: Hosts
-    memory: Memory
-    terms: Terms
+    recorder: Recorder
+    options: RunnerOptions
     windows: WindowKeeper
     store: str
     changes_hosts: bool = False
     planned: Mapping[str, HostResult] = field(default_factory=dict)
 
     def here(self, host: str, stop: StopToken) -> HostResult:
-        """HostJob it from this process. Raises ConvergeError."""
+        """Go there from this process. Raises ConvergeError."""
         if (settled := self._settled(host)) is not None:
             return settled
         target = self.selection.targets[host]
@@ -57,8 +57,8 @@ class Stage:
             self._override(host),
             target.settings.keeping,
         )
-        runner = HostRunner(self.run, self.terms, self.memory, self.hosts.guard)
-        return runner.bring(job, stop) if self.changes_hosts else runner.look(job, stop)
+        runner = HostRunner(self.run, self.options, self.recorder, self.hosts.guard)
+        return runner.apply(job, stop) if self.changes_hosts else runner.check(job, stop)
 
     def account_of(self, host: str) -> str:
         """The account that logs in there."""
@@ -68,18 +68,18 @@ class Stage:
         """For workers. Raises UsageError where a run asks for more than they can be given."""
         selection = self.selection
         if elsewhere:
-            require_reachable(selection, self.memory)
+            require_reachable(selection, self.recorder)
         return StagePayload(
-            "bring" if self.changes_hosts else "look",
+            "apply" if self.changes_hosts else "check",
             self.run,
             selection.documents,
             selection.tags,
             selection.skip_tags,
             tuple(sorted(selection.inventory.variable_names)),
             shared_variables(selection, self._words),
-            self.terms,
-            self.memory.where(self.store, elsewhere=elsewhere),
-            needs_of(selection, self.memory),
+            self.options,
+            self.recorder.where(self.store, elsewhere=elsewhere),
+            needs_of(selection, self.recorder),
         )
 
     def payload(self, host: str) -> Payload | HostResult:

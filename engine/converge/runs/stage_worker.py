@@ -19,7 +19,7 @@ from converge.runs.host_runner import HostJob, HostRunner
 from converge.runs.options import STATE_FOLDER
 from converge.runs.payloads import HostPayload, StagePayload
 from converge.runs.playbooks import known_kinds
-from converge.runs.recording import Memory
+from converge.runs.recording import Recorder
 from converge.runs.selection import chosen_plays
 from converge.store.store import Store
 
@@ -37,7 +37,7 @@ def open_runner(payload: object) -> StageRunner:
     known_kinds()
     plays = _plays(payload.documents, payload.tags, payload.skip_tags, payload.known_variables)
     store = Store.open(payload.where) if payload.where is not None else None
-    return _StageRunner(payload, plays, Memory(store))
+    return _StageRunner(payload, plays, Recorder(store))
 
 
 def extras() -> frozenset[str]:
@@ -62,10 +62,10 @@ def _plays(
 class _StageRunner:
     """The plays and the store of one payload."""
 
-    def __init__(self, payload: StagePayload, plays: tuple[Play, ...], memory: Memory) -> None:
+    def __init__(self, payload: StagePayload, plays: tuple[Play, ...], recorder: Recorder) -> None:
         self._payload = payload
         self._plays = plays
-        self._memory = memory
+        self._recorder = recorder
 
     def run(self, message: Go, stop: StopToken, *, logged_in: Callable[[bool | None], None]) -> HostResult:
         """Look at the host, or change it. Raises ConvergeError."""
@@ -77,9 +77,9 @@ class _StageRunner:
             content.connection, plays, variables, content.task, content.ends, content.override, content.keeping
         )
         runner = HostRunner(
-            self._payload.run, self._payload.terms, self._memory, _Reported(logged_in, quiet=message.quiet)
+            self._payload.run, self._payload.options, self._recorder, _Reported(logged_in, quiet=message.quiet)
         )
-        return runner.look(job, stop) if self._payload.mode == "look" else runner.bring(job, stop)
+        return runner.check(job, stop) if self._payload.mode == "check" else runner.apply(job, stop)
 
     def bug(self, host: str, error: BaseException) -> Problem:
         """Keep its traceback with the state of this machine."""
@@ -88,7 +88,7 @@ class _StageRunner:
 
     def close(self) -> None:
         """Let go of the store."""
-        self._memory.close()
+        self._recorder.close()
 
 
 class _Reported:

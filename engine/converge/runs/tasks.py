@@ -15,7 +15,7 @@ from converge.model.journal import Journal
 from converge.model.machine import Machine, Observer
 from converge.model.play import Play
 from converge.rehearsal.rehearsal import Rehearsal
-from converge.runs.recording import Memory
+from converge.runs.recording import Recorder
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +26,7 @@ class Subject:
     plays: tuple[Play, ...]
     variables: Mapping[str, object]
     run: str
-    memory: Memory
+    recorder: Recorder
 
 
 class Task(Protocol):
@@ -35,10 +35,10 @@ class Task(Protocol):
     def narrowed(self, host: str) -> Self:
         """As much of it as concerns one host."""
 
-    def look(self, subject: Subject, observer: Observer, *, options: ApplyOptions) -> HostResult:
+    def check(self, subject: Subject, observer: Observer, *, options: ApplyOptions) -> HostResult:
         """What would be done. Sends only reads."""
 
-    def bring(self, subject: Subject, machine: Machine, *, journal: Journal, options: ApplyOptions) -> HostResult:
+    def apply(self, subject: Subject, machine: Machine, *, journal: Journal, options: ApplyOptions) -> HostResult:
         """Do it."""
 
     def recount(self, subject: Subject, problem: Problem) -> HostResult:
@@ -54,19 +54,19 @@ class Converging:
         del host
         return self
 
-    def look(self, subject: Subject, observer: Observer, *, options: ApplyOptions) -> HostResult:
+    def check(self, subject: Subject, observer: Observer, *, options: ApplyOptions) -> HostResult:
         """What would change."""
         return check(
             subject.plays,
             observer=observer,
             rehearse=Rehearsal,
             variables=subject.variables,
-            history=subject.memory.history(subject.host),
+            history=subject.recorder.history(subject.host),
             run=subject.run,
             options=options,
         )
 
-    def bring(self, subject: Subject, machine: Machine, *, journal: Journal, options: ApplyOptions) -> HostResult:
+    def apply(self, subject: Subject, machine: Machine, *, journal: Journal, options: ApplyOptions) -> HostResult:
         """Change it."""
         return apply(
             subject.plays,
@@ -79,7 +79,7 @@ class Converging:
 
     def recount(self, subject: Subject, problem: Problem) -> HostResult:
         """What was done, cut and not begun of what the plays declare."""
-        store, host = subject.memory.store, subject.host
+        store, host = subject.recorder.store, subject.host
         return recounted(
             host,
             store.runs.changes(subject.run, host),

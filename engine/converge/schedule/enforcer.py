@@ -25,17 +25,17 @@ SET_BACK = timedelta(minutes=1)  # a clock that goes back further was set, and e
 
 
 @dataclass(frozen=True, slots=True)
-class Looked:
+class GroupState:
     """How the hosts of a group were found, and when they may be changed."""
 
     results: tuple[HostResult, ...]
     times: Times = field(default_factory=Times)
 
 
-class Hands(Protocol):
-    """Looks at hosts and changes them. Both may raise ConvergeError where nothing could be begun."""
+class GroupRunner(Protocol):
+    """Checks groups of hosts and changes them. Both may raise ConvergeError where nothing could be begun."""
 
-    def look(self, name: str, policy: GroupPolicy, *, stop: StopToken) -> Looked:
+    def check(self, name: str, policy: GroupPolicy, *, stop: StopToken) -> GroupState:
         """Every host of a group as it is now; changed means would change."""
 
     def repair(
@@ -128,7 +128,7 @@ class Enforcer:
     """Makes rounds until it is told to stop. `owner` names this process to whoever reads the store."""
 
     source: Source
-    hands: Hands
+    runner: GroupRunner
     ledger: Ledger
     clock: Clock
     watcher: Watcher
@@ -195,7 +195,7 @@ class Enforcer:
     def _make(self, made: Round, stop: StopToken) -> None:
         name, policy = made.group, self._policy(made.group)
         before = {(each.host, each.address): each for each in self.ledger.drift(name)}
-        looked = self.hands.look(name, policy, stop=stop)
+        looked = self.runner.check(name, policy, stop=stop)
         made.looked = looked.results
         known = seen(before, looked.results, policy=policy, now=self.clock.now())
         self.ledger.keep(name, list(known.values()))
@@ -205,7 +205,7 @@ class Enforcer:
         made.decision = decide(known, drifting(looked.results), policy=policy, now=self.clock.now(), times=looked.times)
         if made.decision.permitted:
             planned = [result for result in looked.results if result.host in made.decision.permitted]
-            done = self.hands.repair(name, policy, planned, permitted=made.decision.permitted, stop=stop)
+            done = self.runner.repair(name, policy, planned, permitted=made.decision.permitted, stop=stop)
             made.repaired = tuple(done)
             known = repaired(known, made.repaired, policy=policy, now=self.clock.now())
             self.ledger.keep(name, list(known.values()))

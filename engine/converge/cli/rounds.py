@@ -1,152 +1,28 @@
-"""The command `enforce` at work: rounds until a signal, told in lines, health and metrics."""
+"""Rounds of enforcement as lines for a person, and as what they ask for in exit codes."""
 
 from __future__ import annotations
 
-import os
-import signal
 import sys
-import threading
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
-from types import FrameType
 
-from converge.cli.enforcing_hands import FleetRunner, Wiring
-from converge.cli.signals import stopping
-from converge.errors import ConvergeError, JournalUnavailable, UsageError
-from converge.fleet.stop import StopToken
 from converge.model.change import HostResult
-from converge.model.listening import Place
 from converge.report.folding import folded
-from converge.report.sink import Sink, sink_for
-from converge.runs.exit_codes import ExitCode, code_of, worst
-from converge.runs.recording import where
-from converge.schedule.clock import Clock, WallClock
+from converge.report.sink import Sink
+from converge.runs.enforce import LivePolicy
+from converge.runs.exit_codes import ExitCode, code_of
+from converge.schedule.clock import Clock
 from converge.schedule.drift import Left
-from converge.schedule.enforcer import Enforcer, Round
-from converge.schedule.ledger import StoreLedger
-from converge.schedule.logins import RefusedLogins
+from converge.schedule.enforcer import Round
 from converge.schedule.metrics import Telemetry
-from converge.schedule.monitoring import served
 from converge.schedule.outlook import windows_without_rounds
 from converge.schedule.policy import Policy
-from converge.schedule.policy_file import PolicyFile
-from converge.store.store import Store, owner
 
-_HUNG_UP = "SIGHUP: the policy is read anew when no round is under way, and refused logins are tried again"
-_STOPPING = b"\nStopping at the next boundary. Again to stop at once.\n"
-QUIET = timedelta(days=1)  # after which a round is told that found nothing new
+QUIET = timedelta(days=1)  # after which a round is shown that found nothing new
 
 
-def release(words: str, *, store: str) -> ExitCode:
-    """End quarantines of HOST or HOST=ADDRESS. Raises UsageError where there is none."""
-    host, _, address = words.partition("=")
-    with Store.open(where(store)) as opened:
-        ended = opened.enforcement.release(host, address or None)
-    if not ended:
-        raise UsageError(f"nothing of {words} is in quarantine", try_="`converge enforce --once` names what is")
-    sink_for(sys.stdout).line("1 resource released" if ended == 1 else f"{ended} resources released")
-    return ExitCode.IN_ORDER
-
-
-def enforce(policy_file: str, wiring: Wiring, *, once: bool, retry_logins: bool, place: Place) -> ExitCode:
-    """Make rounds until a signal, or one of each group. Raises InputErrors, UsageError, JournalUnavailable."""
-    stop, clock, sink = StopToken(), WallClock(), sink_for(sys.stdout)
-    with Store.open(where(wiring.store, is_new=wiring.new_store)) as store:
-        logins = RefusedLogins(store.enforcement, clock)
-        if once and not retry_logins:
-            logins.recall()
-        else:
-            logins.forget()
-        hands = FleetRunner(wiring, clock, logins)
-        source = LivePolicy(Path(policy_file), hands, logins)
-        teller = Teller(sink, Telemetry(clock, source, logins), source, clock)
-        enforcer = Enforcer(source, hands, StoreLedger(store), clock, teller, owner="" if once else owner())
-        with stopping(stop, words=_STOPPING), source.reloading_on_hangup():
-            if once:
-                return _once(enforcer, teller, stop)
-            with served(teller.telemetry, place) as address:
-                teller.line(f"metrics and health are told on {address}/metrics and /healthz")
-                teller.policed()
-                enforcer.run(stop)
-        with suppress(JournalUnavailable):  # a reader sees by the time that is due that nobody is there
-            store.intentions.retire(enforcer.owner)
-    teller.line("stopped")
-    return ExitCode.IN_ORDER
-
-
-def _once(enforcer: Enforcer, teller: Teller, stop: StopToken) -> ExitCode:
-    for name in enforcer.source.policy.groups:
-        if not stop.is_set():
-            enforcer.once(name, stop=stop)
-    if stop.is_set():
-        return ExitCode.INTERRUPTED
-    return worst(teller.codes)
-
-
-class LivePolicy:
-    """The policy file, which SIGHUP has read anew; refused logins are tried again then."""
-
-    def __init__(self, path: Path, hands: FleetRunner, logins: RefusedLogins) -> None:
-        """Raises InputErrors, UsageError."""
-
-        def check(policy: Policy) -> None:
-            for name, group in policy.groups.items():
-                hands.selection(name, group)  # what is wrong in other files is told before anything begins
-
-        self._file = PolicyFile(path, check)
-        self._logins = logins
-        self._hung_up = threading.Event()
-        self._take_pause()
-
-    @property
-    def policy(self) -> Policy:
-        """The policy in force."""
-        return self._file.policy
-
-    @property
-    def revision(self) -> str:
-        """Its revision."""
-        return self._file.revision
-
-    @property
-    def problem(self) -> ConvergeError | None:
-        """Why a newer version of the file is not in force."""
-        return self._file.problem
-
-    def look(self) -> bool:
-        """Whether there is something new to tell."""
-        asked = self._hung_up.is_set()
-        self._hung_up.clear()
-        if asked:
-            with suppress(JournalUnavailable):  # then they are forgotten in this process, which is the one that tries
-                self._logins.forget()
-        found = self._file.look(anew=asked)
-        if found:
-            self._take_pause()
-        return found
-
-    def _take_pause(self) -> None:
-        self._logins.pause = self.policy.retry_refused_logins
-
-    @contextmanager
-    def reloading_on_hangup(self) -> Iterator[None]:
-        """Within this block SIGHUP has the policy read anew before the next round, and says so at once."""
-
-        def ask(_number: int, _frame: FrameType | None) -> None:
-            self._hung_up.set()
-            os.write(1, f"{_time(datetime.now(UTC))} {_HUNG_UP}\n".encode())  # sys.stdout may be in the middle of a write
-
-        before = signal.signal(signal.SIGHUP, ask)
-        try:
-            yield
-        finally:
-            signal.signal(signal.SIGHUP, before)
-
-
-class Teller:
+class Rounds:
     """Tells a person in lines what is new, and hands everything on to health and metrics.
 
     A round that found just what the one before found is told in metrics only, and once a day in a line.
@@ -162,7 +38,7 @@ class Teller:
 
     def line(self, words: str, *, style: str = "") -> None:
         """A line with the time."""
-        self._sink.line(f"{_time(self._clock.now())} {words}", style=style)
+        self._sink.line(f"{time_of(self._clock.now())} {words}", style=style)
         sys.stdout.flush()
 
     def policed(self) -> None:
@@ -206,7 +82,7 @@ class Teller:
             )
 
 
-def _time(moment: datetime) -> str:
+def time_of(moment: datetime) -> str:
     return f"{moment.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"
 
 
