@@ -128,7 +128,7 @@ def test_wherever_it_fails_everything_is_told_and_the_next_run_finishes(
         assert site.essence() == undisturbed.essence(), told(result)
         with site.store() as store:
             assert store.history(HOST) == History()
-    assert {"RunBegun", "ActionIntended", "ActionEnded", "ChangeEnded", "StepEnded", "HandlerPaid", "RunEnded"} <= failed_at
+    assert {"RunBegun", "ActionIntended", "ActionEnded", "ChangeEnded", "StepEnded", "HandlerDone", "RunEnded"} <= failed_at
 
 
 def nth(kind: type, number: int) -> Fails:

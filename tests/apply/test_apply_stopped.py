@@ -145,10 +145,10 @@ def test_what_no_action_was_begun_of_leaves_nothing_open(tmp_path_factory: pytes
         assert {record.kind for record in recorded} == begun
         with site.store() as store:
             history = store.history(HOST)
-        assert bool(history.owed) == ("registry_value" in begun), told(result)
+        assert bool(history.pending) == ("registry_value" in begun), told(result)
         assert bool(history.procedures) <= ("registry_key" in begun)
         assert bool(history.restarts) == ("restart_service" in begun)
-        if history.owed and not history.restarts:
+        if history.pending and not history.restarts:
             cut += 1
             service_manager.stop(site.world, "Busy")
             site.world.clock.advance(30)
@@ -180,7 +180,7 @@ def test_a_restart_that_was_refused_owes_nothing(site: Site) -> None:
     assert site.apply(plays, wrap=Refusing).status.value == "failed"
     with site.store() as store:
         history = store.history(HOST)
-    assert (history.restarts, [item.handler for item in history.owed]) == ((), ["restart busy"])
+    assert (history.restarts, [item.handler for item in history.pending]) == ((), ["restart busy"])
     refused = site.plays([{"service": {"name": "Plain", "running": True}, "notify": "restart busy"}], HANDLERS)
     (site.folder / "other").mkdir()
     other = Site(site.folder / "other")

@@ -211,7 +211,7 @@ class TestHandlers:
         assert list(statuses(result))[-1] == "handler:restart busy"
         assert performed[-2:] == [StopService("Busy"), StartService("Busy")]
         with site.store() as store:
-            assert store.history(HOST).owed == ()
+            assert store.history(HOST).pending == ()
 
     def test_only_if_what_asked_for_it_is_taken_back(self, site: Site) -> None:
         plays = site.plays([value("Text", "new", notify="restart busy"), value("New", "n")], [RESTART])

@@ -146,7 +146,7 @@ def test_a_restart_that_a_person_did_is_pending_no_more(site: Site) -> None:
     assert (seen.status.value, seen.restart_pending) == ("ok", False), told(seen)
 
 
-def test_a_restart_owed_by_a_play_that_is_gone_is_pending_still(site: Site) -> None:
+def test_a_pending_restart_of_a_play_that_is_gone_stays_pending(site: Site) -> None:
     site.apply(restarting(site))
     other = site.check(site.plays([value("B")], name="another play"))
     assert other.restart_pending, told(other)

@@ -289,8 +289,8 @@ def the_journal_tells_every_write(fleet: Fleet, store: Store) -> None:
                 assert all(action.outcome == "done" for action in change.actions)
     assert told == Counter(host for _, host, _, _ in fleet.writes)
     for host, history in store.left_open().items():
-        assert [each.handler for each in history.owed] == ["restart it"], host
-        assert replace(history, owed=()) == History(), host
+        assert [each.handler for each in history.pending] == ["restart it"], host
+        assert replace(history, pending=()) == History(), host
 
 
 def worlds_are_as_declared_where_nothing_is_left(fleet: Fleet, last: Round) -> None:

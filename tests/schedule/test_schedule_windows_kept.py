@@ -167,7 +167,7 @@ def test_at_the_end_of_a_window_hosts_finish_their_resource_and_stop(slow: tuple
     assert program("--check").code == 0
     service = hosts["web01"].world.service("RemoteRegistry")
     assert service is not None
-    assert service.state is ServiceState.RUNNING, "the handler was owed and has run"
+    assert service.state is ServiceState.RUNNING, "the handler was pending and has run"
 
 
 def test_no_host_is_begun_that_by_what_was_measured_would_not_end(slow: tuple[Program, dict[str, Host]]) -> None:

@@ -11,21 +11,21 @@ import pytest
 from tests.store.conftest import Bookkeeper, Rows
 
 from converge.errors import JournalUnavailable
-from converge.model.journal import ActionIntended, ChangeBegun, HandlerOwed, RunEnded
+from converge.model.journal import ActionIntended, ChangeBegun, HandlerPending, RunEnded
 from converge.store.chain import Chain, Gap, Head
 from converge.store.store import Store, Where
 
 RUN_1, RUN_2 = "2026-11-20T100000Z-0001", "2026-11-20T110000Z-0002"
 BEGUN = ChangeBegun(1, "service:SMTPSVC", "service", {}, "SMTP runs", "smtp", None, None, "full", {})
 INTENDED = ActionIntended(1, 1, "service:SMTPSVC", {"action": "StartService", "name": "SMTPSVC"})
-OWED = HandlerOwed("play", "restart", "10:00")
+PENDING = HandlerPending("play", "restart", "10:00")
 STRANGER = Chain(b"a key of somebody else's choosing")
 
 
 @pytest.fixture
 def written(books: Bookkeeper) -> Bookkeeper:
     """Four rows of one host, of which an action and a handler are open, and three of another."""
-    books.record(RUN_1, BEGUN, INTENDED, OWED, RunEnded("failed", ""))
+    books.record(RUN_1, BEGUN, INTENDED, PENDING, RunEnded("failed", ""))
     books.record(RUN_1, BEGUN, INTENDED, RunEnded("failed", ""), host="mail02")
     return books
 

@@ -20,17 +20,17 @@ from converge.model.journal import (
     ActionSettled,
     ChangeBegun,
     ChangeEnded,
-    HandlerOwed,
-    HandlerPaid,
+    HandlerDone,
+    HandlerPending,
     History,
     JournalEvent,
     NeedGone,
     NeedRemains,
     OpenAction,
-    OpenHandler,
     OpenNeed,
     OpenProcedure,
     OpenRestart,
+    PendingHandler,
     ProcedureBegun,
     ProcedureEnded,
     RegistrySnapshot,
@@ -158,17 +158,17 @@ class TestHistory:
         assert book.history() == History()
         assert store.history("mail01").actions
 
-    def test_owed_handlers_keep_the_last_notification_until_they_are_paid(
+    def test_pending_handlers_keep_the_last_notification_until_they_are_done(
         self, books: Bookkeeper, store: Store
     ) -> None:
-        early, late = HandlerOwed("smtp", "restart SMTP", "10:00"), HandlerOwed("smtp", "restart SMTP", "10:05")
-        books.record(RUN_1, early, late, HandlerOwed("smtp", "other", "10:01"), ENDED)
-        assert store.history("mail01").owed == (
-            OpenHandler("smtp", "restart SMTP", "10:00", "10:05", (RUN_1,)),
-            OpenHandler("smtp", "other", "10:01", "10:01", (RUN_1,)),
+        early, late = HandlerPending("smtp", "restart SMTP", "10:00"), HandlerPending("smtp", "restart SMTP", "10:05")
+        books.record(RUN_1, early, late, HandlerPending("smtp", "other", "10:01"), ENDED)
+        assert store.history("mail01").pending == (
+            PendingHandler("smtp", "restart SMTP", "10:00", "10:05", (RUN_1,)),
+            PendingHandler("smtp", "other", "10:01", "10:01", (RUN_1,)),
         )
-        books.record(RUN_2, HandlerPaid("smtp", "restart SMTP"), ENDED)
-        assert [owed.handler for owed in store.history("mail01").owed] == ["other"]
+        books.record(RUN_2, HandlerDone("smtp", "restart SMTP"), ENDED)
+        assert [pending.handler for pending in store.history("mail01").pending] == ["other"]
 
     def test_a_handler_that_did_not_help_is_remembered_until_its_need_is_gone(
         self, books: Bookkeeper, store: Store

@@ -11,7 +11,7 @@ from sqlalchemy import event
 from tests.store.conftest import Bookkeeper, Rows
 
 from converge.model.change import Change, HostResult, Problem, Status
-from converge.model.journal import ActionEnded, ActionIntended, HandlerOwed, HandlerPaid, RunEnded
+from converge.model.journal import ActionEnded, ActionIntended, HandlerDone, HandlerPending, RunEnded
 from converge.model.places import KnownPlaces, Place
 from converge.model.query import RegistrySearch
 from converge.model.registry import Hive, RegistryPath
@@ -143,14 +143,14 @@ class TestForgetting:
         for name in ("r1", "r2", "r3", "r4"):
             run(store, name, [])
         books.record("r1", ENDED)
-        books.record("r2", HandlerOwed("play", "restart", ""), ENDED)
+        books.record("r2", HandlerPending("play", "restart", ""), ENDED)
         books.record("r3", ENDED, host="other")
-        owed = store.history("mail01")
+        pending = store.history("mail01")
         assert store.runs.keep_newest(0) == 3
         assert [record.run for record in store.runs.newest_first()] == ["r2"]
-        assert store.history("mail01") == owed
+        assert store.history("mail01") == pending
         assert store.verify("mail01") == 2
-        books.record("r5", HandlerPaid("play", "restart"), ENDED)
+        books.record("r5", HandlerDone("play", "restart"), ENDED)
         assert store.runs.keep_newest(0) == 1
         assert store.verify("mail01") == 2
         assert rows("SELECT host, first, last FROM journal_gaps ORDER BY host") == [("mail01", 1, 3), ("other", 1, 1)]

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 from tests.store.conftest import Bookkeeper, Rows
-from tests.store.test_store_chain import BEGUN, DAMAGE, INTENDED, OWED, RUN_1, RUN_2, STRANGER
+from tests.store.test_store_chain import BEGUN, DAMAGE, INTENDED, PENDING, RUN_1, RUN_2, STRANGER
 
 from converge.errors import Held, JournalUnavailable, UsageError
 from converge.model.journal import ActionEnded, History, RunEnded
@@ -20,13 +20,13 @@ BROKEN = "UPDATE journal SET body = replace(body, 'Start', 'Stop') WHERE number 
 def written(books: Bookkeeper) -> Bookkeeper:
     """Two hosts with open ends."""
     for host in ("mail01", "mail02"):
-        books.record(RUN_1, BEGUN, INTENDED, OWED, RunEnded("failed", ""), host=host)
+        books.record(RUN_1, BEGUN, INTENDED, PENDING, RunEnded("failed", ""), host=host)
     return books
 
 
 @pytest.mark.parametrize("damage", [case[1] for case in DAMAGE], ids=[case[0] for case in DAMAGE])
 def test_whatever_is_wrong_the_next_run_goes_on(books: Bookkeeper, store: Store, rows: Rows, damage: str) -> None:
-    books.record(RUN_1, BEGUN, INTENDED, OWED, RunEnded("failed", ""))
+    books.record(RUN_1, BEGUN, INTENDED, PENDING, RunEnded("failed", ""))
     books.record(RUN_1, BEGUN, INTENDED, RunEnded("failed", ""), host="mail02")
     for statement in damage.split(";"):
         rows(statement)
@@ -78,11 +78,11 @@ def test_forgetting_old_runs_leaves_the_new_journal_whole(written: Bookkeeper, s
     store.write_off("mail01", reason="gone")
     rows("DELETE FROM journal WHERE host = 'mail02'")
     store.write_off("mail02", reason="gone")  # it kept the run from being forgotten
-    written.record(RUN_2, BEGUN, INTENDED, ActionEnded(1, "done"), OWED)
+    written.record(RUN_2, BEGUN, INTENDED, ActionEnded(1, "done"), PENDING)
     assert store.runs.prune_older_than(datetime.now(UTC) + timedelta(days=1)) == 1
     assert rows("SELECT number FROM journal WHERE host = 'mail01' ORDER BY number") == [(5,), (6,), (7,), (8,), (9,)]
     assert store.verify("mail01") == 4
-    assert [item.handler for item in store.history("mail01").owed] == ["restart"]
+    assert [item.handler for item in store.history("mail01").pending] == ["restart"]
 
 
 class TestNotByAccident:

@@ -13,7 +13,7 @@ from converge.apply.performing import Performer
 from converge.errors import ConvergeError, ResourceError
 from converge.model.answer import Answers
 from converge.model.change import NEEDS_PERSON, NO_WAY_BACK, Change, Problem, Status, WayBack
-from converge.model.journal import ActionSettled, JournalEvent, NoJournal, OpenAction, OpenHandler
+from converge.model.journal import ActionSettled, JournalEvent, NoJournal, OpenAction, PendingHandler
 from converge.model.machine import RehearsalMachine
 from converge.model.resource import Resource
 from converge.plan.answer_cache import ActingMemory, gather
@@ -30,13 +30,13 @@ class Carrier:
     performer: Performer
     open_actions: dict[str, list[OpenAction]] = field(default_factory=dict)
     changes: int = 0
-    owes: Callable[[], Iterable[JournalEvent]] = tuple  # what the next change will owe from its first action on
+    makes_pending: Callable[[], Iterable[JournalEvent]] = tuple  # what becomes pending with the next change, from its first action on
     approves: Callable[[Change, str], bool] = lambda *_: True  # asked before the first action of each change
     rehearsal: RehearsalMachine | None = (
         None  # where nothing real happens, and what a person or program does is supposed
     )
     due: tuple[str, ...] = ()  # in a rehearsal: what comes before and may do more than can be told
-    restarts: list[OpenHandler] = field(default_factory=list)  # of the computer, that commands of this run ask for
+    restarts: list[PendingHandler] = field(default_factory=list)  # of the computer, that commands of this run ask for
     broken_off: tuple[Change, ...] = ()  # what was under way when the host's run ended early, and what became of it
 
     def look(self, resource: Resource) -> Answers:
@@ -100,7 +100,7 @@ class Carrier:
         self, resource: Resource, decision: Decision, change: Change, label: Label, answers: Answers
     ) -> Change:
         self.changes += 1
-        changing = Changing(self.performer, resource, decision, change, label, self.changes, self.owes, self.restarts)
+        changing = Changing(self.performer, resource, decision, change, label, self.changes, self.makes_pending, self.restarts)
         try:
             made = changing.make()
         except (StoppedError, ConvergeError):

@@ -26,7 +26,7 @@ from converge.errors import (
 from converge.model.action import AnyAction, Performed, RestartComputer, RunCommand
 from converge.model.answer import Answers
 from converge.model.change import Change, Json, Problem, Status
-from converge.model.journal import ChangeBegun, ChangeEnded, HandlerOwed, HandlerPaid, JournalEvent, OpenHandler
+from converge.model.journal import ChangeBegun, ChangeEnded, HandlerDone, HandlerPending, JournalEvent, PendingHandler
 from converge.model.query import AnyQuery
 from converge.model.resource import Resource, State
 from converge.model.secret import Secret
@@ -57,7 +57,7 @@ class Explaining(Protocol):
 
 @dataclass(slots=True)
 class Changing:
-    """Makes one change, which was decided on. `owes` is what it will owe from its first action on."""
+    """Makes one change, which was decided on. `makes_pending` is what becomes pending with its first action on."""
 
     performer: Performer
     resource: Resource
@@ -65,8 +65,8 @@ class Changing:
     change: Change
     label: Label
     number: int
-    owes: Callable[[], Iterable[JournalEvent]]
-    restarts: list[OpenHandler]  # of the computer, that commands of this run ask for
+    makes_pending: Callable[[], Iterable[JournalEvent]]
+    restarts: list[PendingHandler]  # of the computer, that commands of this run ask for
     cut: Change | None = None  # what became of it, where the host's run ended in the middle of it
     _intents: Intents = field(default_factory=Intents)
     _since: datetime | None = None
@@ -95,10 +95,10 @@ class Changing:
             if isinstance(resource, Explaining) and not performer.rehearsing:
                 self._since = performer.now()
             owing = [self._restart_after(action) for action in self.decision.actions]
-            self._intents.events += [*self.owes(), self._begun()]
+            self._intents.events += [*self.makes_pending(), self._begun()]
             restarts, sensitive = len(self.restarts), self.label.sensitive
-            for action, owes in zip(self.decision.actions, owing, strict=True):
-                performer.perform(action, change=self.number, address=self.change.address, sensitive=sensitive, owes=owes)
+            for action, asks_for in zip(self.decision.actions, owing, strict=True):
+                performer.perform(action, change=self.number, address=self.change.address, sensitive=sensitive, asks_for=asks_for)
                 if isinstance(action, RestartComputer):
                     self._restarted()
             if not performer.rehearsing and len(self.restarts) <= restarts:
@@ -116,11 +116,11 @@ class Changing:
 
     def _restarted(self) -> None:
         """The computer was restarted: what commands asked for in this run is done."""
-        for owed in self.restarts:
-            self.performer.journal.write(HandlerPaid(owed.play, owed.handler))
+        for pending in self.restarts:
+            self.performer.journal.write(HandlerDone(pending.play, pending.handler))
         self.restarts.clear()
 
-    def _restart_after(self, action: AnyAction) -> Callable[[Performed], HandlerOwed | None]:
+    def _restart_after(self, action: AnyAction) -> Callable[[Performed], HandlerPending | None]:
         """Makes of a command's end the restart of the computer that it asks for, if it does."""
         performer, label = self.performer, self.label
         if performer.rehearsing or not isinstance(action, RunCommand) or not action.reboot_codes:
@@ -128,7 +128,7 @@ class Changing:
         with suppress(Undecided, ResourceError):
             performer.now()  # asked for before the command, so that nothing is asked between its end and the journal
 
-        def owes(performed: Performed) -> HandlerOwed | None:
+        def asks_for(performed: Performed) -> HandlerPending | None:
             if not performed.reboot_needed:
                 return None
             since = ""
@@ -137,10 +137,10 @@ class Changing:
             command, run = action.title or label.name, performer.journal.run
             name = f"restart after {command}"
             because = f"{command} ended with exit code {performed.code}: the computer must be restarted"
-            self.restarts.append(OpenHandler(label.play, name, since, since, (run,), restarts=("",), because=because))
-            return HandlerOwed(label.play, name, since, restarts=("",), because=because)
+            self.restarts.append(PendingHandler(label.play, name, since, since, (run,), restarts=("",), because=because))
+            return HandlerPending(label.play, name, since, restarts=("",), because=because)
 
-        return owes
+        return asks_for
 
     def _begun(self) -> ChangeBegun:
         resource, decision, change, label = self.resource, self.decision, self.change, self.label

@@ -1,6 +1,6 @@
-"""Handlers of one play: notified by changes, run once at the play's end, owed where that was not possible.
+"""Handlers of one play: notified by changes, run once at the play's end, pending where that was not possible.
 
-That a handler is owed is written down with the first action of the change that notifies it, so that no crash can lose it.
+That a handler is pending is written down with the first action of the change that notifies it, so that no crash can lose it.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from converge.apply.restarts import restarted
 from converge.errors import InputErrors, ResourceError, Undecided, Unpredictable
 from converge.model.change import Change, Problem, Status
 from converge.model.facts import ServiceState
-from converge.model.journal import HandlerOwed, HandlerPaid, History, NeedGone, NeedRemains, OpenHandler
+from converge.model.journal import HandlerDone, HandlerPending, History, NeedGone, NeedRemains, PendingHandler
 from converge.model.names import fold
 from converge.model.play import Declared, Entry, Play, Scope
 from converge.model.query import OperatingSystem, Service, ServiceStartTime
@@ -32,7 +32,7 @@ _SINCE = "started since the last change that asks for it"
 
 @dataclass(slots=True)
 class Handlers:
-    """What was notified in this run, by the number of the last notifying action, and what earlier runs left owed."""
+    """What was notified in this run, by the number of the last notifying action, and what earlier runs left pending."""
 
     carrier: Carrier
     play: Play
@@ -46,29 +46,29 @@ class Handlers:
 
     @contextmanager
     def owing(self, names: Sequence[str]) -> Iterator[None]:
-        """While a change is made that notifies these handlers: its first action makes them owed, unless all was refused."""
+        """While a change is made that notifies these handlers: its first action makes them pending, unless all was refused."""
         performer = self.carrier.performer
         before, traces = len(performer.attempts), performer.traces
-        self.carrier.owes = lambda: [self._owed(name) for name in names]
+        self.carrier.makes_pending = lambda: [self._pending(name) for name in names]
         try:
             yield
         finally:
-            self.carrier.owes = tuple
+            self.carrier.makes_pending = tuple
             if performer.traces > traces:
                 self.notify(names)
         if len(performer.attempts) > before and performer.traces == traces:
-            owed = {item.handler for item in self.history.owed if item.play == self.play.name}
+            pending = {item.handler for item in self.history.pending if item.play == self.play.name}
             for name in names:
-                if name not in self.notified and name not in owed:
-                    performer.journal.write(HandlerPaid(self.play.name, name))
+                if name not in self.notified and name not in pending:
+                    performer.journal.write(HandlerDone(self.play.name, name))
 
-    def _owed(self, name: str) -> HandlerOwed:
+    def _pending(self, name: str) -> HandlerPending:
         performer = self.carrier.performer
         if performer.rehearsing:
-            return HandlerOwed(self.play.name, name, "")
+            return HandlerPending(self.play.name, name, "")
         restarts = self._restarts(name)
         ran = tuple(service for service in restarts if service and self._runs(service))
-        return HandlerOwed(self.play.name, name, performer.now().isoformat(), restarts=restarts, ran=ran)
+        return HandlerPending(self.play.name, name, performer.now().isoformat(), restarts=restarts, ran=ran)
 
     def _runs(self, service: str) -> bool:
         facts = self.carrier.performer.memory.ask((Service(service),)).known(Service(service))
@@ -98,11 +98,11 @@ class Handlers:
             self.later.setdefault(name, reason)
 
     def run(self, *, play_failed: bool) -> Iterator[Change]:
-        """Each handler that was notified, is owed or is needed, once, in order of definition; what became of it, as it is done."""
-        owed = {item.handler: item for item in self.history.owed if item.play == self.play.name}
+        """Each handler that was notified, is pending or is needed, once, in order of definition; what became of it, as it is done."""
+        pending = {item.handler: item for item in self.history.pending if item.play == self.play.name}
         for entry in self.play.handlers:
-            if entry.name in self.notified or entry.name in owed:
-                yield from self._handler(entry, owed.get(entry.name), play_failed=play_failed)
+            if entry.name in self.notified or entry.name in pending:
+                yield from self._handler(entry, pending.get(entry.name), play_failed=play_failed)
             elif entry.name in self.later:
                 yield self._shown(entry, Status.LATER, reason=self.later[entry.name])
             elif entry.needed_when is not None and not play_failed:
@@ -112,7 +112,7 @@ class Handlers:
         """Handlers that were notified and not come to, because the host's run `ended` early. Those that are `told` of were."""
         known = {change.address for change in told if change.play == self.play.name}
         asked = [name for name in self.notified if f"handler:{name}" not in known]
-        reason = f"not begun: {ended}; the next run pays it"
+        reason = f"not begun: {ended}; the next run does it"
         return [self._shown(entry, Status.SKIPPED, reason=reason) for entry in self.play.handlers if entry.name in asked]
 
     def _if_needed(self, entry: Entry, needed_when: Callable[[Scope], Condition]) -> Iterator[Change]:
@@ -164,18 +164,18 @@ class Handlers:
             elif self._without_help(entry):
                 performer.journal.write(NeedGone(self.play.name, entry.name))
 
-    def _handler(self, entry: Entry, owed: OpenHandler | None, *, play_failed: bool) -> Iterator[Change]:
+    def _handler(self, entry: Entry, pending: PendingHandler | None, *, play_failed: bool) -> Iterator[Change]:
         if play_failed and not self._waits(entry.kind):
-            reason = "owed: an entry of the play did not end well, or waits for a person; the next run pays it"
+            reason = "pending: an entry of the play did not end well, or waits for a person; the next run does it"
             yield self._shown(entry, Status.SKIPPED, reason=reason)
             return
         try:
             if not entry.when(self.scope):
-                self._paid(entry)
+                self._done(entry)
                 yield self._shown(entry, Status.SKIPPED, reason="its `when` does not hold")
                 return
             if passed_over := unmet(entry, self.scope, carrier=self.carrier):
-                self._paid(entry)
+                self._done(entry)
                 yield self._shown(entry, Status.SKIPPED, reason=passed_over)
                 return
             declared = entry.declare(self.scope)
@@ -187,12 +187,12 @@ class Handlers:
             yield self._shown(entry, status, error=Problem.of(error))
             return
         for item in declared:
-            yield self._one(entry, item, owed)
+            yield self._one(entry, item, pending)
 
-    def _one(self, entry: Entry, declared: Declared, owed: OpenHandler | None) -> Change:
+    def _one(self, entry: Entry, declared: Declared, pending: PendingHandler | None) -> Change:
         resource = declared.resource
-        if met := self._met(entry, resource, owed):
-            self._paid(entry)
+        if met := self._met(entry, resource, pending):
+            self._done(entry)
             self.carrier.settle_earlier(f"handler:{entry.name}", done=True)
             return self._shown(entry, Status.OK, reason=met)
         performer = self.carrier.performer
@@ -200,30 +200,30 @@ class Handlers:
             return self._shown(entry, Status.WAITING, reason=RESTART_PENDING)
         sensitive = entry.sensitive or declared.sensitive
         label = Label(declared.name, self.play.name, entry.position, sensitive, address=f"handler:{entry.name}")
-        paid = (HandlerPaid(self.play.name, entry.name),)
-        change = restarted(self.carrier, resource, label, handler=entry.name, paid=paid)
+        done = (HandlerDone(self.play.name, entry.name),)
+        change = restarted(self.carrier, resource, label, handler=entry.name, done=done)
         if change.status in (Status.OK, Status.CHANGED):
             self.ran += [entry] if entry.needed_when is not None and not performer.rehearsing else []
         return change
 
-    def _met(self, entry: Entry, resource: Resource, owed: OpenHandler | None) -> str:
+    def _met(self, entry: Entry, resource: Resource, pending: PendingHandler | None) -> str:
         """Why nothing needs to be restarted, if so: it was after the last change that asks for it, or never saw one."""
         service = getattr(resource, "name", "")
         notified = self.notified.get(entry.name)
         if notified is not None:
             return _SINCE if self.carrier.performer.service_starts.get(fold(service), 0) > notified else ""
-        if owed is None or not owed.since or resource.kind not in RESTARTS:
+        if pending is None or not pending.since or resource.kind not in RESTARTS:
             return ""
-        if service in owed.ran and not self._runs(service):
+        if service in pending.ran and not self._runs(service):
             return _STOPPED_SINCE
-        return _seen(owed, (service,), self.carrier.performer.memory)
+        return _seen(pending, (service,), self.carrier.performer.memory)
 
     def _waits(self, kind: str) -> bool:
         """Whether it restarts the computer, and that was not allowed: no failure, and the host is in order all the same."""
         return kind == RESTARTS_COMPUTER and not self.carrier.performer.options.allow_reboot
 
-    def _paid(self, entry: Entry) -> None:
-        self.carrier.performer.journal.write(HandlerPaid(self.play.name, entry.name))
+    def _done(self, entry: Entry) -> None:
+        self.carrier.performer.journal.write(HandlerDone(self.play.name, entry.name))
 
     def _shown(
         self, entry: Entry, status: Status, *, reason: str | None = None, error: Problem | None = None
@@ -240,15 +240,15 @@ def unmet(entry: Entry, scope: Scope, *, carrier: Carrier) -> str:
     return ""
 
 
-def _seen(owed: OpenHandler, services: Sequence[str], memory: Memory) -> str:
+def _seen(pending: PendingHandler, services: Sequence[str], memory: Memory) -> str:
     """Why these services, or with an empty name the computer, need not be restarted any more, if so and the host tells it."""
     started = [_started(service, memory) for service in services]
     known = [moment for moment in started if moment is not None]
     if not known or len(known) < len(started):
         return ""
-    if owed.unseen_before and max(known) < datetime.fromisoformat(owed.unseen_before):
+    if pending.unseen_before and max(known) < datetime.fromisoformat(pending.unseen_before):
         return "what asked for it was taken back, and it was not started in between"
-    return _SINCE if min(known) > datetime.fromisoformat(owed.since) else ""
+    return _SINCE if min(known) > datetime.fromisoformat(pending.since) else ""
 
 
 def _started(service: str, memory: Memory) -> datetime | None:
@@ -259,44 +259,44 @@ def _started(service: str, memory: Memory) -> datetime | None:
     return memory.ask((ServiceStartTime(service),)).known(ServiceStartTime(service))
 
 
-def owed_elsewhere(carrier: Carrier, history: History, *, heard: Collection[tuple[str, str]]) -> Iterator[Change]:
-    """What is owed by plays that are gone, or not for this host now: told, and closed where it was restarted since.
+def pending_elsewhere(carrier: Carrier, history: History, *, heard: Collection[tuple[str, str]]) -> Iterator[Change]:
+    """What is pending from plays that are gone, or not for this host now: told, and closed where it was restarted since.
 
     `heard` are the handlers, by play and name, that have had their say in this run.
     """
     performer = carrier.performer
-    new = {(owed.play, owed.handler): owed for owed in carrier.restarts}
-    for owed in ({(owed.play, owed.handler): owed for owed in history.owed} | new).values():
-        if (owed.play, owed.handler) in heard:
+    new = {(pending.play, pending.handler): pending for pending in carrier.restarts}
+    for pending in ({(pending.play, pending.handler): pending for pending in history.pending} | new).values():
+        if (pending.play, pending.handler) in heard:
             continue
-        place = f"{performer.memory.host}:{owed.handler}"
+        place = f"{performer.memory.host}:{pending.handler}"
         said = performer.options.settle.get(place) == "done"
-        seen = _seen(owed, owed.restarts, performer.memory) if owed.since else ""
+        seen = _seen(pending, pending.restarts, performer.memory) if pending.since else ""
         notes: tuple[str, ...]
-        status, reason, notes = Status.SKIPPED, f"owed by the play {owed.play}", (_gone(owed, place),)
-        if owed.because:
-            reason, notes = owed.because, ()
+        status, reason, notes = Status.SKIPPED, f"pending from the play {pending.play}", (_gone(pending, place),)
+        if pending.because:
+            reason, notes = pending.because, ()
         if said or seen:
-            performer.journal.write(HandlerPaid(owed.play, owed.handler, "person" if said else "host"))
-            carrier.settle_earlier(f"handler:{owed.handler}", done=True)
+            performer.journal.write(HandlerDone(pending.play, pending.handler, "person" if said else "host"))
+            carrier.settle_earlier(f"handler:{pending.handler}", done=True)
             status = Status.CHANGED if performer.rehearsing else Status.OK
             reason = "a person said that it was done" if said else seen
             reason += ": that will be written down" if performer.rehearsing else ""
             notes = ()
-        key = {"kind": "handler", "name": owed.handler}
-        if owed.restarts == ("",) and status is Status.SKIPPED:
+        key = {"kind": "handler", "name": pending.handler}
+        if pending.restarts == ("",) and status is Status.SKIPPED:
             key["kind"], status = RESTARTS_COMPUTER, Status.WAITING
         yield Change(
-            f"handler:{owed.handler}", key, name=owed.handler, play=owed.play, status=status, reason=reason, notes=notes
+            f"handler:{pending.handler}", key, name=pending.handler, play=pending.play, status=status, reason=reason, notes=notes
         )
 
 
-def _gone(owed: OpenHandler, place: str) -> str:
-    """What is told of a handler that nobody pays in this run."""
-    told = f"owed by the play {owed.play}, which this run has not for this host. If it is gone for good, "
-    if not owed.restarts:
+def _gone(pending: PendingHandler, place: str) -> str:
+    """What is told of a handler that nobody does in this run."""
+    told = f"pending from the play {pending.play}, which this run has not for this host. If it is gone for good, "
+    if not pending.restarts:
         return f"{told}do by hand what is needed still, then run with --settle '{place}=done'"
-    named = ", ".join(service or "the computer" for service in owed.restarts)
+    named = ", ".join(service or "the computer" for service in pending.restarts)
     return f"{told}restart {named} by hand, which the next run sees; or, if no restart is needed, run with --settle '{place}=done'"
 
 

@@ -32,7 +32,7 @@ from converge.model.journal import (
     ActionEnded,
     ActionIntended,
     ActionSettled,
-    HandlerOwed,
+    HandlerPending,
     Journal,
     JournalEvent,
     OpenAction,
@@ -102,11 +102,11 @@ class Performer:
         change: int,
         address: str,
         sensitive: bool = False,
-        owes: Callable[[Performed], HandlerOwed | None] = lambda _: None,
+        asks_for: Callable[[Performed], HandlerPending | None] = lambda _: None,
     ) -> Performed:
         """Do one thing and wait until its service, if it has one, is no longer pending.
 
-        `owes` tells what its end asks for: that is written down before its end is.
+        `asks_for` tells what its end asks for: that is written down before its end is.
         Raises ActionRefused, Interrupted, HostUnreachable, JournalUnavailable (then it was not sent) and StoppedError.
         """
         if not self.rehearsing:
@@ -115,7 +115,7 @@ class Performer:
             self._write_manifest(action, change=change, address=address, sensitive=sensitive)
         elif sensitive and isinstance(action, MoveFile | MoveDirectory):
             self.secret.add(fold(action.source))
-        return self._perform(action, change=change, address=address, sensitive=sensitive, owes=owes)
+        return self._perform(action, change=change, address=address, sensitive=sensitive, asks_for=asks_for)
 
     def _end_if_stopped(self) -> None:
         if self.options.stop():
@@ -177,7 +177,7 @@ class Performer:
         change: int,
         address: str,
         sensitive: bool,
-        owes: Callable[[Performed], HandlerOwed | None] = lambda _: None,
+        asks_for: Callable[[Performed], HandlerPending | None] = lambda _: None,
         on_the_way: bool = False,
     ) -> Performed:
         self._end_if_stopped()
@@ -205,8 +205,8 @@ class Performer:
             raise
         self.attempts.append(Attempt(type(action).__name__, "done", "", on_the_way))
         self.performed.append(action)
-        owed, output = owes(result), result.output[:2000] if not sensitive else ""
-        self.journal.write(*([owed] if owed is not None else []), ActionEnded(number, "done", str(result.code), output))
+        pending, output = asks_for(result), result.output[:2000] if not sensitive else ""
+        self.journal.write(*([pending] if pending is not None else []), ActionEnded(number, "done", str(result.code), output))
         if isinstance(action, MoveFile | MoveDirectory):
             self.keeper.kept.add(fold(action.target))
         if isinstance(action, StartService):

@@ -48,20 +48,20 @@ def finish_restart(restart: OpenRestart, carrier: Carrier) -> list[Change]:
 
 
 def restarted(
-    carrier: Carrier, resource: Resource, label: Label, *, handler: str, paid: Sequence[JournalEvent]
+    carrier: Carrier, resource: Resource, label: Label, *, handler: str, done: Sequence[JournalEvent]
 ) -> Change:
-    """Carry out a handler. The services that it stops are owed from its first action on; `paid` is written when it ended well."""
+    """Carry out a handler. The services that it stops are pending from its first action on; `done` is written when it ended well."""
     performer = carrier.performer
     started = ServicesStarted(handler, getattr(resource, "name", ""))
-    carrier.owes = lambda: _stopping(carrier, handler, resource)
+    carrier.makes_pending = lambda: _stopping(carrier, handler, resource)
     before, traces = len(performer.attempts), performer.traces
     try:
         change = carrier.carry_out(resource, label)
     finally:
-        carrier.owes = tuple
-    carrier.broken_off = (change,)  # until what it pays is written down
+        carrier.makes_pending = tuple
+    carrier.broken_off = (change,)  # until what it did is written down
     if change.status in (Status.OK, Status.CHANGED):
-        performer.journal.write(*paid, started)
+        performer.journal.write(*done, started)
     elif len(performer.attempts) > before and performer.traces == traces:
         performer.journal.write(started)  # whatever was asked was refused: nothing was stopped
     carrier.broken_off = ()

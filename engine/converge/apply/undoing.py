@@ -24,8 +24,8 @@ from converge.model.action import AnyAction, action_as_json
 from converge.model.change import Change, HostResult, Json, Problem, Status, WayBack
 from converge.model.journal import (
     ActionSettled,
-    HandlerOwed,
-    HandlerPaid,
+    HandlerDone,
+    HandlerPending,
     History,
     Journal,
     JournalEvent,
@@ -146,7 +146,7 @@ class _Undoing:
                     self.changes.append(self._restart(change))
             for restart in self.history.restarts:
                 self.changes += finish_restart(restart, self.carrier)
-            self.changes += self._still_owed()
+            self.changes += self._still_pending()
         except (StoppedError, ConvergeError) as error:
             self.changes += self.carrier.broken_off
             if isinstance(error, StoppedError) or not self.carrier.performer.rehearsing:
@@ -209,11 +209,11 @@ class _Undoing:
             foreign = None  # told in the same words where it is decided
         if foreign is not None:
             return shown(restored, foreign, label)
-        self.carrier.owes = lambda: self._owes(change)
+        self.carrier.makes_pending = lambda: self._makes_pending(change)
         try:
             done = self.carrier.carry_out(restored, label)
         finally:
-            self.carrier.owes = tuple
+            self.carrier.makes_pending = tuple
         if done.status is Status.CHANGED:
             self.undone.append(change)
         if done.error is not None and done.error.code == "kept-is-gone":
@@ -288,7 +288,7 @@ class _Undoing:
         return Decision(Status.FAILED, reason=what, error=problem)
 
     def _later_owner(self, change: RecordedChange, now: Json, *, foreign: bool) -> RecordedChange | None:
-        """The newest change of a later run to which what is found now may be owed, or that is about the same thing."""
+        """The newest change of a later run that may be why it is found as it is now, or that is about the same thing."""
         answers = self.carrier.performer.memory.answers
         for by in reversed(self._standing()):
             if by.address == change.address:
@@ -302,36 +302,36 @@ class _Undoing:
             return replace(change, run=last.run)
         return None
 
-    def _owes(self, change: RecordedChange) -> list[JournalEvent]:
-        """What must be restarted for this change is owed from its first action on."""
+    def _makes_pending(self, change: RecordedChange) -> list[JournalEvent]:
+        """What must be restarted for this change is pending from its first action on."""
         performer = self.carrier.performer
         since = "" if performer.rehearsing else performer.now().isoformat()
-        owed: list[JournalEvent] = [HandlerOwed(change.play, name, since) for name in change.notify]
-        return [*owed, ProcedureTakenBack(change.part_of)] if change.part_of else owed
+        pending: list[JournalEvent] = [HandlerPending(change.play, name, since) for name in change.notify]
+        return [*pending, ProcedureTakenBack(change.part_of)] if change.part_of else pending
 
     def _must_restart(self, handler: RecordedChange) -> bool:
         asked = any(_names(handler, change, name) for change in self.undone for name in change.notify)
         return asked and _is_restart(handler) and handler.status == Status.CHANGED.value
 
-    def _still_owed(self) -> list[Change]:
+    def _still_pending(self) -> list[Change]:
         """What the run did not restart itself is left to the next run of the play: it knows what is to be restarted."""
         restarted = {change.address for change in self.changes if change.address.startswith("handler:")}
         asked = {(change.play, name): None for change in self.undone for name in change.notify}
-        return [self._owed(play, name) for play, name in asked if f"handler:{name}" not in restarted]
+        return [self._pending(play, name) for play, name in asked if f"handler:{name}" not in restarted]
 
-    def _owed(self, play: str, name: str) -> Change:
+    def _pending(self, play: str, name: str) -> Change:
         performer = self.carrier.performer
-        before = next((item for item in self.history.owed if (item.play, item.handler) == (play, name)), None)
+        before = next((item for item in self.history.pending if (item.play, item.handler) == (play, name)), None)
         asking = [change for change in self.recorded if change.play == play and name in change.notify]
-        reason = "owed: the next run of its play pays it"
+        reason = "pending: the next run of its play does it"
         if (
             before is not None
             and before.runs == (self.recorded[0].run,)
             and all(item in self.undone for item in asking)
         ):
-            reason = "owed, unless nothing was restarted between the run and this undo: the next run of its play looks"
+            reason = "pending, unless nothing was restarted between the run and this undo: the next run of its play looks"
             if not performer.rehearsing:
-                performer.journal.write(HandlerOwed(play, name, performer.now().isoformat(), before.first))
+                performer.journal.write(HandlerPending(play, name, performer.now().isoformat(), before.first))
         key = {"kind": "handler", "name": name}
         return Change(f"handler:{name}", key, name=name, play=play, status=Status.SKIPPED, reason=reason)
 
@@ -342,7 +342,7 @@ class _Undoing:
         label = Label(handler.name, handler.play, None, address=handler.address)
         if handler.kind == RESTARTS_COMPUTER and not performer.options.allow_reboot:
             return shown(resource, Decision(Status.WAITING, reason=RESTART_PENDING), label)
-        return restarted(self.carrier, resource, label, handler=name, paid=(HandlerPaid(handler.play, name),))
+        return restarted(self.carrier, resource, label, handler=name, done=(HandlerDone(handler.play, name),))
 
 
 def _settled(

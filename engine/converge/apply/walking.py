@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 
 from converge.apply.carrying import Carrier, noted
 from converge.apply.changing import ended_by
-from converge.apply.handlers import Handlers, not_carried_out, owed_elsewhere, unmet
+from converge.apply.handlers import Handlers, not_carried_out, pending_elsewhere, unmet
 from converge.apply.options import StoppedError
 from converge.apply.procedures import carry_out_procedure
 from converge.apply.restarts import finish_restart
@@ -59,7 +59,7 @@ class Walk:
                 self._play(prospect)
             for handlers in self.handlers:
                 handlers.look_back()
-            self.changes += owed_elsewhere(self.carrier, self.history, heard=self.heard)
+            self.changes += pending_elsewhere(self.carrier, self.history, heard=self.heard)
         except (StoppedError, ConvergeError) as error:
             self.changes += self.carrier.broken_off
             if isinstance(error, StoppedError) or not self.carrier.performer.rehearsing:
@@ -262,7 +262,7 @@ class _PlayRun:
     blocked_by: str = ""
 
     def run(self) -> None:
-        """Entries in list order, then the handlers that were notified or are owed."""
+        """Entries in list order, then the handlers that were notified or are pending."""
         handlers = Handlers(self.walk.carrier, self.play, self.walk.history, self.scope)
         self.walk.handlers.append(handlers)
         for number, entry in enumerate(self.play.entries):
@@ -361,7 +361,7 @@ class _PlayRun:
                 change = carry_out_procedure(self.walk.carrier, resource, label, history=self.walk.history)
             else:
                 change = self.walk.carrier.carry_out(resource, label)
-            self.walk.carrier.broken_off = (change,)  # until it is written down what it owes
+            self.walk.carrier.broken_off = (change,)  # until it is written down what it makes pending
         self.walk.carrier.broken_off = ()
         if change.status is Status.CHANGED:
             handlers.notify(entry.notify)

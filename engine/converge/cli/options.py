@@ -252,7 +252,7 @@ EXIT_ZERO = click.option(
 SETTLE = click.option(
     "--settle", multiple=True, metavar="HOST=done|not-done", type=Whole(), envvar="CONVERGE_SETTLE",
     callback=_settled,
-    help="What became of a command whose line was cut; with HOST:HANDLER=done of a handler owed by a play that is gone.",
+    help="What became of a command whose line was cut; with HOST:HANDLER=done of a pending handler of a play that is gone.",
 )  # fmt: skip
 FULL_SEARCH = click.option(
     "--full-search", is_flag=True, envvar="CONVERGE_FULL_SEARCH",

@@ -100,7 +100,7 @@ class ActionSettled:
 
 
 @dataclass(frozen=True, slots=True)
-class HandlerOwed:
+class HandlerPending:
     """A handler was notified and has not run. `since` is the host's clock at the last notifying change, ISO 8601.
 
     `unseen_before` is set where every change that asked for it was taken back: what was started before that moment has never
@@ -119,8 +119,8 @@ class HandlerOwed:
 
 
 @dataclass(frozen=True, slots=True)
-class HandlerPaid:
-    """An owed handler ran, was found met, or is said to be by a person."""
+class HandlerDone:
+    """A pending handler ran, was found met, or is said to be by a person."""
 
     play: str
     handler: str
@@ -239,8 +239,8 @@ JournalEvent = (
     | ActionEnded
     | ChangeEnded
     | ActionSettled
-    | HandlerOwed
-    | HandlerPaid
+    | HandlerPending
+    | HandlerDone
     | NeedRemains
     | NeedGone
     | ServicesStopped
@@ -278,8 +278,8 @@ class OpenAction:
 
 
 @dataclass(frozen=True, slots=True)
-class OpenHandler:
-    """A handler that is owed: `first` and `since` are when the first and the last change asked for it, `runs` theirs."""
+class PendingHandler:
+    """A handler that is pending: `first` and `since` are when the first and the last change asked for it, `runs` theirs."""
 
     play: str
     handler: str
@@ -325,7 +325,7 @@ class History:
     """What earlier runs left open on one host."""
 
     actions: tuple[OpenAction, ...] = ()
-    owed: tuple[OpenHandler, ...] = ()
+    pending: tuple[PendingHandler, ...] = ()
     restarts: tuple[OpenRestart, ...] = ()
     procedures: tuple[OpenProcedure, ...] = ()
     needs: tuple[OpenNeed, ...] = ()

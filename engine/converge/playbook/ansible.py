@@ -28,7 +28,7 @@ PLAY_KEYWORDS = {
     "strategy": "leave it out: every host goes on by itself",
     "any_errors_fatal": "use `max_failures: 0` of the play, or --max-failures 0",
     "max_fail_percentage": "use `max_failures` of the play, such as 2%, or --max-failures",
-    "force_handlers": "leave it out: a handler that could not run is owed and paid by the next run",
+    "force_handlers": "leave it out: a handler that could not run stays pending, and the next run does it",
     "fact_path": "leave it out: facts are looked up when an expression names them",
 }
 ENTRY_KEYWORDS = {

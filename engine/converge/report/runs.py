@@ -199,7 +199,7 @@ def left_open_in_words(history: History) -> list[str]:
             f"{item.address}: nobody knows what became of {item.action.get('action')}, run {item.run}"
             for item in history.actions
         ),
-        *(f"handler {item.handler} is owed by {item.play}" for item in history.owed),
+        *(f"handler {item.handler} of {item.play} is pending" for item in history.pending),
         *(
             f"services stopped by {item.handler}: {', '.join((item.service, *item.dependents))}"
             for item in history.restarts

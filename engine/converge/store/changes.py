@@ -33,7 +33,7 @@ def changes_of(
     for content in rows:
         event = content["event"]
         try:
-            if content["run"] == run and event["event"] == "HandlerOwed":
+            if content["run"] == run and event["event"] == "HandlerPending":
                 restarts[(event["play"], event["handler"])] = event.get("restarts", ())
             elif content["run"] == run:
                 _take(found, where, event, run=run, host=host, opener=opener)

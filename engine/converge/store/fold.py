@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 from converge.model.change import Json
-from converge.model.journal import History, OpenAction, OpenHandler, OpenNeed, OpenProcedure, OpenRestart
+from converge.model.journal import History, OpenAction, OpenNeed, OpenProcedure, OpenRestart, PendingHandler
 from converge.model.kept import is_manifest
 
 
@@ -15,7 +15,7 @@ class OpenEnds:
     """Everything begun and not ended so far. Feed it the lines of every run, oldest run first."""
 
     actions: dict[tuple[str, int], OpenAction] = field(default_factory=dict)
-    owed: dict[tuple[str, str], OpenHandler] = field(default_factory=dict)
+    pending: dict[tuple[str, str], PendingHandler] = field(default_factory=dict)
     needs: dict[tuple[str, str], OpenNeed] = field(default_factory=dict)
     restarts: dict[tuple[str, str], OpenRestart] = field(default_factory=dict)
     procedures: dict[str, OpenProcedure] = field(default_factory=dict)
@@ -26,10 +26,10 @@ class OpenEnds:
         match event["event"]:
             case "ActionIntended" | "ActionEnded" | "ActionSettled":
                 self._take_action(run, event)
-            case "HandlerOwed":
-                self._take_owed(run, event)
-            case "HandlerPaid":
-                self.owed.pop((event["play"], event["handler"]), None)
+            case "HandlerPending":
+                self._take_pending(run, event)
+            case "HandlerDone":
+                self.pending.pop((event["play"], event["handler"]), None)
             case "NeedRemains":
                 need = OpenNeed(event["play"], event["handler"], event["since"])
                 self.needs[(need.play, need.handler)] = need
@@ -58,15 +58,15 @@ class OpenEnds:
             if event["event"] == "ActionEnded" and event["result"] == "done" and action and _is_manifest(action):
                 self.manifests[by] = action
 
-    def _take_owed(self, run: str, event: Mapping[str, Json]) -> None:
+    def _take_pending(self, run: str, event: Mapping[str, Json]) -> None:
         key = (event["play"], event["handler"])
-        known = self.owed.get(key)
+        known = self.pending.get(key)
         first = known.first if known else event["since"]
         runs = tuple(dict.fromkeys((*(known.runs if known else ()), run)))
         restarts = tuple(event.get("restarts", ())) or (known.restarts if known else ())
         ran = tuple(dict.fromkeys((*(known.ran if known else ()), *event.get("ran", ()))))
         because = event.get("because", "")
-        self.owed[key] = OpenHandler(
+        self.pending[key] = PendingHandler(
             *key, first, event["since"], runs, event.get("unseen_before", ""), restarts, because, ran
         )
 
@@ -88,7 +88,7 @@ class OpenEnds:
         """What is open now."""
         return History(
             actions=(*self.actions.values(), *self.manifests.values()),
-            owed=tuple(self.owed.values()),
+            pending=tuple(self.pending.values()),
             restarts=tuple(self.restarts.values()),
             procedures=tuple(self.procedures.values()),
             needs=tuple(self.needs.values()),

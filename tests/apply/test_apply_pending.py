@@ -1,4 +1,4 @@
-"""A restart that is owed when its reason was taken back: made where a service has seen the change, and else not."""
+"""A restart that is pending when its reason was taken back: made where a service has seen the change, and else not."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from tests.apply.apply_site import HOST, Site, statuses, told
 from tests.apply.test_apply_undo import RESTART, value
 
 from converge.lab import service_manager
-from converge.model.journal import OpenHandler
+from converge.model.journal import PendingHandler
 from converge.model.play import Play
 
 FAILS = {"service": {"name": "Dying", "running": True}}
@@ -25,23 +25,23 @@ def started(site: Site) -> datetime:
     return site.world.processes[record.process_id].created
 
 
-def owed(site: Site) -> list[str]:
+def pending(site: Site) -> list[str]:
     with site.store() as store:
-        return [item.handler for item in store.history(HOST).owed]
+        return [item.handler for item in store.history(HOST).pending]
 
 
-def left_owed_and_undone(site: Site, *, between: Any = None) -> None:
+def left_pending_and_undone(site: Site, *, between: Any = None) -> None:
     """A run that changed the value and could not pay the restart, taken back."""
     site.world.clock.advance(60)
     site.apply(site.plays([NEW, FAILS], [RESTART]))
-    assert owed(site) == ["restart busy"]
+    assert pending(site) == ["restart busy"]
     site.world.clock.advance(60)
     if between is not None:
         between(site)
         site.world.clock.advance(60)
     undone = site.undo(site.runs[0])
     assert statuses(undone)["handler:restart busy"] == "skipped"
-    assert "owed" in told(undone)
+    assert "pending" in told(undone)
     assert site.check_undo(site.runs[0]).status.value in ("ok", "skipped")
     site.world.clock.advance(60)
 
@@ -54,31 +54,31 @@ def restart(site: Site) -> None:
 
 
 def test_a_service_that_never_saw_the_change_is_not_restarted(site: Site) -> None:
-    left_owed_and_undone(site)
+    left_pending_and_undone(site)
     before = started(site)
     result = site.apply(site.plays([OLD], [RESTART]))
     assert statuses(result)["handler:restart busy"] == "ok", told(result)
     assert "taken back" in told(result)
     assert started(site) == before
-    assert owed(site) == []
+    assert pending(site) == []
 
 
 def test_one_that_was_restarted_in_between_is_restarted(site: Site) -> None:
-    left_owed_and_undone(site, between=restart)
+    left_pending_and_undone(site, between=restart)
     before = started(site)
     result = site.apply(site.plays([OLD], [RESTART]))
     assert statuses(result)["handler:restart busy"] == "changed", told(result)
     assert started(site) > before
-    assert owed(site) == []
+    assert pending(site) == []
 
 
 def test_one_that_a_later_run_restarted_is_restarted(site: Site) -> None:
-    """The undone run owed it, the next one paid: it runs with what is taken back."""
+    """It was pending from the undone run, the next one did it: it runs with what is taken back."""
     left = site.plays([NEW, FAILS], [RESTART])
     site.apply(left)
     site.world.clock.advance(60)
-    paid = site.apply(site.plays([NEW], [RESTART]))
-    assert statuses(paid)["handler:restart busy"] == "changed"
+    done = site.apply(site.plays([NEW], [RESTART]))
+    assert statuses(done)["handler:restart busy"] == "changed"
     site.world.clock.advance(60)
     undone = site.undo(site.runs[0])
     assert statuses(undone)["handler:restart busy"] == "skipped"
@@ -90,7 +90,7 @@ def test_one_that_a_later_run_restarted_is_restarted(site: Site) -> None:
 
 
 def test_a_later_change_needs_its_own_restart(site: Site) -> None:
-    left_owed_and_undone(site)
+    left_pending_and_undone(site)
     before = started(site)
     result = site.apply(site.plays([NEW], [RESTART]))
     assert statuses(result)["handler:restart busy"] == "changed", told(result)
@@ -139,52 +139,52 @@ class TestOneAfterTheOther:
 
 
 class TestPlaysThatAreGone:
-    """The play that owes the restart was renamed: nobody pays it, and it comes to an end all the same."""
+    """The play of the pending restart was renamed: nobody does it, and it comes to an end all the same."""
 
-    def left_owed(self, site: Site) -> None:
+    def left_pending(self, site: Site) -> None:
         site.world.clock.advance(60)
         site.apply(site.plays([NEW, FAILS], [RESTART]))
         (item,) = self.open(site)
         assert item.restarts == ("Busy",)
         site.world.clock.advance(60)
 
-    def open(self, site: Site) -> tuple[OpenHandler, ...]:
+    def open(self, site: Site) -> tuple[PendingHandler, ...]:
         with site.store() as store:
-            return store.history(HOST).owed
+            return store.history(HOST).pending
 
     def renamed(self, site: Site) -> tuple[Play, ...]:
         return tuple(replace(play, name="another play") for play in site.plays([NEW], [RESTART]))
 
     def test_it_is_told_with_the_service(self, site: Site) -> None:
-        self.left_owed(site)
+        self.left_pending(site)
         for result in (site.check(self.renamed(site)), site.apply(self.renamed(site))):
             (change,) = [change for change in result.changes if change.address == "handler:restart busy"]
             assert change.status.value == "skipped"
             assert "restart Busy by hand" in change.notes[0]
             assert f"--settle '{HOST}:restart busy=done'" in change.notes[0]
-        assert owed(site) == ["restart busy"]
+        assert pending(site) == ["restart busy"]
 
     def test_a_restart_by_hand_ends_it(self, site: Site) -> None:
-        self.left_owed(site)
+        self.left_pending(site)
         restart(site)
         assert site.check(self.renamed(site)).status.value == "changed", "so that the run goes there and writes it down"
         before = started(site)
         result = site.apply(self.renamed(site))
         assert statuses(result)["handler:restart busy"] == "ok", told(result)
-        assert (owed(site), started(site)) == ([], before)
+        assert (pending(site), started(site)) == ([], before)
         assert site.check(self.renamed(site)).status.value == "ok"
 
     def test_a_person_ends_it(self, site: Site) -> None:
-        self.left_owed(site)
+        self.left_pending(site)
         for other in (HOST, f"{HOST}:restart idle", "elsewhere:restart busy"):
             site.apply(self.renamed(site), settle={other: "done"})
-            assert owed(site) == ["restart busy"]
+            assert pending(site) == ["restart busy"]
         result = site.apply(self.renamed(site), settle={f"{HOST}:restart busy": "done"})
         assert "a person said that it was done" in told(result)
-        assert owed(site) == []
+        assert pending(site) == []
 
     def test_a_play_that_does_not_apply_any_more(self, site: Site) -> None:
-        self.left_owed(site)
+        self.left_pending(site)
         never = site.plays(
             [NEW],
             [RESTART],
@@ -194,12 +194,12 @@ class TestPlaysThatAreGone:
         assert statuses(result)["handler:restart busy"] == "skipped", told(result)
         restart(site)
         site.apply(never)
-        assert owed(site) == []
+        assert pending(site) == []
 
     def test_its_own_play_pays_it_as_ever(self, site: Site) -> None:
-        self.left_owed(site)
+        self.left_pending(site)
         result = site.apply(site.plays([NEW], [RESTART]))
         assert [change.status.value for change in result.changes if change.key["kind"] != "registry_value"] == [
             "changed"
         ]
-        assert owed(site) == []
+        assert pending(site) == []
