@@ -17,9 +17,9 @@ from converge.apply.host import apply, check
 from converge.apply.options import ApplyOptions
 from converge.apply.undoing import check_undo, undo
 from converge.lab.world import World
+from converge.model.backup import BackupRecord, BackupSettings
 from converge.model.change import Change, HostResult
 from converge.model.journal import History, Journal
-from converge.model.kept import Keeping, Remembered
 from converge.model.machine import Machine
 from converge.model.play import Play
 from converge.model.recorded import LaterChange, LaterRun, RecordedChange
@@ -61,7 +61,7 @@ class Site:
     world: World = field(default_factory=lambda: Case("a world", "site", [], image="windows-2008").make_world())
     journal_key: str = ""
     url: str = ""  # of the store, where it is no file in the folder
-    keeps_in: str = ""  # the folder set aside for what is kept
+    backup_folder: str = ""  # the folder set aside for what is kept
     retention: timedelta | None = None
     later_by: timedelta = timedelta(0)  # how far this side's clock is ahead
     runs: list[str] = field(default_factory=list)
@@ -78,9 +78,9 @@ class Site:
 
     def options(self, **given: Any) -> ApplyOptions:
         keeps = bool(self.journal_key)
-        given.setdefault("keeping", Keeping(self.keeps_in, self.retention))
+        given.setdefault("backup", BackupSettings(self.backup_folder, self.retention))
         given.setdefault("now", lambda: datetime.now(UTC) + self.later_by)
-        given.setdefault("remembered", self.remembered)
+        given.setdefault("backups", self.backups)
         return ApplyOptions(
             sleep=self.world.clock.advance, monotonic=lambda: self.world.now().timestamp(), keeps_secrets=keeps, **given
         )
@@ -91,9 +91,9 @@ class Site:
         with Store.open(Where(self.folder, url=self.url, key=key)) as store:
             yield store
 
-    def remembered(self) -> tuple[Remembered, ...]:
+    def backups(self) -> tuple[BackupRecord, ...]:
         with self.store() as store:
-            return store.runs.kept(HOST)
+            return store.runs.backups(HOST)
 
     @property
     def machine(self) -> WorldMachine:
@@ -122,7 +122,7 @@ class Site:
 
     def plan(self, plays: Sequence[Play], **given: Any) -> HostPlan:
         """What is planned, as it comes back from a file."""
-        known = Memory(self.machine, run=PLANNED, keeps_in=self.keeps_in)
+        known = Memory(self.machine, run=PLANNED, backup_folder=self.backup_folder)
         result = check(
             plays, observer=known, rehearse=Rehearsal, variables={}, history=History(), run=PLANNED,
             options=self.options(digest_key=KEY, **given),

@@ -9,7 +9,7 @@ import pytest
 from tests.apply.apply_site import HOST, Site, leaves, told
 from tests.apply.test_apply_stopped import ENTRIES, HANDLERS
 
-from converge.apply.keeping import ADDRESS as KEPT_FILES
+from converge.apply.manifests import ADDRESS as KEPT_FILES
 from converge.errors import JournalUnavailable, LeaseLost
 from converge.model.action import AnyAction, Performed
 from converge.model.answer import Answers

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from tests.apply.apply_site import Site, actions, statuses, told
-from tests.apply.test_apply_kept import ABSENT, APP, FULL, REPLACED, asked, names
+from tests.apply.test_apply_backups import ABSENT, APP, FULL, REPLACED, asked, names
 
 OK = [{"file": {"path": r"D:\Media\new.dll", "size": 120}}]
 MONTH = timedelta(days=30)
@@ -16,7 +16,7 @@ MONTH = timedelta(days=30)
 @pytest.fixture(params=["", r"D:\converge"], ids=["beside", "in a folder"])
 def kept(site: Site, request: Any) -> Site:
     """A host on which a run kept a file and a folder, and on which things are kept for a month."""
-    site.keeps_in, site.retention = request.param, MONTH
+    site.backup_folder, site.retention = request.param, MONTH
     assert site.apply(site.plays([REPLACED, FULL])).status.value == "changed"
     return site
 

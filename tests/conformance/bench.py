@@ -22,9 +22,9 @@ from converge.lab.endpoint.server import LabServer
 from converge.lab.world import World
 from converge.model.action import AnyAction, Performed
 from converge.model.answer import Answers
+from converge.model.backup import BackupSettings
 from converge.model.change import Change, HostResult
 from converge.model.journal import History, Journal, JournalEvent, RegistrySnapshot, event_as_json
-from converge.model.kept import Keeping
 from converge.model.machine import Machine, Observer
 from converge.model.play import Play
 from converge.model.query import AnyQuery
@@ -198,7 +198,7 @@ class Bench:
     folder: Path
     plays: tuple[Play, ...]
     stored: bool = True
-    keeps_in: str = ""  # the folder set aside for what is kept
+    backup_folder: str = ""  # the folder set aside for what is kept
     runs: list[str] = field(default_factory=list)
     events: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
 
@@ -209,7 +209,7 @@ class Bench:
             sleep=self.world.clock.advance,
             monotonic=lambda: self.world.now().timestamp(),
             now=self.world.now,
-            keeping=Keeping(self.keeps_in),
+            backup=BackupSettings(self.backup_folder),
             **allowed,
         )
 

@@ -45,7 +45,7 @@ class Case:
     holds: dict[str, Any] = field(default_factory=dict)
     wrong: str = ""  # what the words of a failure must hold
     again: str = ""  # the host's status when it is applied once more; by default as it ended, or ok for changed
-    keeps_in: str = ""  # the folder of the host that is set aside for what is kept
+    backup_folder: str = ""  # the folder of the host that is set aside for what is kept
     person: str = ""  # who settles it after a crash or a broken line: `settle` for what only a person can tell
 
     @property

@@ -43,7 +43,7 @@ def bench(folder: Path, server: LabServer) -> Iterator[MakeBench]:
         own.mkdir()
         world = case.make_world()
         reach = InMemory(world) if machine == "memory" else OverWinRM.to(world, server=server, login=machine)
-        benches.append(Bench(case, world, reach, own, case.plays(own), stored, case.keeps_in))
+        benches.append(Bench(case, world, reach, own, case.plays(own), stored, case.backup_folder))
         return benches[-1]
 
     yield make

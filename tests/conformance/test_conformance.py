@@ -8,7 +8,7 @@ this folder (here, and in the files about broken lines, refusals, crashes and th
       world: {files: {'D:\': {a.txt: hello}}}     # what is put into it first, in the words of the lab's images
       quirks: {get_string_of_expandable: raw}     # and how it is odd
       denies: [shells]               # rights that the account lacks
-      keeps_in: 'D:\converge'        # the folder set aside for what is kept, where there is one
+      backup_folder: 'D:\converge'        # the folder set aside for what is kept, where there is one
       entry: {file: {path: 'D:\b.txt', copy_from: 'D:\a.txt'}}    # or `resources:` and `handlers:`, as in a playbook
       drift:                         # what check shows, in order; what is left out does not matter
         - {status: changed, before: null, after: {size: 5, version: null, sha256: null}, actions: [CopyFile]}

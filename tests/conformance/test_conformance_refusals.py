@@ -12,8 +12,8 @@ from tests.conformance.case import Case, all_cases
 from tests.conformance.reading import facts, settled
 
 from converge.lab import service_manager
+from converge.model.backup import is_manifest
 from converge.model.change import HostResult
-from converge.model.kept import is_manifest
 from converge.model.machine import Machine
 from converge.model.query import AnyQuery
 from converge.testing.faulty_machine import FaultyMachine

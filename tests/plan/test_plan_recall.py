@@ -157,17 +157,17 @@ def test_no_more_is_kept_than_a_few_results() -> None:
     resource = Summed(limit=1)
     for size in range(100):
         decide(resource, told(found(size), found(0)))
-    assert [len(kept) for kept in resource.remembered.values()] == [MOST]
+    assert [len(kept) for kept in resource.cached.values()] == [MOST]
 
 
 def test_what_was_worked_out_is_no_part_of_the_resource() -> None:
     used, unused = Summed(limit=1), Summed(limit=1)
     decide(used, told(Absent()))
-    assert used.remembered
+    assert used.cached
     assert used == unused
     assert hash(used) == hash(unused)
     assert used.model_dump() == unused.model_dump()
-    assert not used.model_copy().remembered
+    assert not used.model_copy().cached
 
 
 ANSWERS = st.sampled_from([Absent(), Refused("denied", ""), *(found(size) for size in (0, 1, 5))])

@@ -225,7 +225,7 @@ class TestReadingBack:
         )  # fmt: skip
         assert (change.before, change.after) == ({"state": "stopped"}, {"state": "running"})
         assert change.declared == {"name": "SMTPSVC", "running": True}
-        assert (change.status, change.text, change.kept) == ("failed", "no", True)
+        assert (change.status, change.text, change.readable) == ("failed", "no", True)
         assert [(action.number, action.outcome, action.text) for action in change.actions] == [
             (1, "done", "fine"), (2, "refused", "no"), (3, "unknown", ""),
         ]  # fmt: skip

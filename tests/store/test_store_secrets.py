@@ -52,10 +52,10 @@ def test_with_a_key_they_come_back(where: Where, rows: Rows) -> None:
         assert store.keeps_secrets
         (change,) = store.runs.changes("1", "mail01", opener=store.sealing)
         assert (change.before, change.after, change.declared) == tuple(STATES.values())
-        assert (change.kept, change.sensitive) == (True, True)
+        assert (change.readable, change.sensitive) == (True, True)
         assert CANARY not in repr(change)
         (shown,) = store.runs.changes("1", "mail01")
-        assert (shown.before, shown.kept) == ({"sensitive": "ab"}, False)
+        assert (shown.before, shown.readable) == ({"sensitive": "ab"}, False)
     assert_nowhere(where, rows)
 
 
@@ -64,7 +64,7 @@ def test_without_a_key_they_are_not_kept(where: Where, rows: Rows) -> None:
     with Store.open(where) as store:
         assert not store.keeps_secrets
         (change,) = store.runs.changes("1", "mail01", opener=store.sealing)
-        assert (change.before, change.declared, change.kept) == ({"sensitive": "ab"}, {}, False)
+        assert (change.before, change.declared, change.readable) == ({"sensitive": "ab"}, {}, False)
     assert_nowhere(where, rows)
 
 

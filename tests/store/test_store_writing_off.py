@@ -38,7 +38,7 @@ def test_whatever_is_wrong_the_next_run_goes_on(books: Bookkeeper, store: Store,
     assert store.verify("mail01") == 2
     assert len(store.history("mail01").actions) == 1
     assert [change.address for change in store.runs.changes(RUN_2, "mail01")] == ["service:SMTPSVC"]
-    assert store.runs.kept("mail01") == ()
+    assert store.runs.backups("mail01") == ()
 
 
 def test_what_was_written_off_is_readable_and_relied_upon_by_nobody(

@@ -15,14 +15,14 @@ from converge.winrm import direct, held, probes, strength, unreached
 from converge.winrm.carrier import Carrier
 from converge.winrm.connection import Connection, Login
 from converge.winrm.held import Held
-from converge.winrm.shell import KEPT_OUTPUT, _Kept
+from converge.winrm.shell import KEPT_OUTPUT, _Ends
 from converge.wsman import xml
 
 NEEDED = 0x20080030
 
 
 def test_of_a_long_output_the_beginning_and_the_end_are_kept_and_it_says_so() -> None:
-    kept = _Kept()
+    kept = _Ends()
     kept.take(b"begin")
     for _ in range(10_000):
         kept.take(b"0123456789" * 100)

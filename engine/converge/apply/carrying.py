@@ -20,7 +20,7 @@ from converge.plan.answer_cache import ActingMemory, gather
 from converge.plan.decision import Decision, Label, decide, shown, with_outcome
 from converge.plan.state_cache import questions
 
-_NOT_KEPT = "its values are sensitive, and without CONVERGE_JOURNAL_KEY they are not kept"
+_NOT_RECORDED = "its values are sensitive, and without CONVERGE_JOURNAL_KEY they are not kept"
 
 
 @dataclass(slots=True)
@@ -47,7 +47,7 @@ class Carrier:
         """In a rehearsal: one that begins where this one stands, and of which nothing is left afterwards."""
         assert self.rehearsal is not None
         performer, rehearsal = self.performer, self.rehearsal.apart()
-        memory = ActingMemory(rehearsal, run=performer.memory.run, keeps_in=performer.memory.keeps_in)
+        memory = ActingMemory(rehearsal, run=performer.memory.run, backup_folder=performer.memory.backup_folder)
         journal = NoJournal(performer.journal.run, performer.journal.history())
         imagined = Performer(memory, journal, performer.options, rehearsing=True)
         return Carrier(imagined, self.open_actions, rehearsal=rehearsal, due=self.due)
@@ -68,7 +68,7 @@ class Carrier:
         except ResourceError as error:
             failed = Decision(Status.FAILED, reason=error.what, error=Problem.of(error))
             return shown(resource, failed, label)
-        decision = self._as_kept(decide(resource, answers), label)
+        decision = self._as_recordable(decide(resource, answers), label)
         change = shown(resource, decision, label, digest_key=self.performer.options.digest_key)
         if decision.status in (Status.OK, Status.CHANGED) and resource.has_guard:
             self.settle_earlier(change.address, done=decision.status is Status.OK)
@@ -90,11 +90,11 @@ class Carrier:
             return with_outcome(change, Status.FAILED, error=_NOT_PLANNED)
         return self._perform(resource, decision, change, label, answers)
 
-    def _as_kept(self, decision: Decision, label: Label) -> Decision:
+    def _as_recordable(self, decision: Decision, label: Label) -> Decision:
         """A sensitive change that cannot be written down can be taken back by nobody, and the plan says so."""
         if not label.sensitive or decision.status is not Status.CHANGED or self.performer.options.keeps_secrets:
             return decision
-        return replace(decision, way_back=WayBack("none", _NOT_KEPT, must_accept=decision.before is not None))
+        return replace(decision, way_back=WayBack("none", _NOT_RECORDED, must_accept=decision.before is not None))
 
     def _perform(
         self, resource: Resource, decision: Decision, change: Change, label: Label, answers: Answers

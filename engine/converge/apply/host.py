@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from converge import __version__
-from converge.apply import keeping
+from converge.apply import manifests
 from converge.apply.carrying import Carrier
 from converge.apply.changing import ended_by
 from converge.apply.options import ApplyOptions, StoppedError
@@ -64,8 +64,8 @@ def apply(
         history = journal.history()
         files = tuple(dict.fromkeys(play.file for play in plays))
         journal.write(RunBegun(journal.run, machine.host, now_text(), __version__, files))
-        memory = ActingMemory(machine, run=journal.run, keeps_in=options.keeping.directory)
-        history, idle = keeping.settled(history, memory, journal)
+        memory = ActingMemory(machine, run=journal.run, backup_folder=options.backup.directory)
+        history, idle = manifests.settled(history, memory, journal)
         rehearsed = _rehearsed(rehearse(memory), run=journal.run, variables=variables, history=history, options=options)
         rehearsed.through(plays)
         # What has become too old since a plan was made is left for another time.
@@ -140,7 +140,7 @@ def _rehearsed(
     history: History,
     options: ApplyOptions,
 ) -> Walk:
-    memory = ActingMemory(rehearsal, run=run, keeps_in=options.keeping.directory)
+    memory = ActingMemory(rehearsal, run=run, backup_folder=options.backup.directory)
     performer = Performer(memory, NoJournal(run, history), options, rehearsing=True)
     carrier = Carrier(performer, by_address(history), rehearsal=rehearsal)
     return Walk(carrier, variables, history)

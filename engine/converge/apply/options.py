@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Literal
 
-from converge.model.kept import Keeping, Remembered
+from converge.model.backup import BackupRecord, BackupSettings
 from converge.plan.decision import DIGEST_KEY
 
 POLL = 0.5  # seconds between the first two looks at something that is changing
@@ -24,7 +24,7 @@ class ApplyOptions:
     boundary between two actions. `keeps_secrets` says whether the journal keeps sensitive values, encrypted: else changes
     of them have no way back. By `digest_key` sensitive values are told apart where they are shown. `leaves` says why a
     change of this address is not to be begun now, in words, and nothing where it may be: what it leaves is skipped, and the
-    rest goes on. `keeping` is where this host keeps what is replaced or removed, and `remembered` tells what the journal
+    rest goes on. `backup` is where this host keeps what is replaced or removed, and `backups` tells what the journal
     knows of what is kept there.
     """
 
@@ -38,8 +38,8 @@ class ApplyOptions:
     keeps_secrets: bool = False
     digest_key: bytes = field(default=DIGEST_KEY, repr=False)
     leaves: Callable[[str], str] = lambda _address: ""
-    keeping: Keeping = field(default_factory=Keeping)
-    remembered: Callable[[], Iterable[Remembered]] = tuple
+    backup: BackupSettings = field(default_factory=BackupSettings)
+    backups: Callable[[], Iterable[BackupRecord]] = tuple
 
     def looks(self, within: timedelta) -> Iterator[None]:
         """Once at once, then again after pauses that grow, the last time when `within` is over. Raises StoppedError."""

@@ -8,9 +8,9 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Literal
 
-from converge.apply.backup import keep, touched_keys
-from converge.apply.keeping import ADDRESS, Keeper, Tidying, predicted
+from converge.apply.manifests import ADDRESS, Keeper, Tidying, predicted
 from converge.apply.options import ApplyOptions, StoppedError
+from converge.apply.registry_backup import back_up, touched_keys
 from converge.errors import ActionRefused, HostUnreachable, Interrupted, ResourceError
 from converge.model.action import (
     AnyAction,
@@ -26,6 +26,7 @@ from converge.model.action import (
     action_as_json,
 )
 from converge.model.answer import Absent
+from converge.model.backup import is_run_folder
 from converge.model.change import Change, Json
 from converge.model.facts import ServiceFacts, ServiceState
 from converge.model.journal import (
@@ -37,7 +38,6 @@ from converge.model.journal import (
     JournalEvent,
     OpenAction,
 )
-from converge.model.kept import is_run_folder
 from converge.model.names import fold
 from converge.model.query import AnyQuery, Directory, OperatingSystem, RegistryKey, Service
 from converge.model.recorded import WITHOUT_TRACE, Outcome
@@ -254,7 +254,7 @@ class Performer:
         """Keep registry keys before they are touched for the first time. Raises JournalUnavailable: then nothing may be touched."""
         new = tuple(key for key in keys if key not in self._kept)
         if new and not self.rehearsing:
-            keep(new, memory=self.memory, journal=self.journal)
+            back_up(new, memory=self.memory, journal=self.journal)
             self._kept.update(new)
 
     def now(self) -> datetime:

@@ -7,7 +7,7 @@ from dataclasses import replace
 from itertools import groupby
 
 from converge.apply.changing import STOPPED, cut_short
-from converge.apply.keeping import ADDRESS
+from converge.apply.manifests import ADDRESS
 from converge.apply.performing import Attempt
 from converge.model.change import Change, HostResult, Problem, Status, host_status
 from converge.model.journal import History

@@ -11,8 +11,8 @@ from pydantic import PrivateAttr
 
 from converge.model.action import AnyAction
 from converge.model.answer import Answers
+from converge.model.backup import is_backup, is_run_folder
 from converge.model.change import Json, Status, WayBack
-from converge.model.kept import is_kept, is_run_folder
 from converge.model.query import AnyQuery
 from converge.model.recorded import RecordedChange
 from converge.model.resource import KINDS, Resource, State
@@ -32,7 +32,7 @@ class Restored(Resource):
     _became: State | None = PrivateAttr()
     _half_done: bool = PrivateAttr()
     _runs: tuple[str, str] = PrivateAttr()
-    _kept: str = PrivateAttr()
+    _backup: str = PrivateAttr()
 
     @classmethod
     def of(cls, change: RecordedChange, *, by: str, half_done: bool = False) -> Self:
@@ -46,7 +46,7 @@ class Restored(Resource):
         )
         self._half_done = half_done or change.status != Status.CHANGED.value
         self._runs = (change.run, by)
-        self._kept = kept_by(change)
+        self._backup = backup_path_of(change)
         return self
 
     @property
@@ -79,7 +79,7 @@ class Restored(Resource):
 
     def _seen(self, answers: Answers) -> Answers:
         run, by = self._runs
-        return Answers(answers, run=run, by=by, keeps_in=answers.keeps_in, kept=self._kept)
+        return Answers(answers, run=run, by=by, backup_folder=answers.backup_folder, backup=self._backup)
 
     def actual_state(self, answers: Answers) -> State | None:
         """How it is; as recorded where that is the same to the host. Raises Undecided, Unpredictable, ResourceError."""
@@ -108,12 +108,12 @@ class Restored(Resource):
         return self._thing.way_back(before, after)
 
 
-def kept_by(change: RecordedChange) -> str:
+def backup_path_of(change: RecordedChange) -> str:
     """Where a change kept what it replaced or removed, as its journal tells; empty where it kept nothing."""
     for action in change.actions:
         target = action.action.get("target")
         moved = action.action.get("action") in _MOVES and action.outcome not in _NEVER_DONE
-        if moved and isinstance(target, str) and is_kept(target, run=change.run):
+        if moved and isinstance(target, str) and is_backup(target, run=change.run):
             return target
     return ""
 
@@ -134,7 +134,7 @@ def made_on_the_way(change: RecordedChange) -> Sequence[RecordedChange]:
             replace(
                 change, address=f"{kind}:{place}", kind=kind, key={"kind": kind, argument: place}, way_back="full",
                 before=None, after={"exists": True}, declared={name: place}, actions=(action,), notify=(),
-                sensitive=False, kept=True, status=Status.CHANGED.value if action.outcome == "done" else None,
+                sensitive=False, readable=True, status=Status.CHANGED.value if action.outcome == "done" else None,
             )
         )  # fmt: skip
     return made

@@ -13,12 +13,12 @@ from typing import ClassVar
 from pydantic import PrivateAttr
 
 from converge.apply.carrying import Carrier
-from converge.apply.keeping import Tidying
+from converge.apply.manifests import Tidying
 from converge.errors import ResourceError
 from converge.model.action import AnyAction, RemoveDirectory, RemoveFile
 from converge.model.answer import Answers
+from converge.model.backup import BackupRecord, is_backup
 from converge.model.change import Change, Json, Problem, Status, WayBack
-from converge.model.kept import Remembered, is_kept
 from converge.model.names import fold
 from converge.model.query import AnyQuery, Directory, File
 from converge.model.resource import Resource, State
@@ -31,7 +31,7 @@ PLAY = "retention"
 MOST_ENTRIES = 2000  # files and folders of one kept folder that are removed
 
 
-class KeptState(State):
+class BackupState(State):
     """Something that is kept: since when, by which run, of which path, and of how many entries if it is a folder."""
 
     kept_since: str
@@ -43,11 +43,11 @@ class KeptState(State):
 class Outdated(Resource):
     """Something that a run kept longer than wanted: it is to be gone."""
 
-    state_type: ClassVar[type[State]] = KeptState
-    _held: Remembered = PrivateAttr()
+    state_type: ClassVar[type[State]] = BackupState
+    _held: BackupRecord = PrivateAttr()
 
     @classmethod
-    def of(cls, held: Remembered) -> Outdated:
+    def of(cls, held: BackupRecord) -> Outdated:
         """What is remembered of it."""
         self = cls()
         self._held = held
@@ -81,13 +81,13 @@ class Outdated(Resource):
             waiting += [f"{facts.path}\\{name}" for name in facts.directories] if facts is not None else []
         return asked
 
-    def actual_state(self, answers: Answers) -> KeptState | None:
+    def actual_state(self, answers: Answers) -> BackupState | None:
         """Whether it is kept still. Raises Undecided, Unpredictable and ResourceError."""
         held = self._held
         if held.thing.is_folder:
             entries = len(self._removals(answers))
-            return KeptState(**self._told, entries=entries - 1) if entries else None
-        return KeptState(**self._told) if answers.value(File(held.thing.path)) is not None else None
+            return BackupState(**self._told, entries=entries - 1) if entries else None
+        return BackupState(**self._told) if answers.value(File(held.thing.path)) is not None else None
 
     @property
     def _told(self) -> dict[str, str]:
@@ -123,12 +123,12 @@ class Outdated(Resource):
         return WayBack("none", f"it was kept so that run {self._held.run} can be taken back, and is removed for good")
 
 
-def outdated(remembered: Iterable[Remembered], *, before: datetime) -> tuple[Outdated, ...]:
+def outdated(records: Iterable[BackupRecord], *, before: datetime) -> tuple[Outdated, ...]:
     """What was kept before a moment and is not known to be gone, in the order of the paths. Each path is one of its run's."""
     found = [
         held
-        for held in remembered
-        if not held.removed and datetime.fromisoformat(held.time) < before and is_kept(held.thing.path, run=held.run)
+        for held in records
+        if not held.removed and datetime.fromisoformat(held.time) < before and is_backup(held.thing.path, run=held.run)
     ]
     return tuple(Outdated.of(held) for held in sorted(found, key=lambda held: fold(held.thing.path)))
 
@@ -140,10 +140,10 @@ def remove_outdated(carrier: Carrier, *, only: Collection[str] | None = None) ->
     """
     performer = carrier.performer
     options = performer.options
-    if options.keeping.retention is None:
+    if options.backup.retention is None:
         return []
-    remembered = tuple(options.remembered())
-    known = outdated(remembered, before=options.now() - options.keeping.retention)
+    records = tuple(options.backups())
+    known = outdated(records, before=options.now() - options.backup.retention)
     resources = [resource for resource in known if only is None or resource.address in only]
     if not resources:
         return []
@@ -151,7 +151,7 @@ def remove_outdated(carrier: Carrier, *, only: Collection[str] | None = None) ->
     changes = [carrier.carry_out(resource, _label(resource)) for resource in resources]
     if not performer.rehearsing:
         for run in dict.fromkeys(resource._held.run for resource in resources):
-            things = [held.thing for held in remembered if held.run == run]
+            things = [held.thing for held in records if held.run == run]
             tidying = Tidying(performer, performer.memory, run, performer.moment)
             tidying.after_removal(things, {fold(folder_of(thing.path)): folder_of(thing.path) for thing in things})
     return [change for change in changes if change.status is not Status.OK]
@@ -161,9 +161,9 @@ def _label(resource: Outdated) -> Label:
     return Label(f"kept longer than converge_backup_retention wants: {resource._held.thing.original}", PLAY, None)
 
 
-def gone_by_retention(path: str, remembered: Iterable[Remembered]) -> Problem | None:
+def gone_by_retention(path: str, records: Iterable[BackupRecord]) -> Problem | None:
     """That what was kept at a path was removed, and when, if it was."""
-    held = next((held for held in remembered if fold(held.thing.path) == fold(path) and held.removed), None)
+    held = next((held for held in records if fold(held.thing.path) == fold(path) and held.removed), None)
     if held is None:
         return None
     what = f"it cannot be brought back: {path}, where it was kept, was removed by retention on {held.removed[:10]}"

@@ -6,8 +6,8 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from converge.model.answer import Answers
+from converge.model.backup import is_backup, is_manifest, is_run_folder
 from converge.model.change import Json, Status
-from converge.model.kept import is_kept, is_manifest, is_run_folder
 from converge.model.names import fold
 from converge.model.query import AnyQuery, Directory, File, RegistryKey, RegistryValue, Service
 from converge.model.recorded import LaterRun, RecordedChange
@@ -165,7 +165,7 @@ def _touched(action: Mapping[str, Json], run: str) -> Iterator[Claim]:
         # What is copied is only read there.
         named = (action.get(name) for name in ("path", "target", *(() if kind == "CopyFile" else ("source",))))
         for path in (str(name) for name in named if name):
-            if not (is_kept(path, run=run) or is_run_folder(path, run) or is_manifest(path)):
+            if not (is_backup(path, run=run) or is_run_folder(path, run) or is_manifest(path)):
                 yield Claim("files", fold(path), below=kind in ("MoveDirectory", "RemoveDirectory"))
 
 

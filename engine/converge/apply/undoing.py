@@ -12,11 +12,11 @@ from converge.apply.carrying import Carrier
 from converge.apply.changing import ended_by
 from converge.apply.handlers import RESTART_PENDING, RESTARTS_COMPUTER
 from converge.apply.host import Rehearse, by_address, result_of
-from converge.apply.keeping import ADDRESS, Tidying, settled
+from converge.apply.manifests import ADDRESS, Tidying, settled
 from converge.apply.options import ApplyOptions, StoppedError
 from converge.apply.performing import Performer, now_text
 from converge.apply.restarts import finish_restart, restarted
-from converge.apply.restoring import Restored, kept_by, made_on_the_way
+from converge.apply.restoring import Restored, backup_path_of, made_on_the_way
 from converge.apply.retention import KIND, gone_by_retention
 from converge.apply.standing import concerned, left_traces, needed, standing, taken_back_by
 from converge.errors import ConvergeError, ResourceError, Undecided, Unpredictable
@@ -61,7 +61,7 @@ def check_undo(
 ) -> HostResult:
     """What undo would do to this host, by doing it in memory. Sends only reads. Raises nothing of ConvergeError."""
     began = options.monotonic()
-    memory = ActingMemory(rehearse(observer), run=run, keeps_in=options.keeping.directory)
+    memory = ActingMemory(rehearse(observer), run=run, backup_folder=options.backup.directory)
     performer = Performer(memory, NoJournal(run, history), options, rehearsing=True)
     undoing = _Undoing(Carrier(performer, _begun_by_undos(recorded, later, history)), recorded, later, since, history)
     error = undoing.through() or undoing.refusal()
@@ -89,12 +89,12 @@ def undo(
     began = options.monotonic()
     undoing: _Undoing | None = None
     try:
-        memory = ActingMemory(machine, run=journal.run, keeps_in=options.keeping.directory)
+        memory = ActingMemory(machine, run=journal.run, backup_folder=options.backup.directory)
         history = journal.history()
         journal.write(RunBegun(journal.run, machine.host, now_text(), __version__, ()))
         journal.write(TakingBack(recorded[0].run if recorded else ""))
         history, idle = _settled(history, recorded, memory=memory, journal=journal)
-        imagined = ActingMemory(rehearse(memory), run=journal.run, keeps_in=memory.keeps_in)
+        imagined = ActingMemory(rehearse(memory), run=journal.run, backup_folder=memory.backup_folder)
         rehearsal = Performer(imagined, NoJournal(journal.run, history), options, rehearsing=True)
         rehearsed = _Undoing(Carrier(rehearsal, _begun_by_undos(recorded, later, history)), recorded, later, since, history)
         error = rehearsed.through() or rehearsed.refusal()
@@ -217,8 +217,8 @@ class _Undoing:
         if done.status is Status.CHANGED:
             self.undone.append(change)
         if done.error is not None and done.error.code == "kept-is-gone":
-            remembered = self.carrier.performer.options.remembered()
-            if removed := gone_by_retention(kept_by(change), remembered):
+            records = self.carrier.performer.options.backups()
+            if removed := gone_by_retention(backup_path_of(change), records):
                 return replace(done, reason=removed.what, error=removed)
         return done
 
@@ -410,7 +410,7 @@ def _no_way_back(change: RecordedChange) -> str:
         return f"this converge knows no kind {change.kind}"
     if change.way_back.startswith("none"):
         return change.way_back.removeprefix("none").strip(" ()") or "nothing says how"
-    if change.sensitive and not change.kept:
+    if change.sensitive and not change.readable:
         return "its values are sensitive and were not kept, or CONVERGE_JOURNAL_KEY is not set"
     return ""
 

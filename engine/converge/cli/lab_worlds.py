@@ -15,7 +15,7 @@ from converge.lab.image import list_images
 from converge.lab.world import World
 from converge.report.sink import Sink, sink_for
 from converge.runs.lab_endpoints import LabRecord
-from converge.runs.lab_hosts import LOOK_AGAIN, kept_world, world_path
+from converge.runs.lab_hosts import LOOK_AGAIN, saved_world, world_path
 from converge.runs.options import STATE_FOLDER
 from converge.store.names import host_name
 
@@ -66,16 +66,16 @@ def _show(host: str, world: World, sink: Sink) -> None:
 
 def reset(host: str | None) -> int:
     """Forget what became of a host, or of all: its next use begins with its image."""
-    hosts = [host] if host is not None else _kept_hosts()
+    hosts = [host] if host is not None else _saved_hosts()
     up = LabRecord(FOLDER)
     for name in hosts:
         path = world_path(FOLDER, name)
         if not path.exists():
-            raise UsageError(f"{name} has no world to reset", try_=_kept_words())
+            raise UsageError(f"{name} has no world to reset", try_=_describe_saved())
         if up.served(name) is not None:
             image = World.load(path).image
             path.unlink()
-            kept_world(path, host=name, image=image)  # written at once, for the process that serves it
+            saved_world(path, host=name, image=image)  # written at once, for the process that serves it
         else:
             path.unlink()
     _wait_for_server(up)
@@ -106,16 +106,16 @@ def _world(host: str) -> World:
     if Path("inventory").exists():
         inventory = load(["inventory"])
         if host in inventory.hosts and inventory.settings(host).connection == "lab":
-            return kept_world(path, host=host, image=inventory.settings(host).lab_image)
-    raise UsageError(f"there is no simulated host {host} in this folder", try_=_kept_words())
+            return saved_world(path, host=host, image=inventory.settings(host).lab_image)
+    raise UsageError(f"there is no simulated host {host} in this folder", try_=_describe_saved())
 
 
-def _kept_hosts() -> list[str]:
+def _saved_hosts() -> list[str]:
     return sorted(host_name(path.stem) for path in FOLDER.glob("*.json") if path.name not in _NO_WORLDS)
 
 
-def _kept_words() -> str:
-    return f"kept here: {', '.join(_kept_hosts()) or 'none yet'}"
+def _describe_saved() -> str:
+    return f"kept here: {', '.join(_saved_hosts()) or 'none yet'}"
 
 
 def _wait_for_server(up: LabRecord) -> None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final, Literal, cast
 from converge.errors import InputErrors
 from converge.inventory.known import KNOWN, LAB_CONNECTION, WINRM_CONNECTIONS, Wrong
 from converge.inventory.passwords import Origin, PasswordSource, PasswordStore
-from converge.model.kept import Keeping
+from converge.model.backup import BackupSettings
 from converge.model.opening import doubt, require_ordinary
 from converge.model.position import Position
 from converge.model.secret import Locked, Secret
@@ -60,7 +60,7 @@ class HostSettings:
     site: str | None = None
     site_forks: int = 0
     lab_image: str | None = None
-    keeping: Keeping = field(default_factory=Keeping)
+    backup: BackupSettings = field(default_factory=BackupSettings)
     skip: str = ""
     """Why this host is not to be reached at all; empty for those that are."""
     password_source: PasswordSource = field(default_factory=PasswordSource, repr=False)
@@ -124,7 +124,7 @@ def settings_of(
         site=reader.text("converge_site"),
         site_forks=int(str(reader.get("converge_site_forks") or 0)),
         lab_image=reader.text("converge_lab_image"),
-        keeping=Keeping(
+        backup=BackupSettings(
             reader.text("converge_backup_directory") or "",
             cast("timedelta | None", reader.get("converge_backup_retention")),
         ),

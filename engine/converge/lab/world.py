@@ -69,13 +69,13 @@ class Right(StrEnum):
     RESTART = "restart"
 
 
-class _Kept(BaseModel):
+class _Record(BaseModel):
     """A part of a world that changes and is kept."""
 
     model_config = ConfigDict(extra="forbid")
 
 
-class ServiceRecord(_Kept):
+class ServiceRecord(_Record):
     """What the service manager holds of one service; the program's path lies in the registry only."""
 
     name: str
@@ -107,7 +107,7 @@ class ServiceRecord(_Kept):
         return RegistryPath(Hive.LOCAL_MACHINE, rf"SYSTEM\CurrentControlSet\Services\{self.name}")
 
 
-class ProcessRecord(_Kept):
+class ProcessRecord(_Record):
     """A running program. `dispatch_entries` is what the list of hosted services held when it began."""
 
     process_id: int
@@ -117,7 +117,7 @@ class ProcessRecord(_Kept):
     dispatch_entries: tuple[str, ...] = ()
 
 
-class LoggedEvent(_Kept):
+class LoggedEvent(_Record):
     """One event in a classic log."""
 
     record: int
@@ -130,7 +130,7 @@ class LoggedEvent(_Kept):
     message: str = ""
 
 
-class Clock(_Kept):
+class Clock(_Record):
     """The host's clock: real time plus what it was advanced by, or standing still where a test froze it."""
 
     ahead: timedelta = timedelta(0)
@@ -151,7 +151,7 @@ class Clock(_Kept):
             self.ahead = timedelta(0)
 
 
-class Account(_Kept):
+class Account(_Record):
     """Who can log on, and what is denied to them."""
 
     name: str

@@ -50,12 +50,12 @@ Answer = Found[T] | Absent | Refused | NotPredicted
 class Answers(Mapping[AnyQuery, "Answer[object]"]):
     """The answers to some queries, and the run they were given in (it names what is kept aside).
 
-    While a run is taken back, `run` is that run and `by` the one that takes it back; else they are the same. `keeps_in` is
-    the folder set aside on the host for what is kept, empty where it is kept beside. `kept` is where the run that is taken
+    While a run is taken back, `run` is that run and `by` the one that takes it back; else they are the same. `backup_folder` is
+    the folder set aside on the host for what is kept, empty where it is kept beside. `backup` is where the run that is taken
     back kept what was there, empty where that is not known.
     """
 
-    __slots__ = ("_answers", "by", "keeps_in", "kept", "run")
+    __slots__ = ("_answers", "backup", "backup_folder", "by", "run")
 
     def __init__(
         self,
@@ -63,14 +63,14 @@ class Answers(Mapping[AnyQuery, "Answer[object]"]):
         *,
         run: str = "",
         by: str = "",
-        keeps_in: str = "",
-        kept: str = "",
+        backup_folder: str = "",
+        backup: str = "",
     ) -> None:
         self._answers = answers
         self.run = run
         self.by = by or run
-        self.keeps_in = keeps_in
-        self.kept = kept
+        self.backup_folder = backup_folder
+        self.backup = backup
 
     @property
     def taking_back(self) -> bool:

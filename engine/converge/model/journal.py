@@ -24,7 +24,7 @@ class RunBegun:
 
 
 @dataclass(frozen=True, slots=True)
-class BackupKept:
+class RegistryBackedUp:
     """The registry keys about to be touched were exported."""
 
     file: str
@@ -233,7 +233,7 @@ class RunEnded:
 
 JournalEvent = (
     RunBegun
-    | BackupKept
+    | RegistryBackedUp
     | ChangeBegun
     | ActionIntended
     | ActionEnded

@@ -72,7 +72,7 @@ class RecordedAction:
 class RecordedChange:
     """One change of one host in a run, in the order of `number`.
 
-    `status` is None where the run was broken off during the change. `kept` says whether `before`, `after` and `declared` are
+    `status` is None where the run was broken off during the change. `readable` says whether `before`, `after` and `declared` are
     what was there: of a sensitive change they are digests unless it was kept encrypted and was opened. `planned` names the kinds of
     actions that were decided on, in order; `on_the_way` are actions beside them, such as a folder that had to be there first.
     `serves` are the services that its handlers restart, `line` is that of the playbook's entry.
@@ -95,7 +95,7 @@ class RecordedChange:
     text: str = ""
     actions: tuple[RecordedAction, ...] = ()
     sensitive: bool = False
-    kept: bool = True
+    readable: bool = True
     notify: tuple[str, ...] = ()
     part_of: str = ""
     serves: tuple[str, ...] = ()

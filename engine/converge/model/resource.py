@@ -82,7 +82,7 @@ class Resource(BaseModel):
         return (self.kind, *(fold(str(value)) for value in self.key.values()))
 
     @property
-    def remembered(self) -> dict[str, Any]:
+    def cached(self) -> dict[str, Any]:
         """Room for what was worked out of this resource; hosts that declare the same share it, and it goes when they go."""
         try:
             return self._remembered

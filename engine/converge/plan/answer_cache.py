@@ -18,11 +18,11 @@ Asker = Callable[[Answers], Collection[AnyQuery]]
 class Memory:
     """An observer's answers, kept. Asking again what is known costs nothing."""
 
-    def __init__(self, observer: Observer, *, run: str, keeps_in: str = "") -> None:
+    def __init__(self, observer: Observer, *, run: str, backup_folder: str = "") -> None:
         self._observer = observer
         self._known: dict[AnyQuery, Answer[object]] = {}
         self.run = run
-        self.keeps_in = keeps_in  # the folder set aside on the host for what is kept
+        self.backup_folder = backup_folder  # the folder set aside on the host for what is kept
 
     @property
     def host(self) -> str:
@@ -37,7 +37,7 @@ class Memory:
     @property
     def answers(self) -> Answers:
         """Everything known; it grows as more is asked."""
-        return Answers(self._known, run=self.run, keeps_in=self.keeps_in)
+        return Answers(self._known, run=self.run, backup_folder=self.backup_folder)
 
     def ask(self, queries: Collection[AnyQuery]) -> Answers:
         """Answer the queries, from memory where they are known. Raises HostUnreachable."""
@@ -60,8 +60,8 @@ class Memory:
 class ActingMemory(Memory):
     """A machine's answers, kept, and dropped by what is performed on it."""
 
-    def __init__(self, machine: Machine, *, run: str, keeps_in: str = "") -> None:
-        super().__init__(machine, run=run, keeps_in=keeps_in)
+    def __init__(self, machine: Machine, *, run: str, backup_folder: str = "") -> None:
+        super().__init__(machine, run=run, backup_folder=backup_folder)
         self._machine = machine
 
     def perform(self, action: AnyAction) -> Performed:

@@ -23,15 +23,15 @@ _NOT_ASKED = object()
 
 def recalled(resource: Resource, function: str, known: Answers, *, work: Callable[[Answers], T]) -> T:
     """What `work` makes of the answers, worked out only where no host before gave the same. Raises what `work` raises."""
-    kept: tuple[_Kept[T], ...] = resource.remembered.get(function, ())
-    for item in kept:
+    held: tuple[_Result[T], ...] = resource.cached.get(function, ())
+    for item in held:
         if item.holds(known):
             return item.result
     looks = _Looks(known)
     result = work(_Watched(looks, of=known))
     if not looks.at_all:
         notes = tuple((query, part, was) for (query, part), was in looks.notes.items())
-        resource.remembered[function] = (_Kept(_setting(known), notes, result), *kept[: MOST - 1])
+        resource.cached[function] = (_Result(_setting(known), notes, result), *held[: MOST - 1])
     return result
 
 
@@ -41,7 +41,7 @@ def questions(resource: Resource, known: Answers) -> Collection[AnyQuery]:
 
 
 @dataclass(frozen=True, slots=True)
-class _Kept(Generic[T]):
+class _Result(Generic[T]):
     """A result, the runs it was worked out in and where they keep things, and each answer, or part of it, that counted."""
 
     setting: tuple[str, ...]
@@ -60,7 +60,7 @@ class _Kept(Generic[T]):
 
 
 def _setting(known: Answers) -> tuple[str, ...]:
-    return known.run, known.by, known.keeps_in, known.kept
+    return known.run, known.by, known.backup_folder, known.backup
 
 
 def _looked_at(known: Answers, query: AnyQuery, part: Part | None) -> object:
@@ -99,7 +99,7 @@ class _Watched(Answers):
     __slots__ = ("_looks", "_of")
 
     def __init__(self, looks: _Looks, *, of: Answers) -> None:
-        super().__init__(looks, run=of.run, by=of.by, keeps_in=of.keeps_in, kept=of.kept)
+        super().__init__(looks, run=of.run, by=of.by, backup_folder=of.backup_folder, backup=of.backup)
         self._looks = looks
         self._of = of
 

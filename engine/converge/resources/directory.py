@@ -10,10 +10,10 @@ from pydantic import Field, model_validator
 from converge.errors import ResourceError
 from converge.model.action import AnyAction, MoveDirectory, NewDirectory, RemoveDirectory
 from converge.model.answer import Absent, Answers
-from converge.model.kept import is_ours
+from converge.model.backup import is_ours
 from converge.model.query import AnyQuery, Directory, File, OperatingSystem
 from converge.model.resource import Resource, State
-from converge.windows import environment, keeping, paths
+from converge.windows import backups, environment, paths
 from converge.windows.fields import HostPath
 
 
@@ -67,7 +67,7 @@ class DirectoryResource(Resource):
             asked.append(File(path))
         facts = known.known(Directory(path, listing))
         if listing and self.recursive and facts is not None and (facts.files or facts.directories):
-            asked += keeping.questions(path, known, is_folder=True)
+            asked += backups.questions(path, known, is_folder=True)
         return asked
 
     def actual_state(self, answers: Answers) -> DirectoryState | None:
@@ -105,16 +105,16 @@ class DirectoryResource(Resource):
         if isinstance(after, DirectoryState):
             return [NewDirectory(path)]
         full = isinstance(before, DirectoryState) and before.entries
-        return [keeping.aside(path, answers, is_folder=True) if full else RemoveDirectory(path)]
+        return [backups.aside(path, answers, is_folder=True) if full else RemoveDirectory(path)]
 
     def _taking_back(self, path: str, after: State | None, answers: Answers) -> list[AnyAction]:
         """Bring back what was kept, make it again, or take away what holds nothing, or nothing but kept files."""
         if isinstance(after, DirectoryState):
-            place = Directory(keeping.kept_at(path, answers))
+            place = Directory(backups.backup_path(path, answers))
             if answers.value(place) is not None:
                 return [MoveDirectory(place.path, path)]
             if after.entries:
-                raise keeping.is_gone("folder", place.path)
+                raise backups.is_gone("folder", place.path)
             return [NewDirectory(path)]
         facts = answers.value(Directory(path, True))
         if facts is None or not (facts.files or facts.directories):
@@ -125,7 +125,7 @@ class DirectoryResource(Resource):
             raise ResourceError(
                 f"{len(others)} other things lie in {path} by now", try_="look at them; remove them first"
             )
-        return [keeping.aside(path, answers, is_folder=True)]
+        return [backups.aside(path, answers, is_folder=True)]
 
     def queries_to_undo(self, known: Answers) -> Collection[AnyQuery]:
         """What lies in it, what was kept, and where it can be kept itself."""
@@ -134,11 +134,11 @@ class DirectoryResource(Resource):
             return []
         facts = known.known(Directory(path, True))
         full = facts is not None and (facts.files or facts.directories)
-        again = keeping.questions(path, known, is_folder=True) if full else []
-        return [Directory(path, True), Directory(keeping.kept_at(path, known)), *again]
+        again = backups.questions(path, known, is_folder=True) if full else []
+        return [Directory(path, True), Directory(backups.backup_path(path, known)), *again]
 
     def notes(self, answers: Answers) -> Sequence[str]:
         """Where what is there will be kept."""
         path = environment.resolve(self.path, answers)
         facts = answers.known(Directory(path, True)) if self.recursive else None
-        return keeping.told(path, answers) if facts is not None and (facts.files or facts.directories) else ()
+        return backups.describe(path, answers) if facts is not None and (facts.files or facts.directories) else ()

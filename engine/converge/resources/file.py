@@ -24,7 +24,7 @@ from converge.model.facts import FileFacts
 from converge.model.opening import doubt, read_bounded
 from converge.model.query import AnyQuery, Directory, File
 from converge.model.resource import Resource, State
-from converge.windows import environment, keeping, paths, versions
+from converge.windows import backups, environment, paths, versions
 from converge.windows.fields import HostPath, Version
 
 MAX_CONTENT = 1024 * 1024  # bytes from the control node
@@ -126,7 +126,7 @@ class FileResource(Resource):
         if isinstance(known.get(File(target, self._hashed)), Absent) and self.ensure == "present":
             asked.append(Directory(paths.parent(target)))
         if self._goes(known):
-            asked += keeping.questions(target, known, is_folder=False)
+            asked += backups.questions(target, known, is_folder=False)
         return asked
 
     def _goes(self, known: Answers) -> bool:
@@ -233,11 +233,11 @@ class FileResource(Resource):
     def actions(self, before: State | None, after: State | None, answers: Answers) -> Sequence[AnyAction]:
         """Keep what is there, then copy or write; or bring back what the run that is taken back kept."""
         path = environment.resolve(self.path, answers)
-        clearing = [keeping.aside(path, answers, is_folder=False)] if before is not None else []
+        clearing = [backups.aside(path, answers, is_folder=False)] if before is not None else []
         if not isinstance(after, FileState):
             return clearing
         if answers.taking_back:
-            kept = File(keeping.kept_at(path, answers), self._hashed)
+            kept = File(backups.backup_path(path, answers), self._hashed)
             if (facts := answers.value(kept)) is not None:
                 if not self.agree(self._state(facts), after, answers):
                     raise ResourceError(f"{kept.path} is not the file that was kept: it has {facts.size} bytes")
@@ -249,7 +249,7 @@ class FileResource(Resource):
             return WriteFile(path, self._bytes)
         if self.copy_from is not None and self._is_offered(after, answers):
             return CopyFile(environment.resolve(self.copy_from, answers), path)
-        raise keeping.is_gone("file", keeping.kept_at(path, answers))
+        raise backups.is_gone("file", backups.backup_path(path, answers))
 
     def queries_to_undo(self, known: Answers) -> Collection[AnyQuery]:
         """What was kept, and where what is there now can be."""
@@ -257,8 +257,8 @@ class FileResource(Resource):
         if path is None:
             return []
         there = isinstance(known.get(File(path, self._hashed)), Found)
-        again = keeping.questions(path, known, is_folder=False) if there else []
-        return [File(keeping.kept_at(path, known), self._hashed), *again]
+        again = backups.questions(path, known, is_folder=False) if there else []
+        return [File(backups.backup_path(path, known), self._hashed), *again]
 
     def agree(self, left: State | None, right: State | None, answers: Answers) -> bool:
         """By the hashes of one kind where both are known, else by size and version."""
@@ -279,7 +279,7 @@ class FileResource(Resource):
     def notes(self, answers: Answers) -> Sequence[str]:
         """Where what is there will be kept; a newer file, and a missing source, that were left at that."""
         found = self.actual_state(answers)
-        told = keeping.told(environment.resolve(self.path, answers), answers) if self._goes(answers) else ()
+        told = backups.describe(environment.resolve(self.path, answers), answers) if self._goes(answers) else ()
         return told or (self._left(found, answers) if found is not None else ())
 
     def _left(self, found: FileState, answers: Answers) -> Sequence[str]:

@@ -12,9 +12,9 @@ from converge.apply.options import ApplyOptions
 from converge.fleet.fencing import FencedMachine
 from converge.fleet.logins import Guard
 from converge.fleet.stop import StopToken
+from converge.model.backup import BackupSettings
 from converge.model.change import HostResult, Problem, Status
 from converge.model.journal import WindowOverridden
-from converge.model.kept import Keeping
 from converge.model.play import Play
 from converge.runs.connections import acting, observing
 from converge.runs.recording import Recorder
@@ -58,7 +58,7 @@ class HostJob:
     task: Task
     ends: datetime | None = None
     override: str = ""
-    keeping: Keeping = field(default_factory=Keeping)
+    backup: BackupSettings = field(default_factory=BackupSettings)
 
     @property
     def host(self) -> str:
@@ -99,7 +99,7 @@ class HostRunner:
 
     def _apply_options(self, job: HostJob, stop: StopToken, *, ends: datetime | None = None) -> ApplyOptions:
         allowed = self.options.for_host(stop.is_set, keeps_secrets=self.recorder.keeps_secrets, ends=ends)
-        return replace(allowed, keeping=job.keeping, remembered=partial(self.recorder.kept, job.host))
+        return replace(allowed, backup=job.backup, backups=partial(self.recorder.backups, job.host))
 
     def _subject(self, job: HostJob) -> Subject:
         return Subject(job.host, job.plays, job.variables, self.run, self.recorder)

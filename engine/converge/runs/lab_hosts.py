@@ -31,7 +31,7 @@ class Wanted:
 
 
 @dataclass(slots=True)
-class _Kept:
+class _SavedWorld:
     """A served world and its file as this process wrote it last."""
 
     world: World
@@ -65,7 +65,7 @@ class LabHosts:
         self._folder = folder
         self._server: LabServer | None = None
         self._served: dict[str, Served] = {}
-        self._kept: list[_Kept] = []
+        self._saved: list[_SavedWorld] = []
         self._lock = threading.Lock()
 
     def serve(self, wanted: Wanted) -> Served:
@@ -77,8 +77,8 @@ class LabHosts:
 
     def refresh(self) -> None:
         """Take over worlds that somebody else wrote: a step an operator played, a reset."""
-        for kept in list(self._kept):
-            kept.refresh()
+        for saved in list(self._saved):
+            saved.refresh()
 
     def close(self) -> None:
         """Stop serving."""
@@ -90,11 +90,11 @@ class LabHosts:
         path = world_path(self._folder, wanted.name)
         if (running := LabRecord(self._folder).served(wanted.name)) is not None:
             return running
-        world = kept_world(path, host=wanted.name, image=wanted.image)
-        kept = _Kept(world, path, _stamp(path))
+        world = saved_world(path, host=wanted.name, image=wanted.image)
+        saved = _SavedWorld(world, path, _stamp(path))
         self._server = self._server or LabServer()
-        (endpoint,) = self._server.start([Host(wanted.name, world, on_change=kept.save)])
-        self._kept.append(kept)
+        (endpoint,) = self._server.start([Host(wanted.name, world, on_change=saved.save)])
+        self._saved.append(saved)
         user, password = _account(wanted, world)
         return Served(endpoint.url, user, password, world.image)
 
@@ -104,13 +104,13 @@ def world_path(folder: Path, host: str) -> Path:
     return folder / (file_name(host) + ".json")
 
 
-def kept_world(path: Path, *, host: str, image: str | None) -> World:
+def saved_world(path: Path, *, host: str, image: str | None) -> World:
     """The world kept there, or a new one from its image, which is then kept.
 
     Raises UsageError without either, HostUnreachable where it cannot be read or kept.
     """
     try:
-        return _kept_world(path, host=host, image=image)
+        return _loaded_world(path, host=host, image=image)
     except OSError as error:
         raise HostUnreachable(
             f"the simulated host {host} cannot be kept in {path}: {error.strerror or error}",
@@ -119,7 +119,7 @@ def kept_world(path: Path, *, host: str, image: str | None) -> World:
         ) from error
 
 
-def _kept_world(path: Path, *, host: str, image: str | None) -> World:
+def _loaded_world(path: Path, *, host: str, image: str | None) -> World:
     if path.exists():
         world = World.load(path)
         if image is None or world.image == image:

@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import Literal
 
 from converge.errors import InputErrors, InputProblem, UsageError
-from converge.model.kept import Keeping
+from converge.model.backup import BackupSettings
 from converge.runs.host_runner import RunnerOptions
 from converge.runs.recording import Recorder
 from converge.runs.selection import Selection
@@ -53,7 +53,7 @@ class HostPayload:
     task: Task
     ends: datetime | None = None
     override: str = ""
-    keeping: Keeping = field(default_factory=Keeping)
+    backup: BackupSettings = field(default_factory=BackupSettings)
 
 
 @dataclass(frozen=True, slots=True)

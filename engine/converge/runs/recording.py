@@ -16,9 +16,9 @@ from sqlalchemy import make_url
 from converge import __version__
 from converge.errors import JournalUnavailable, StoreEmpty, StoreLost
 from converge.fleet.searching import DUE, SearchingObserver
+from converge.model.backup import BackupRecord
 from converge.model.change import HostResult
 from converge.model.journal import History
-from converge.model.kept import Remembered
 from converge.model.machine import Observer
 from converge.model.recorded import LOOKING
 from converge.model.secret import Secret
@@ -143,9 +143,9 @@ class Recorder:
         """What earlier runs left open on a host. Raises JournalUnavailable."""
         return self._store.history(host) if self._store is not None else History()
 
-    def kept(self, host: str) -> tuple[Remembered, ...]:
+    def backups(self, host: str) -> tuple[BackupRecord, ...]:
         """What earlier runs keep on a host. Raises JournalUnavailable."""
-        return self._store.runs.kept(host) if self._store is not None else ()
+        return self._store.runs.backups(host) if self._store is not None else ()
 
     def seconds(self, hosts: Collection[str]) -> Mapping[str, float]:
         """How long changing these hosts is expected to take: what it took at most of late, or the median of other hosts.

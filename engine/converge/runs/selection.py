@@ -186,7 +186,7 @@ def _unknown_images(targets: Mapping[str, Target], inventory: Inventory) -> list
     from converge.reading.spelling import did_you_mean
     from converge.runs.lab_hosts import world_path
 
-    def is_kept(host: str) -> bool:
+    def has_world(host: str) -> bool:
         return world_path(STATE_FOLDER / "lab", host).exists()
 
     known = image_names()
@@ -198,5 +198,5 @@ def _unknown_images(targets: Mapping[str, Target], inventory: Inventory) -> list
             did_you_mean(image or "", known) or f"set converge_lab_image of {host}",
         )
         for host, image in simulated.items()
-        if image not in known and (image or not is_kept(host))
+        if image not in known and (image or not has_world(host))
     ]

@@ -55,7 +55,7 @@ class Stage:
             self.task,
             self._end(host),
             self._override(host),
-            target.settings.keeping,
+            target.settings.backup,
         )
         runner = HostRunner(self.run, self.options, self.recorder, self.hosts.guard)
         return runner.apply(job, stop) if self.changes_hosts else runner.check(job, stop)
@@ -95,7 +95,7 @@ class Stage:
             self.task.narrowed(host),
             self._end(host),
             self._override(host),
-            self.selection.targets[host].settings.keeping,
+            self.selection.targets[host].settings.backup,
         )
         return Payload(host, content)
 

@@ -74,7 +74,7 @@ class _StageRunner:
         plays = tuple(self._plays[number] for number in content.plays)
         variables = content.variables.with_shared(self._payload.shared)
         job = HostJob(
-            content.connection, plays, variables, content.task, content.ends, content.override, content.keeping
+            content.connection, plays, variables, content.task, content.ends, content.override, content.backup
         )
         runner = HostRunner(
             self._payload.run, self._payload.options, self._recorder, _Reported(logged_in, quiet=message.quiet)

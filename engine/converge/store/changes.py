@@ -120,12 +120,12 @@ def _take(
 def _begun(event: Mapping[str, Json], *, run: str, host: str, opener: Opener | None) -> RecordedChange:
     sensitive = event["confidential"]
     states: Mapping[str, Json] = event
-    kept = not sensitive
+    readable = not sensitive
     if sensitive and event.get("sealed") and opener is not None:
-        states, kept = json.loads(opener.open(event["sealed"]).reveal()), True
+        states, readable = json.loads(opener.open(event["sealed"]).reveal()), True
     return RecordedChange(
         run, host, event["change"], event["address"], event["kind"], event["key"], event["name"], event["play"],
-        event["way_back"], states["before"], states["after"], states["declared"], sensitive=sensitive, kept=kept,
+        event["way_back"], states["before"], states["after"], states["declared"], sensitive=sensitive, readable=readable,
         notify=tuple(event.get("notify", ())), part_of=event.get("part_of", ""),
         planned=tuple(event.get("planned", ())), line=event.get("line", 0),
     )  # fmt: skip

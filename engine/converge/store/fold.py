@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
+from converge.model.backup import is_manifest
 from converge.model.change import Json
 from converge.model.journal import History, OpenAction, OpenNeed, OpenProcedure, OpenRestart, PendingHandler
-from converge.model.kept import is_manifest
 
 
 @dataclass(slots=True)

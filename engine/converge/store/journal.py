@@ -43,7 +43,7 @@ _FIRST_HEAD = text(
 
 
 @dataclass(frozen=True, slots=True)
-class Keeping:
+class JournalParts:
     """What a journal needs beside its rows: the state folder for .reg files, their form, the key for sensitive values.
 
     `committer` is shared by the journals of all hosts.
@@ -59,10 +59,10 @@ class Keeping:
 class StoredJournal:
     """The journal of one host in one run, for as long as its lease is held."""
 
-    def __init__(self, database: Database, lease: Lease, *, keeping: Keeping) -> None:
+    def __init__(self, database: Database, lease: Lease, *, parts: JournalParts) -> None:
         self._database = database
         self._lease = lease
-        self._keeping = keeping
+        self._parts = parts
 
     @property
     def run(self) -> str:
@@ -78,30 +78,30 @@ class StoredJournal:
             for line in lines:
                 self._append(connection, line)
             if any(isinstance(event, RunEnded) for event in events):
-                settle(connection, self._lease.host, chain=self._keeping.chain, name=self._database.name)
+                settle(connection, self._lease.host, chain=self._parts.chain, name=self._database.name)
 
-        self._keeping.committer.do(work)
+        self._parts.committer.do(work)
 
     def _line(self, event: JournalEvent) -> Mapping[str, Json]:
         line = event_as_json(event)
         if isinstance(event, ChangeBegun) and event.confidential is not None:
-            sealing = self._keeping.sealing
+            sealing = self._parts.sealing
             line["sealed"] = sealing.seal(event.confidential) if sealing else None
         return line
 
     def back_up(self, snapshot: RegistrySnapshot) -> str:
         """Keep registry keys as a .reg file of the run and return its path. Raises JournalUnavailable."""
         self._lease.confirm()
-        content = self._keeping.render(snapshot)
-        path = backups.keep(content, folder=self._keeping.folder, run=self.run, host=self._lease.host)
+        content = self._parts.render(snapshot)
+        path = backups.keep(content, folder=self._parts.folder, run=self.run, host=self._lease.host)
         return str(path)
 
     def history(self) -> History:
         """What earlier runs left open on this host. Raises JournalUnavailable where it cannot be read or does not fit together."""
-        return read_history(self._database, self._lease.host, chain=self._keeping.chain, before=self.run)
+        return read_history(self._database, self._lease.host, chain=self._parts.chain, before=self.run)
 
     def _append(self, connection: Connection, line: Mapping[str, Json]) -> None:
-        host, chain = self._lease.host, self._keeping.chain
+        host, chain = self._lease.host, self._parts.chain
         connection.execute(_FIRST_HEAD, {"host": host, "seal": chain.head_seal(Head(host, 0, NO_ROW, 0, NO_ROW))})
         head = _head(connection, host, chain=chain, name=self._database.name)
         assert head is not None

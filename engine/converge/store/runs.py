@@ -10,15 +10,15 @@ from sqlalchemy import Row as DatabaseRow
 from sqlalchemy import Select, func, select, union
 
 from converge.errors import JournalUnavailable
+from converge.model.backup import BackupRecord
 from converge.model.change import Status
-from converge.model.kept import Remembered
 from converge.model.recorded import LOOKING, HostRecord, HostSeen, LaterChange, LaterRun, RecordedChange, RunRecord
 from converge.store import recording, retention
 from converge.store.chain import Chain
 from converge.store.changes import Content, Opener, changes_of, later_changes, later_runs
 from converge.store.database import Database
+from converge.store.file_backups import file_backups
 from converge.store.journal import JOURNAL_DAMAGED, verified
-from converge.store.kept_things import kept_things
 from converge.store.tables import HOST_RESULTS, HOST_STATE, JOURNAL, JOURNAL_GAPS, JOURNAL_HEADS, RUNS
 from converge.store.writing_off import last_write_off, written_off
 
@@ -135,7 +135,7 @@ class Runs:
         events = (content["event"] for content in self._from(run, host) if content["run"] == run)
         return next((str(event["reason"]) for event in events if event["event"] == "WindowOverridden"), "")
 
-    def kept(self, host: str) -> tuple[Remembered, ...]:
+    def backups(self, host: str) -> tuple[BackupRecord, ...]:
         """What runs keep on a host, or kept until retention removed it. Raises JournalUnavailable where the journal does not fit."""
         moves = (JOURNAL.c.host == host) & JOURNAL.c.body.like('%"action":"Move%')
         with self._database.reading() as connection:
@@ -143,7 +143,7 @@ class Runs:
             if first is None:
                 return ()
             rows = verified(connection, host, after=first - 1, chain=self._chain, name=self._database.name)
-            return kept_things(content for _, content in rows)
+            return file_backups(content for _, content in rows)
 
     def later_changes(self, run: str, host: str) -> dict[str, LaterChange]:
         """What later runs did last at each address of this host: what is found there may be their work."""

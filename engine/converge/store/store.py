@@ -28,7 +28,7 @@ from converge.store.enforcement import Enforcement
 from converge.store.intentions import Intentions
 from converge.store.journal import (
     JOURNAL_DAMAGED,
-    Keeping,
+    JournalParts,
     StoredJournal,
     hosts_with_open_rows,
     read_history,
@@ -136,8 +136,8 @@ class Store:
 
     def journal(self, lease: Lease, *, render: Callable[[RegistrySnapshot], bytes]) -> StoredJournal:
         """The journal of the leased host; `render` makes the text of a .reg file."""
-        keeping = Keeping(self._chain, self._committer, self._where.folder, render, self.sealing)
-        return StoredJournal(self._database, lease, keeping=keeping)
+        parts = JournalParts(self._chain, self._committer, self._where.folder, render, self.sealing)
+        return StoredJournal(self._database, lease, parts=parts)
 
     def history(self, host: str) -> History:
         """What is open on a host. Raises JournalUnavailable, also where its journal does not fit together."""

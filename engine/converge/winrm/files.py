@@ -23,8 +23,8 @@ from converge.model.action import (
     WriteFile,
 )
 from converge.model.answer import Absent, Answer, Found, Refused
+from converge.model.backup import MARK
 from converge.model.facts import DirectoryFacts, FileFacts
-from converge.model.kept import MARK
 from converge.model.names import fold
 from converge.model.query import Directory, File
 from converge.windows import paths, wql

@@ -58,7 +58,7 @@ class Finished:
         return " ".join((self.stderr or self.stdout).decode("utf-8", "replace").split())[:500]
 
 
-class _Kept:
+class _Ends:
     """The beginning and the end of a stream; how much was left out between them is told there."""
 
     def __init__(self) -> None:
@@ -135,7 +135,7 @@ class Shell:
         self, command_id: str, *, seconds: float, limit: int | None, cuts: int, sink: Callable[[bytes], None] | None
     ) -> Finished:
         output: dict[str, list[bytes]] = {"stdout": [], "stderr": []}
-        kept = {"stdout": _Kept(), "stderr": _Kept()}
+        kept = {"stdout": _Ends(), "stderr": _Ends()}
         taken = 0
         for received in self._pieces(command_id, seconds=seconds, cuts=cuts):
             for stream in received.streams:

@@ -1,4 +1,4 @@
-"""What is kept on the host, around the moves that keep it: its manifest comes first, and goes when nothing is kept there any more.
+"""The manifests of backups on the host: one comes before the moves that it tells of, and goes when no backup is there any more.
 
 Everything here is known from the journal. A manifest is for people: nothing is ever done because one says so.
 """
@@ -22,9 +22,9 @@ from converge.model.action import (
     WriteFile,
 )
 from converge.model.answer import Absent, Answers, Found
+from converge.model.backup import Backup, is_backup, is_manifest, is_run_folder, manifest_path, manifest_text
 from converge.model.change import Change
 from converge.model.journal import ActionSettled, History, Journal, OpenAction
-from converge.model.kept import KeptThing, is_kept, is_manifest, is_run_folder, manifest_path, manifest_text
 from converge.model.names import fold, same
 from converge.model.query import AnyQuery, Directory, File, RegistryKey
 from converge.model.recorded import RecordedChange
@@ -52,15 +52,15 @@ class Keeper:
     `predicted` is what the rehearsal has shown will be kept: so one manifest for each folder is enough, written once.
     """
 
-    predicted: tuple[KeptThing, ...] = ()
+    predicted: tuple[Backup, ...] = ()
     manifests: dict[str, list[str]] = field(default_factory=dict)  # by the folded folder
-    named: dict[str, KeptThing] = field(default_factory=dict)  # by the folded path
+    named: dict[str, Backup] = field(default_factory=dict)  # by the folded path
     kept: set[str] = field(default_factory=set)  # the folded paths at which something is kept by now
     unwritten: dict[str, str] = field(default_factory=dict)  # why, by the folded folder
 
     def manifest_before(self, action: AnyAction, memory: Memory, *, time: str, secret: bool) -> WriteFile | None:
         """The manifest to be written before an action: none if it keeps nothing, or if one tells of it already."""
-        thing = kept_thing(action, memory.answers, run=memory.run, secret=secret)
+        thing = backup_of(action, memory.answers, run=memory.run, secret=secret)
         if thing is None or fold(thing.path) in self.named:
             return None
         folder = folder_of(thing.path)
@@ -87,27 +87,27 @@ class Keeper:
         return replace(change, notes=(*change.notes, *notes), steps=steps)
 
 
-def _manifest(path: str, things: Sequence[KeptThing], *, memory: Memory, run: str, time: str) -> WriteFile:
+def _manifest(path: str, things: Sequence[Backup], *, memory: Memory, run: str, time: str) -> WriteFile:
     return WriteFile(path, manifest_text(things, host=memory.host, run=run, time=time, version=__version__))
 
 
-def kept_thing(action: AnyAction, answers: Answers, *, run: str, secret: bool) -> KeptThing | None:
+def backup_of(action: AnyAction, answers: Answers, *, run: str, secret: bool) -> Backup | None:
     """What an action keeps, with what is known of it; None if it keeps nothing. A secret's size and hash are not told."""
-    if not isinstance(action, MoveFile | MoveDirectory) or not is_kept(action.target, run=run):
+    if not isinstance(action, MoveFile | MoveDirectory) or not is_backup(action.target, run=run):
         return None
     if isinstance(action, MoveDirectory):
-        return KeptThing(action.source, action.target, is_folder=True)
+        return Backup(action.source, action.target, is_folder=True)
     facts = answers.known(File(action.source, True)) or answers.known(File(action.source))
     if facts is None or secret:
-        return KeptThing(action.source, action.target)
-    return KeptThing(action.source, action.target, size=facts.size, version=facts.version, sha256=facts.sha256 or None)
+        return Backup(action.source, action.target)
+    return Backup(action.source, action.target, size=facts.size, version=facts.version, sha256=facts.sha256 or None)
 
 
-def predicted(performed: Iterable[AnyAction], memory: Memory, *, secret: Iterable[str]) -> tuple[KeptThing, ...]:
+def predicted(performed: Iterable[AnyAction], memory: Memory, *, secret: Iterable[str]) -> tuple[Backup, ...]:
     """What a rehearsal has shown will be kept. `secret` are the paths of which no facts are told, folded."""
     hidden = frozenset(secret)
     things = (
-        kept_thing(action, memory.answers, run=memory.run, secret=fold(action.source) in hidden)
+        backup_of(action, memory.answers, run=memory.run, secret=fold(action.source) in hidden)
         for action in performed
         if isinstance(action, MoveFile | MoveDirectory)
     )
@@ -149,7 +149,7 @@ def _tells(item: OpenAction) -> AnyQuery | None:
     kind = action.get("action")
     if kind in _MOVES and "target" in action:
         path = str(action["source"] if _brings_back(item) else action["target"])
-        ours = _brings_back(item) or is_kept(path, run=item.run)
+        ours = _brings_back(item) or is_backup(path, run=item.run)
         return (File(path) if kind == "MoveFile" else Directory(path)) if ours else None
     if kind in ("WriteFile", "RemoveFile") and (is_manifest(str(action.get("path"))) or item.address == ADDRESS):
         return File(str(action["path"]))
@@ -163,18 +163,18 @@ def _tells(item: OpenAction) -> AnyQuery | None:
 
 def _brings_back(item: OpenAction) -> bool:
     """Whether a move brings back what another run kept: to a place where nothing is kept, from one of an undone run."""
-    return "target" in item.action and not is_kept(str(item.action["target"]), run=item.run)
+    return "target" in item.action and not is_backup(str(item.action["target"]), run=item.run)
 
 
-def things_of(recorded: Iterable[RecordedChange], run: str) -> Iterator[KeptThing]:
+def things_of(recorded: Iterable[RecordedChange], run: str) -> Iterator[Backup]:
     """What the journal tells that a run kept, whether it is still kept or not."""
     for change in recorded:
         for action in change.actions:
             told = action.action
             if told.get("action") not in _MOVES or action.outcome in _NEVER_DONE or "target" not in told:
                 continue
-            if is_kept(str(told["target"]), run=run):
-                yield KeptThing(str(told["source"]), str(told["target"]), told["action"] == "MoveDirectory")
+            if is_backup(str(told["target"]), run=run):
+                yield Backup(str(told["source"]), str(told["target"]), told["action"] == "MoveDirectory")
 
 
 def folders_of(recorded: Iterable[RecordedChange], run: str) -> dict[str, str]:
@@ -219,11 +219,11 @@ class Tidying:
         things = tuple(things_of(recorded, self.run))
         return self._put_right(folders_of(recorded, self.run), things, changed=sources)
 
-    def after_removal(self, things: Sequence[KeptThing], folders: Mapping[str, str]) -> str:
+    def after_removal(self, things: Sequence[Backup], folders: Mapping[str, str]) -> str:
         """Where what this run kept was removed for good."""
         return self._put_right(folders, things, changed=folders)
 
-    def _put_right(self, folders: Mapping[str, str], things: Sequence[KeptThing], *, changed: Collection[str]) -> str:
+    def _put_right(self, folders: Mapping[str, str], things: Sequence[Backup], *, changed: Collection[str]) -> str:
         try:
             for key, folder in folders.items():
                 here = [thing for thing in things if same(folder_of(thing.path), folder)]
@@ -234,7 +234,7 @@ class Tidying:
             return f"a manifest beside what was kept could not be put right: {error.what}"
         return ""
 
-    def _one(self, folder: str, here: Sequence[KeptThing], *, changed: bool) -> None:
+    def _one(self, folder: str, here: Sequence[Backup], *, changed: bool) -> None:
         queries = {thing.path: Directory(thing.path) if thing.is_folder else File(thing.path) for thing in here}
         written = [manifest_path(folder, run=self.run, time=time) for time in range(1, MOST_MANIFESTS + 1)]
         answers = self.memory.ask((*queries.values(), *(File(path) for path in written)))

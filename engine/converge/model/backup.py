@@ -1,4 +1,4 @@
-"""What runs keep of what they replaced or removed: how it is named on the host, and what is remembered of it.
+"""The backups that runs make of what they replace or remove: how they are named on the host, and what is remembered of them.
 
 Beside the thing it is `NAME.converge-RUN`; in a folder set aside it lies in a folder of the run. Beside what is kept lies
 a manifest for people, `converge-RUN.json`. converge itself goes by its journal, never by what a host's manifest says.
@@ -20,7 +20,7 @@ FORMAT = 1  # of the manifest
 
 
 @dataclass(frozen=True, slots=True)
-class Keeping:
+class BackupSettings:
     """Where a host keeps what is replaced or removed, and for how long.
 
     `directory` is the folder set aside for it, empty for beside. What older runs kept is removed by later ones once it is
@@ -31,7 +31,7 @@ class Keeping:
     retention: timedelta | None = None
 
 
-def is_kept(path: str, *, run: str) -> bool:
+def is_backup(path: str, *, run: str) -> bool:
     """Whether a full path is one under which this run keeps things."""
     folder, _, name = path.rpartition("\\")
     marked = fold(f"{MARK}{run}") in fold(name)
@@ -61,7 +61,7 @@ def manifest_path(folder: str, *, run: str, time: int = 1) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class KeptThing:
+class Backup:
     """One file or folder that is kept: where it lay and where it lies. Size, version and hash as far as they are known."""
 
     original: str
@@ -73,17 +73,17 @@ class KeptThing:
 
 
 @dataclass(frozen=True, slots=True)
-class Remembered:
+class BackupRecord:
     """What the journal knows of something kept: by which run, when (ISO 8601 in UTC), and when and by which run it was removed."""
 
     run: str
     time: str
-    thing: KeptThing
+    thing: Backup
     removed: str = ""
     removed_by: str = ""
 
 
-def manifest_text(things: Sequence[KeptThing], *, host: str, run: str, time: str, version: str) -> bytes:
+def manifest_text(things: Sequence[Backup], *, host: str, run: str, time: str, version: str) -> bytes:
     """The manifest's bytes: JSON for people, in UTF-8. It holds no contents and no secrets."""
     told = {
         "converge": version,
@@ -97,7 +97,7 @@ def manifest_text(things: Sequence[KeptThing], *, host: str, run: str, time: str
     return (json.dumps(told, ensure_ascii=False, indent=1) + "\n").encode("utf-8", "backslashreplace")
 
 
-def _told(thing: KeptThing) -> dict[str, object]:
+def _told(thing: Backup) -> dict[str, object]:
     about = {"kind": "folder"} if thing.is_folder else {"kind": "file"}
     facts = {"size": thing.size, "version": thing.version, "sha256": thing.sha256}
     return {

@@ -13,7 +13,7 @@ from converge.model.action import AnyAction, MoveFile
 from converge.model.answer import Answers
 from converge.model.machine import Machine
 from converge.testing.faulty_machine import FaultyMachine
-from converge.windows import kept
+from converge.windows import backup_paths
 
 APP, NEW = r"D:\Vendor\app.dll", r"D:\Media\new.dll"
 REPLACED: dict[str, Any] = {"file": {"path": APP, "copy_from": NEW}}
@@ -49,7 +49,7 @@ def manifest(site: Site, path: str) -> dict[str, Any]:
 def test_wherever_things_are_kept_everything_is_as_it_was(
     site: Site, entries: list[dict[str, Any]], folder: str
 ) -> None:
-    site.keeps_in = folder
+    site.backup_folder = folder
     before = site.essence()
     predicted = site.check(site.plays(entries))
     applied = site.apply(site.plays(entries), accept_no_way_back=True)
@@ -73,7 +73,7 @@ def test_wherever_things_are_kept_everything_is_as_it_was(
 
 class TestTheFolder:
     def test_what_is_replaced_lies_in_a_folder_of_the_run(self, site: Site) -> None:
-        site.keeps_in = r"D:\converge"
+        site.backup_folder = r"D:\converge"
         site.apply(site.plays([REPLACED, FULL]))
         own = rf"D:\converge\{site.runs[0]}"
         assert names(site, own) == ["D!Vendor!app.dll", "D!Vendor!full", f"converge-{site.runs[0]}.json"]
@@ -83,14 +83,14 @@ class TestTheFolder:
         assert (held.size, held.version) == (100, "5.0.0.1")
 
     def test_undo_leaves_the_folder_of_the_run_no_more(self, site: Site) -> None:
-        site.keeps_in = r"D:\converge"
+        site.backup_folder = r"D:\converge"
         site.apply(site.plays([REPLACED, FULL]))
         site.undo()
         assert names(site, r"D:\converge") == [site.runs[1]]
         assert names(site, rf"D:\converge\{site.runs[1]}") == ["D!Vendor!app.dll", f"converge-{site.runs[1]}.json"]
 
     def test_what_lies_on_another_drive_is_kept_beside(self, site: Site) -> None:
-        site.keeps_in = r"C:\converge"
+        site.backup_folder = r"C:\converge"
         checked = site.check(site.plays([REPLACED]))
         assert "C:\\converge is on another drive" in checked.changes[0].notes[0]
         site.apply(site.plays([REPLACED]))
@@ -101,7 +101,7 @@ class TestTheFolder:
         assert site.check(site.plays([REPLACED])).changes[0].notes == (
             f"what is there is kept as {APP}.converge-check",
         )
-        site.keeps_in = r"\converge"
+        site.backup_folder = r"\converge"
         said = r"what is there is kept as D:\converge\check\D!Vendor!app.dll"
         assert site.check(site.plays([REPLACED])).changes[0].notes == (said,)
         assert site.check(site.plays([{"file": {"path": APP}}])).changes[0].notes == ()
@@ -110,7 +110,7 @@ class TestTheFolder:
         ("folder", "words"), [(r"D:\Vendor\full\a.txt", "is a file"), (r"D:\Vendor\full\a.txt\deeper", "")]
     )
     def test_a_folder_that_cannot_be_loses_nothing(self, site: Site, folder: str, words: str) -> None:
-        site.keeps_in = folder
+        site.backup_folder = folder
         if words:
             assert words in told(site.check(site.plays([REPLACED])))
         before = site.essence(kept=True)
@@ -118,7 +118,7 @@ class TestTheFolder:
         assert site.essence(kept=True) == before
 
     def test_without_a_shell_no_folder_is_made_and_nothing_moved(self, site: Site) -> None:
-        site.keeps_in = r"D:\converge"
+        site.backup_folder = r"D:\converge"
         site.world.accounts[r"CASE\DEPLOY"].denies = ("shells",)
         before = site.essence(kept=True)
         result = site.apply(site.plays([ABSENT]))
@@ -126,7 +126,7 @@ class TestTheFolder:
         assert site.essence(kept=True) == before
 
     def test_a_missing_drive_is_found_by_check(self, site: Site) -> None:
-        site.keeps_in = r"\converge"
+        site.backup_folder = r"\converge"
         site.world.files.make_folder("D:\\")
         assert site.check(site.plays([REPLACED])).status.value == "changed"
 
@@ -135,14 +135,14 @@ class TestTheFolder:
             {"file": {"path": APP, "size": 100}},
             {"directory": {"path": r"D:\Vendor\gone", "ensure": "absent"}},
         ]
-        site.keeps_in = ""
+        site.backup_folder = ""
         plain = asked(site, entries)
-        site.keeps_in = r"D:\converge"
+        site.backup_folder = r"D:\converge"
         assert asked(site, entries) == plain
 
     def test_what_is_replaced_twice_in_one_run_is_kept_twice(self, site: Site) -> None:
         for folder, where in (("", rf"{APP}.converge-{{}}"), (r"\converge", r"D:\converge\{}\D!Vendor!app.dll")):
-            site.keeps_in = folder
+            site.backup_folder = folder
             before = site.essence()
             entries = [{"procedure": {"name": "p", "done_when": {"file": {"path": APP, "exists": False}}, "steps": [
                 {"name": "one", **REPLACED}, {"name": "two", "file": {"path": APP, "ensure": "absent"}}]}}]  # fmt: skip
@@ -255,7 +255,7 @@ def test_a_cut_at_any_action_leaves_nothing_that_nobody_knows_of(
 ) -> None:
     """The run after the cut finishes it; then both are taken back, newest first, and nothing is left lying about."""
     entries = [REPLACED, FULL, {"file": {"path": r"D:\Vendor\full2.txt", "content": "x"}}]
-    site.keeps_in = folder
+    site.backup_folder = folder
     before, untouched = site.essence(), site.world.to_json()
     for number in range(1, 20):
         site.world = type(site.world).from_json(untouched)
@@ -293,13 +293,13 @@ def everything(site: Site) -> list[str]:
 
 def test_a_saved_plan_compares_where_things_are_kept(site: Site) -> None:
     plays = site.plays([REPLACED])
-    site.keeps_in = r"D:\converge"
+    site.backup_folder = r"D:\converge"
     plan = site.plan(plays)
-    site.keeps_in = r"D:\another"
+    site.backup_folder = r"D:\another"
     stale = site.apply_plan(plan, plays)
     assert stale.status.value == "stale", told(stale)
     assert "actions is now" in told(stale)
-    site.keeps_in = r"D:\converge"
+    site.backup_folder = r"D:\converge"
     done = site.apply_plan(plan, plays)
     assert done.status.value == "changed", told(done)
     assert names(site, rf"D:\converge\{site.runs[-1]}")[0] == "D!Vendor!app.dll"
@@ -308,9 +308,9 @@ def test_a_saved_plan_compares_where_things_are_kept(site: Site) -> None:
 def test_undo_finds_what_was_kept_wherever_the_inventory_keeps_things_by_now(site: Site) -> None:
     before = site.essence()
     for then, now in (("", r"D:\converge"), (r"D:\converge", ""), (r"D:\converge", r"\converge2")):
-        site.keeps_in = then
+        site.backup_folder = then
         site.apply(site.plays([REPLACED, FULL]))
-        site.keeps_in = now
+        site.backup_folder = now
         undone = site.undo()
         assert undone.status.value == "changed", told(undone)
         assert site.essence() == before
@@ -325,24 +325,24 @@ class TestNames:
         for first in parts:
             for second in parts:
                 for path in (rf"D:\{first}\{second}.dll", rf"D:\{first}{second}", rf"D:\{first}\{second}\{second * 2}"):
-                    place = kept.place(path, run=self.RUN, folder=r"D:\converge")
-                    assert len(place.path.encode("utf-16-le")) // 2 <= kept.LONGEST_PATH
+                    place = backup_paths.place(path, run=self.RUN, folder=r"D:\converge")
+                    assert len(place.path.encode("utf-16-le")) // 2 <= backup_paths.LONGEST_PATH
                     assert found.setdefault(place.path, path) == path
                     assert place.path.rpartition("\\")[0] == place.folder == rf"D:\converge\{self.RUN}"
 
     def test_a_long_name_is_cut_beside_too(self) -> None:
         name = "y" * 250
         for folder in ("D:\\", r"D:\folder"):
-            place = kept.place(f"{folder}\\{name}".replace("\\\\", "\\"), run=self.RUN)
-            assert len(place.path) <= kept.LONGEST_PATH
-            assert len(place.path.rpartition("\\")[2]) <= kept.LONGEST_NAME
+            place = backup_paths.place(f"{folder}\\{name}".replace("\\\\", "\\"), run=self.RUN)
+            assert len(place.path) <= backup_paths.LONGEST_PATH
+            assert len(place.path.rpartition("\\")[2]) <= backup_paths.LONGEST_NAME
             assert place.path.endswith(f"yyy.converge-{self.RUN}")
         with pytest.raises(ValueError, match="too long"):
-            kept.place("D:\\" + "\\".join(["z" * 40] * 6) + "\\a", run=self.RUN)
+            backup_paths.place("D:\\" + "\\".join(["z" * 40] * 6) + "\\a", run=self.RUN)
 
     @pytest.mark.parametrize("path", [r"D:\converge\x\a.dll", "D:\\converge", "D:\\"])
     def test_what_lies_in_the_folder_or_around_it_is_kept_beside(self, path: str) -> None:
-        assert kept.run_folder(path, run=self.RUN, folder=r"D:\converge") == ""
+        assert backup_paths.run_folder(path, run=self.RUN, folder=r"D:\converge") == ""
 
 
 def test_moves_keep_what_is_there_before_anything_takes_its_place(site: Site) -> None:
@@ -397,7 +397,7 @@ def test_a_run_killed_at_any_action_is_taken_back_whole(site: Site, folder: str,
         {"file": {"path": r"D:\Vendor\n\ew\a", "content": "x"}},
         {"registry_value": {"key": r"HKLM\SOFTWARE\Vendor\n\ew", "name": "v", "type": "dword", "data": 1}},
     ]
-    site.keeps_in = folder
+    site.backup_folder = folder
     before, untouched = site.essence(), site.world.to_json()
     for number in range(1, 20):
         site.world = type(site.world).from_json(untouched)
@@ -428,7 +428,7 @@ def test_a_run_killed_at_any_action_is_taken_back_whole(site: Site, folder: str,
 @pytest.mark.parametrize("folder", ["", r"D:\converge"])
 def test_an_undo_killed_at_any_action_leaves_no_manifest_of_nothing(site: Site, folder: str, after: bool) -> None:
     entries = [REPLACED, {"file": {"path": r"D:\Vendor\plain.txt", "content": "other"}}]
-    site.keeps_in = folder
+    site.backup_folder = folder
     before, untouched = site.essence(), site.world.to_json()
     for number in range(1, 20):
         site.world = type(site.world).from_json(untouched)

@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
+from converge.model.backup import Backup, BackupRecord, is_backup
 from converge.model.change import Json
-from converge.model.kept import KeptThing, Remembered, is_kept
 from converge.model.names import fold
 
 _MOVES = ("MoveFile", "MoveDirectory")
 _REMOVALS = ("RemoveFile", "RemoveDirectory")
 
 
-def kept_things(rows: Iterable[Mapping[str, Json]]) -> tuple[Remembered, ...]:
+def file_backups(rows: Iterable[Mapping[str, Json]]) -> tuple[BackupRecord, ...]:
     """All that runs ever kept of a host and that was not brought back, oldest first, among the rows of its journal in order.
 
     Only what was certainly done counts: of a move whose outcome nobody knows, looking again tells, and settles it.
@@ -27,7 +27,7 @@ def kept_things(rows: Iterable[Mapping[str, Json]]) -> tuple[Remembered, ...]:
 @dataclass(slots=True)
 class _Ledger:
     intended: dict[tuple[str, int], tuple[Mapping[str, Json], str]] = field(default_factory=dict)
-    kept: dict[str, Remembered] = field(default_factory=dict)  # by the folded path
+    kept: dict[str, BackupRecord] = field(default_factory=dict)  # by the folded path
 
     def take(self, run: str, time: str, event: Mapping[str, Json]) -> None:
         """One event of a run."""
@@ -58,5 +58,5 @@ class _Ledger:
                     del self.kept[key]
                     path = target + held.thing.path[len(source) :]
                     self.kept[fold(path)] = replace(held, thing=replace(held.thing, path=path))
-        if is_kept(target, run=run):
-            self.kept[fold(target)] = Remembered(run, time, KeptThing(source, target, is_folder))
+        if is_backup(target, run=run):
+            self.kept[fold(target)] = BackupRecord(run, time, Backup(source, target, is_folder))

@@ -15,7 +15,7 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 
-from converge.model.kept import MARK
+from converge.model.backup import MARK
 from converge.model.names import fold, same
 from converge.windows import paths
 
@@ -26,22 +26,22 @@ _DIGEST = 16  # hex digits
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class BackupPlace:
     """Where something is kept: its new path, and the folder that must be made for it (empty where it lies beside)."""
 
     path: str
     folder: str = ""
 
 
-def place(path: str, *, run: str, folder: str = "", time: int = 1) -> Place:
+def place(path: str, *, run: str, folder: str = "", time: int = 1) -> BackupPlace:
     """Where a run keeps what lies at `path`, for the nth time; `folder` is the one set aside, or empty.
 
     Raises ValueError where the path is so long that nothing can be kept beside it.
     """
     again = f".{time}" if time > 1 else ""
     if own := run_folder(path, run=run, folder=folder):
-        return Place(_flat(path, own, again), own)
-    return Place(_beside(path, f"{MARK}{run}{again}"))
+        return BackupPlace(_flat(path, own, again), own)
+    return BackupPlace(_beside(path, f"{MARK}{run}{again}"))
 
 
 def run_folder(path: str, *, run: str, folder: str) -> str:

@@ -1,4 +1,4 @@
-"""Keeping the registry keys that are about to be touched, before the first of them is."""
+"""The backup of registry keys that are about to be touched, before the first of them is."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from converge.model.action import (
 )
 from converge.model.answer import Answers, Found, Refused
 from converge.model.facts import KeyContents, NamedValue
-from converge.model.journal import BackupKept, Journal, RegistrySnapshot
+from converge.model.journal import Journal, RegistryBackedUp, RegistrySnapshot
 from converge.model.query import AnyQuery, OperatingSystem, RegistryKey, RegistryValue
 from converge.model.registry import RegistryData, RegistryPath, RegistryType
 from converge.plan.answer_cache import Memory, gather
@@ -25,7 +25,7 @@ def touched_keys(actions: Iterable[AnyAction]) -> tuple[RegistryPath, ...]:
     return tuple(dict.fromkeys(action.key for action in actions if isinstance(action, registry)))
 
 
-def keep(keys: Iterable[RegistryPath], *, memory: Memory, journal: Journal) -> None:
+def back_up(keys: Iterable[RegistryPath], *, memory: Memory, journal: Journal) -> None:
     """Export keys with their values to a .reg file of the run. The articles order a backup before any change (KB 256986).
 
     Raises JournalUnavailable when the file cannot be written, HostUnreachable when the host is gone.
@@ -55,7 +55,7 @@ def keep(keys: Iterable[RegistryPath], *, memory: Memory, journal: Journal) -> N
     system = answers.known(OperatingSystem())
     there = tuple((key, contents[key] or _unreadable(answers[RegistryKey(key)])) for key in wanted)
     file = journal.back_up(RegistrySnapshot(there, values, system.version if system else ""))
-    journal.write(BackupKept(file, tuple(str(key) for key in wanted)))
+    journal.write(RegistryBackedUp(file, tuple(str(key) for key in wanted)))
 
 
 def _listed(contents: KeyContents, key: RegistryPath, answers: Answers) -> Sequence[tuple[str, RegistryType]]:

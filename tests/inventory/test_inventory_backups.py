@@ -9,18 +9,18 @@ import pytest
 
 from converge.errors import InputErrors
 from converge.inventory import load
-from converge.model.kept import Keeping
+from converge.model.backup import BackupSettings
 
 
-def keeping(folder: Path, **variables: str) -> Keeping:
+def backup(folder: Path, **variables: str) -> BackupSettings:
     lines = "\n".join(f"        {name}: '{value}'" for name, value in variables.items())
     path = folder / "hosts.yml"
     path.write_text(f"all:\n  hosts:\n    web01:\n{lines or '      {}'}\n", encoding="utf-8")
-    return load((str(path),)).settings("web01").keeping
+    return load((str(path),)).settings("web01").backup
 
 
 def test_nothing_said_is_beside_and_for_good(tmp_path: Path) -> None:
-    assert keeping(tmp_path, ansible_user="u") == Keeping("", None)
+    assert backup(tmp_path, ansible_user="u") == BackupSettings("", None)
 
 
 @pytest.mark.parametrize(
@@ -28,12 +28,12 @@ def test_nothing_said_is_beside_and_for_good(tmp_path: Path) -> None:
     [(r"D:\converge", r"D:\converge"), (r"\converge", r"\converge"), ("d:/a b/c/", r"d:\a b\c")],
 )
 def test_a_folder(tmp_path: Path, text: str, folder: str) -> None:
-    assert keeping(tmp_path, converge_backup_directory=text) == Keeping(folder, None)
+    assert backup(tmp_path, converge_backup_directory=text) == BackupSettings(folder, None)
 
 
 @pytest.mark.parametrize(("text", "hours"), [("12h", 12), ("30d", 720), (" 2 W ", 336)])
 def test_a_time(tmp_path: Path, text: str, hours: int) -> None:
-    assert keeping(tmp_path, converge_backup_retention=text).retention == timedelta(hours=hours)
+    assert backup(tmp_path, converge_backup_retention=text).retention == timedelta(hours=hours)
 
 
 @pytest.mark.parametrize(
@@ -49,7 +49,7 @@ def test_a_time(tmp_path: Path, text: str, hours: int) -> None:
 )  # fmt: skip
 def test_what_cannot_be_meant_is_told_where_it_stands(tmp_path: Path, name: str, text: str) -> None:
     with pytest.raises(InputErrors) as caught:
-        keeping(tmp_path, **{name: text})
+        backup(tmp_path, **{name: text})
     (problem,) = caught.value.problems
     assert name in problem.message
     assert problem.line == 4
