@@ -26,7 +26,7 @@ from converge.model.recorded import LaterChange, LaterRun, RecordedChange
 from converge.model.resource import KINDS
 from converge.model.saved_plan import HostPlan, PlannedFrom, SavedPlan
 from converge.model.secret import Secret
-from converge.plan.answer_cache import Memory
+from converge.plan.answer_cache import AnswerCache
 from converge.plan.approval import Approved
 from converge.plan.evidence import evidence
 from converge.playbook import load
@@ -122,7 +122,7 @@ class Site:
 
     def plan(self, plays: Sequence[Play], **given: Any) -> HostPlan:
         """What is planned, as it comes back from a file."""
-        known = Memory(self.machine, run=PLANNED, backup_folder=self.backup_folder)
+        known = AnswerCache(self.machine, run=PLANNED, backup_folder=self.backup_folder)
         result = check(
             plays, observer=known, rehearse=Rehearsal, variables={}, history=History(), run=PLANNED,
             options=self.options(digest_key=KEY, **given),

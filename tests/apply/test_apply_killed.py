@@ -177,7 +177,7 @@ def fresh(url: str = "") -> Iterator[Site]:
         yield Site(Path(name), url=url)
 
 
-def left_open(site: Site) -> History:
+def still_open(site: Site) -> History:
     with site.store() as store:
         store.verify(HOST)
         return store.history(HOST)
@@ -192,13 +192,13 @@ def finished_after(site: Site, at: int, ends: Ends, patched: pytest.MonkeyPatch)
     result = applied(site)
     assert result.status.value in ("changed", "ok"), f"{at}\n{told(result)}"
     assert things(site) == ends.after, f"{at}\n{told(result)}"
-    assert left_open(site) == History(), at
+    assert still_open(site) == History(), at
     assert started(site) > original, f"{at}: the handler was lost"
     assert site.check(plays_of(site)).status.value == "ok"
     return True
 
 
-def taken_back_after(site: Site, at: int, ends: Ends, patched: pytest.MonkeyPatch) -> bool:
+def reverted_after(site: Site, at: int, ends: Ends, patched: pytest.MonkeyPatch) -> bool:
     original = started(site)
     site.world.clock.advance(60)
     if not killed(site, lambda **given: applied(site, **given), at, patched):
@@ -211,7 +211,7 @@ def taken_back_after(site: Site, at: int, ends: Ends, patched: pytest.MonkeyPatc
     assert result.status.value in ("changed", "ok", "skipped"), f"{at}\n{told(result)}"
     assert site.essence() == ends.before, f"{at}\n{told(result)}"
     if original < restarted < datetime.max.replace(tzinfo=UTC):
-        assert started(site) > restarted or left_open(site).pending, f"{at}: it runs with what was taken back"
+        assert started(site) > restarted or still_open(site).pending, f"{at}: it runs with what was taken back"
     return True
 
 
@@ -228,11 +228,11 @@ def undone_again_after(site: Site, at: int, ends: Ends, patched: pytest.MonkeyPa
     again = applied(site)
     assert again.status.value == "changed", f"{at}\n{told(again)}"
     assert things(site) == ends.after
-    assert left_open(site) == History(), at
+    assert still_open(site) == History(), at
     return True
 
 
-WAYS = [finished_after, taken_back_after, undone_again_after]
+WAYS = [finished_after, reverted_after, undone_again_after]
 PLACES = (71, 85)  # of the run that is undisturbed, and of its undo
 THOROUGH = "CONVERGE_TEST_THOROUGH" in os.environ
 
@@ -251,7 +251,7 @@ def places(way: Callable[..., bool], patched: pytest.MonkeyPatch) -> list[int]:
     found = list(enumerate(seam.passed))
     if THOROUGH:
         return [number for number, _ in found]
-    each = {kind: number for number, kind in (found if way is taken_back_after else reversed(found))}
+    each = {kind: number for number, kind in (found if way is reverted_after else reversed(found))}
     assert len(each) > 30
     return sorted(each.values())
 

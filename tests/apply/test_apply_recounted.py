@@ -9,7 +9,7 @@ from tests.apply.apply_site import HOST, Site, leaves, told
 from tests.apply.test_apply_stopped import ENTRIES, HANDLERS
 
 from converge.apply.recounting import recounted
-from converge.apply.undoing import not_taken_back
+from converge.apply.undoing import not_reverted
 from converge.apply.walking import not_begun
 from converge.fleet.parallel import ABANDONED
 from converge.model.action import AnyAction, Performed
@@ -116,7 +116,7 @@ def test_an_undo_is_told_alike(site: Site) -> None:
         site.undo(accept_no_way_back=True, wrap=lambda real: Hanging(real, 3, done=True))
     with site.store() as store:
         recorded, history = store.runs.changes(site.runs[-1], HOST), store.history(HOST)
-        remaining = not_taken_back(store.runs.changes(site.runs[0], HOST), "")
+        remaining = not_reverted(store.runs.changes(site.runs[0], HOST), "")
     result = recounted(HOST, recorded, history=history, remaining=remaining, problem=ABANDONED)
     by_status: dict[str, int] = {}
     for change in result.changes:

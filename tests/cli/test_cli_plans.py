@@ -129,7 +129,7 @@ def test_what_was_agreed_to_in_a_plan_is_part_of_it(fleet: Program) -> None:
 
 
 class TestTamperedWith:
-    def test_what_was_changed_by_hand_is_refused_unless_trusted_aloud(self, planned: Program) -> None:
+    def test_what_was_changed_by_hand_is_refused_unless_explicitly_trusted(self, planned: Program) -> None:
         edited(planned, lambda document: document["hosts"].pop(0))
         refused = planned("apply", "plan.json")
         assert refused.code == 1

@@ -43,7 +43,7 @@ def test_a_recorded_before_is_restored_or_the_plan_had_said_why_not(
 
 
 @pytest.mark.parametrize("case", [case for case in CASES if case.file != "procedure"], ids=lambda case: case.title)
-def test_a_loss_is_accepted_aloud_or_not_made(case: Case, bench: MakeBench) -> None:
+def test_a_loss_is_accepted_explicitly_or_not_made(case: Case, bench: MakeBench) -> None:
     made = bench(case, "memory")
     losing = [change for change in made.check().changes if change.way_back.must_accept]
     before = made.state()

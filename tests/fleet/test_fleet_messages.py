@@ -10,7 +10,7 @@ from converge.fleet.messages import Go, Parcel, pack, unpack
 from converge.model.secret import Secret
 
 
-def test_a_secret_is_packed_only_aloud_and_shown_nowhere() -> None:
+def test_a_secret_is_packed_only_explicitly_and_shown_nowhere() -> None:
     message = Go(1, "mail01", False, {"password": Secret("Canary-7f3a9c")})
     assert "Canary" not in repr(message)
     with pytest.raises(TypeError):

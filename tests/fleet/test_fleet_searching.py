@@ -15,7 +15,7 @@ from converge.model.answer import Absent, Answer, Answers, Found, Refused
 from converge.model.facts import NamedValue, SearchFinds
 from converge.model.query import AnyQuery, RegistrySearch, RegistryValue, Service
 from converge.model.registry import Hive, RegistryData, RegistryPath, RegistryType
-from converge.plan.answer_cache import Memory, gather
+from converge.plan.answer_cache import AnswerCache, gather
 from converge.resources.registry_references import RegistryReferences
 from converge.store.store import Store, Where
 
@@ -76,8 +76,8 @@ def test_the_second_check_asks_for_the_known_places_only(store: Store) -> None:
     told = []
     for hours in (0, 1):
         registry.asked.clear()
-        memory = Memory(observer(registry, store, after=timedelta(hours=hours)), run="r1")
-        answers = gather((references.queries,), memory)
+        cache = AnswerCache(observer(registry, store, after=timedelta(hours=hours)), run="r1")
+        answers = gather((references.queries,), cache)
         told.append((references.actual_state(answers), references.incomplete(answers), registry.searches))
         notes = references.notes(answers)
     assert [searches for _, _, searches in told] == [1, 0]

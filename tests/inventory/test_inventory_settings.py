@@ -1,4 +1,4 @@
-"""How to reach a host: safe unless said otherwise aloud; passwords fetched only when asked for."""
+"""How to reach a host: safe unless explicitly said otherwise; passwords fetched only when asked for."""
 
 from __future__ import annotations
 
@@ -111,7 +111,7 @@ def test_what_cannot_be_meant_is_refused(read: Loader, variables: dict[str, obje
     assert caught.value.problems[0].line == 1
 
 
-def test_basic_over_http_is_possible_when_it_is_said_aloud(read: Loader) -> None:
+def test_basic_over_http_is_possible_when_it_is_set_explicitly(read: Loader) -> None:
     variables: dict[str, object] = {
         "ansible_winrm_transport": "basic",
         "ansible_port": 5985,

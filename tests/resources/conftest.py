@@ -15,7 +15,7 @@ from converge.model.answer import Absent, Answer, Answers, Found
 from converge.model.facts import OperatingSystemFacts
 from converge.model.query import AnyQuery, OperatingSystem
 from converge.model.resource import KINDS, Resource
-from converge.plan.answer_cache import ActingMemory, Memory, gather
+from converge.plan.answer_cache import ActingCache, AnswerCache, gather
 from converge.plan.decision import Decision, decide
 from converge.rehearsal.rehearsal import Rehearsal
 
@@ -88,16 +88,16 @@ class Outcome:
         """What went wrong, in words."""
         return f"{self.decision.error.what} {self.decision.error.why}" if self.decision.error else ""
 
-    def taken_back(self, *, after: int | None = None) -> tuple[AnyAction, ...]:
+    def reverted(self, *, after: int | None = None) -> tuple[AnyAction, ...]:
         """What would take the change back after its first `after` actions, the recorded states having been through JSON."""
         kind, states = type(self.resource), []
         for state in (self.after, self.before):
             states.append(kind.state_type.model_validate(state) if state is not None else None)
         again = kind.model_validate(self.resource.as_declared())
-        memory = ActingMemory(Rehearsal(Table(self.given)), run=RUN)
+        cache = ActingCache(Rehearsal(Table(self.given)), run=RUN)
         for action in self.actions[:after]:
-            memory.perform(action)
-        answers = gather((again.queries, again.queries_to_undo), memory)
+            cache.perform(action)
+        answers = gather((again.queries, again.queries_to_undo), cache)
         now = states[0] if after is None else again.actual_state(answers)
         return tuple(again.actions(now, states[1], Answers(answers, run=RUN, by=UNDO)))
 
@@ -112,7 +112,7 @@ def decided() -> Decide:
     def run(written: Mapping[str, object], given: Mapping[AnyQuery, Answer[Any]]) -> Outcome:
         ((kind, body),) = written.items()
         resource = KINDS[kind].model_validate(body)
-        answers = gather((resource.queries,), Memory(Table(given), run=RUN))
+        answers = gather((resource.queries,), AnswerCache(Table(given), run=RUN))
         return Outcome(resource, answers, decide(resource, answers), given)
 
     return run
@@ -132,10 +132,10 @@ def rehearsed() -> Decide:
         ((kind, body),) = written.items()
         resource = KINDS[kind].model_validate(body)
         machine = Rehearsal(Table(given))
-        memory = ActingMemory(machine, run=RUN)
-        for action in decide(resource, gather((resource.queries,), memory)).actions:
-            memory.perform(action)
-        answers = gather((resource.queries,), memory)
+        cache = ActingCache(machine, run=RUN)
+        for action in decide(resource, gather((resource.queries,), cache)).actions:
+            cache.perform(action)
+        answers = gather((resource.queries,), cache)
         return Outcome(resource, answers, decide(resource, answers), given)
 
     return run

@@ -93,13 +93,13 @@ def test_copying(
 
 def test_what_was_replaced_comes_back_without_a_moment_of_loss(decided: Decide) -> None:
     replaced = decided(written(), table((11, "1.0.0.0"), (10, "1.0.0.1")))
-    assert replaced.taken_back() == (MoveFile(TARGET, TAKEN), MoveFile(ASIDE, TARGET))
-    assert decided(written(), table(None, (10, None))).taken_back() == (MoveFile(TARGET, TAKEN),)
+    assert replaced.reverted() == (MoveFile(TARGET, TAKEN), MoveFile(ASIDE, TARGET))
+    assert decided(written(), table(None, (10, None))).reverted() == (MoveFile(TARGET, TAKEN),)
 
 
 def test_a_change_broken_off_after_the_first_move_can_be_taken_back(decided: Decide) -> None:
     replaced = decided(written(), table((11, "1.0.0.0"), (10, "1.0.0.1")))
-    assert replaced.taken_back(after=1) == (MoveFile(ASIDE, TARGET),)
+    assert replaced.reverted(after=1) == (MoveFile(ASIDE, TARGET),)
 
 
 def test_a_missing_folder_is_found_in_check(decided: Decide) -> None:
@@ -136,7 +136,7 @@ def test_contents_are_compared_by_hash(found: bytes | None, status: str, decided
         kept = [MoveFile(TARGET, ASIDE)] if found is not None else []
         assert list(outcome.actions) == [*kept, WriteFile(TARGET, b"hello")]
         back = [MoveFile(ASIDE, TARGET)] if found is not None else []
-        assert list(outcome.taken_back()) == [MoveFile(TARGET, TAKEN), *back]
+        assert list(outcome.reverted()) == [MoveFile(TARGET, TAKEN), *back]
     assert "hello" not in str(outcome.resource.as_declared())
 
 
@@ -152,7 +152,7 @@ def test_where_the_host_knows_no_sha256_contents_are_compared_by_sha1(
             "size": 5, "version": None, "sha256": None, "sha1": hashlib.sha1(b"hello").hexdigest()
         }  # fmt: skip
         assert list(outcome.actions) == [MoveFile(TARGET, ASIDE), WriteFile(TARGET, b"hello")]
-        assert list(outcome.taken_back()) == [MoveFile(TARGET, TAKEN), MoveFile(ASIDE, TARGET)]
+        assert list(outcome.reverted()) == [MoveFile(TARGET, TAKEN), MoveFile(ASIDE, TARGET)]
 
 
 def test_states_are_compared_by_hashes_of_one_kind() -> None:
@@ -206,7 +206,7 @@ def test_only_required(decided: Decide) -> None:
 def test_an_absent_file_is_kept_aside(decided: Decide) -> None:
     outcome = decided({"file": {"path": TARGET, "ensure": "absent"}}, table((10, None), None))
     assert outcome.actions == (MoveFile(TARGET, ASIDE),)
-    assert outcome.taken_back() == (MoveFile(ASIDE, TARGET),)
+    assert outcome.reverted() == (MoveFile(ASIDE, TARGET),)
     assert decided({"file": {"path": TARGET, "ensure": "absent"}}, {}).status == "ok"
 
 
@@ -242,11 +242,11 @@ def test_a_directory_is_made_and_removed(decided: Decide) -> None:
     present, absent = {"directory": {"path": DIRECTORY}}, {"directory": {"path": DIRECTORY, "ensure": "absent"}}
     made = decided(present, {})
     assert made.actions == (NewDirectory(DIRECTORY),)
-    assert made.taken_back() == (RemoveDirectory(DIRECTORY),)
+    assert made.reverted() == (RemoveDirectory(DIRECTORY),)
     assert decided(present, folder(listing=False)).status == "ok"
     removed = decided(absent, folder())
     assert removed.actions == (RemoveDirectory(DIRECTORY),)
-    assert removed.taken_back() == (NewDirectory(DIRECTORY),)
+    assert removed.reverted() == (NewDirectory(DIRECTORY),)
     assert decided(absent, folder("a")).status == "failed"
 
 
@@ -255,20 +255,20 @@ def test_a_full_directory_is_renamed_aside(decided: Decide) -> None:
     outcome = decided({"directory": body}, folder("a") | folder("a", listing=False))
     aside = f"{DIRECTORY}.converge-{RUN}"
     assert outcome.actions == (MoveDirectory(DIRECTORY, aside),)
-    assert outcome.taken_back() == (MoveDirectory(aside, DIRECTORY),)
+    assert outcome.reverted() == (MoveDirectory(aside, DIRECTORY),)
 
 
 def test_a_folder_that_holds_only_kept_files_goes_with_them(decided: Decide) -> None:
     made = decided({"directory": {"path": DIRECTORY}}, folder(f"a.converge-{UNDO}"))
-    assert made.taken_back() == (MoveDirectory(DIRECTORY, f"{DIRECTORY}.converge-{UNDO}"),)
+    assert made.reverted() == (MoveDirectory(DIRECTORY, f"{DIRECTORY}.converge-{UNDO}"),)
     with pytest.raises(ResourceError, match="1 other things lie in"):
-        decided({"directory": {"path": DIRECTORY}}, folder("a")).taken_back()
+        decided({"directory": {"path": DIRECTORY}}, folder("a")).reverted()
 
 
 def test_what_was_kept_aside_and_is_gone_or_another_is_told(decided: Decide) -> None:
     gone = decided({"file": {"path": TARGET, "ensure": "absent"}}, table((10, None), None))
     with pytest.raises(ResourceError, match="where it was kept, is not there"):
-        gone.taken_back(after=0)
+        gone.reverted(after=0)
 
 
 def test_what_must_not_go_stays(decided: Decide) -> None:

@@ -55,7 +55,7 @@ def test_a_key_that_is_not_empty_stays_unless_everything_is_to_go(decided: Decid
     gone = decided({"registry_key": {"key": str(KEY), "ensure": "absent", "recursive": True}}, given)
     assert gone.actions == (RemoveRegistryKey(sub), RemoveRegistryKey(KEY))
     assert gone.decision.way_back.kind == "partial"
-    assert gone.taken_back() == (
+    assert gone.reverted() == (
         NewRegistryKey(KEY),
         NewRegistryKey(sub),
         SetRegistryValue(sub, "n", RegistryData(RegistryType.QWORD, 2**63)),
@@ -131,7 +131,7 @@ def test_the_common_files_of_iis_are_never_turned_off(decided: Decide) -> None:
             KINDS["component"].model_validate({"name": name, "ensure": "absent"})
     made = decided({"component": {"name": "iis_common"}}, {})
     with pytest.raises(ResourceError, match="never turned off"):
-        made.taken_back()
+        made.reverted()
 
 
 def test_setup_is_told_where_the_files_are_and_then_what_it_was_told_before(decided: Decide) -> None:
@@ -180,7 +180,7 @@ def test_a_command_without_a_guard_runs_each_time(decided: Decide) -> None:
     assert outcome.actions == (RunCommand(tuple(COMMAND["argv"]), title="setup"),)
     assert outcome.resource.is_reached(outcome.answers)
     with pytest.raises(ResourceError, match="cannot be taken back"):
-        outcome.taken_back()
+        outcome.reverted()
 
 
 @pytest.mark.parametrize("guard", [{"creates": r"%SystemRoot%\done.txt"}, {"unless": {"service": {"name": "SMTPSVC"}}}])

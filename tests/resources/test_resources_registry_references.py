@@ -80,7 +80,7 @@ def test_only_what_lies_in_the_wrong_folder_is_pointed_elsewhere(
         assert (outcome.status, outcome.actions) == ("ok", ())
         return
     assert outcome.actions == (SetRegistryValue(value.key, "", RegistryData(kind, wanted)),)
-    assert outcome.taken_back() == (SetRegistryValue(value.key, "", value.data),)
+    assert outcome.reverted() == (SetRegistryValue(value.key, "", value.data),)
     repaired = named(RegistryData(kind, wanted))
     assert decided({"registry_references": WRITTEN}, table(repaired)).status == "ok"
 

@@ -96,9 +96,9 @@ def test_the_difference_is_found_and_written(
     settled = decided(written(**fields), table(wanted))
     assert settled.status == "ok", "a second run must find nothing to do"
     if found is None:
-        assert outcome.taken_back() == (RemoveRegistryValue(KEY, "ImagePath"),)
+        assert outcome.reverted() == (RemoveRegistryValue(KEY, "ImagePath"),)
     elif found.data is not None:
-        assert outcome.taken_back() == (SetRegistryValue(KEY, "ImagePath", replace(found, expanded=None)),)
+        assert outcome.reverted() == (SetRegistryValue(KEY, "ImagePath", replace(found, expanded=None)),)
 
 
 @pytest.mark.parametrize(
@@ -234,7 +234,7 @@ def test_the_32_bit_view(architecture: str, place: str, decided: Decide, windows
 def test_absent(decided: Decide) -> None:
     outcome = decided(written(ensure="absent"), table(RegistryData(STRING, "a")))
     assert outcome.actions == (RemoveRegistryValue(KEY, "ImagePath"),)
-    assert outcome.taken_back() == (SetRegistryValue(KEY, "ImagePath", RegistryData(STRING, "a")),)
+    assert outcome.reverted() == (SetRegistryValue(KEY, "ImagePath", RegistryData(STRING, "a")),)
     assert decided(written(ensure="absent"), {}).status == "ok"
 
 

@@ -89,7 +89,7 @@ def test_states_survive_the_journal_and_lead_back(decided: Decide) -> None:
     outcome = decided({"service": body}, service(state="stopped", mode=DISABLED))
     assert outcome.before == {"state": "stopped", "start_mode": "disabled", "image_path": None}
     assert outcome.after == {"state": "running", "start_mode": "manual", "image_path": None}
-    assert outcome.taken_back() == (STOP, SetServiceStartMode(NAME, DISABLED))
+    assert outcome.reverted() == (STOP, SetServiceStartMode(NAME, DISABLED))
 
 
 @pytest.mark.parametrize(("running", "mode"), [(True, None), (False, None), (None, "manual")])

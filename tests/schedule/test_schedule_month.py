@@ -288,7 +288,7 @@ def the_journal_tells_every_write(fleet: Fleet, store: Store) -> None:
                 told[host] += len(change.actions)
                 assert all(action.outcome == "done" for action in change.actions)
     assert told == Counter(host for _, host, _, _ in fleet.writes)
-    for host, history in store.left_open().items():
+    for host, history in store.still_open().items():
         assert [each.handler for each in history.pending] == ["restart it"], host
         assert replace(history, pending=()) == History(), host
 

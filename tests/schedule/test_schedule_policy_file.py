@@ -75,7 +75,7 @@ def test_a_version_whose_hosts_or_playbooks_are_not_there_is_refused(path: Path)
     assert file.policy.groups["web"].cadence == "30m"
     wrong.clear()
     assert not file.look()
-    assert file.look(anew=True), "asked for aloud, it is read although nobody wrote it since"
+    assert file.look(anew=True), "asked for explicitly, it is read although nobody wrote it since"
     assert file.policy.groups["web"].cadence == "10m"
 
 

@@ -112,7 +112,7 @@ def test_a_password_that_goes_to_and_fro_is_not_tried_twice_at_a_host_of_an_acco
 def test_a_process_for_one_round_knows_what_the_one_before_was_refused(store: Store, clock: HandClock) -> None:
     RefusedLogins(store.enforcement, clock, DAY).note([login("web01"), login("web02")], [])
     later = RefusedLogins(store.enforcement, clock, DAY)
-    later.recall()
+    later.load()
     assert not is_tried(later, login("web01"))
     assert not is_tried(later, login("web09"))
     later.forget()

@@ -129,7 +129,7 @@ class TestWriting:
 class TestHistory:
     def test_nothing_is_open_where_there_was_no_run(self, store: Store) -> None:
         assert store.history("mail01") == History()
-        assert store.left_open() == {}
+        assert store.still_open() == {}
 
     @pytest.mark.parametrize(
         ("first", "second", "left"),
@@ -200,7 +200,7 @@ class TestHistory:
         books.record(RUN_1, INTENDED, host="mail01")
         books.record(RUN_1, INTENDED, ActionEnded(1, "done"), host="mail02")
         books.record(RUN_1, ENDED, host="mail03")
-        assert list(store.left_open()) == ["mail01"]
+        assert list(store.still_open()) == ["mail01"]
 
     def test_runs_that_ended_cost_nothing_to_read(self, books: Bookkeeper, store: Store, rows: Rows) -> None:
         books.record(RUN_1, *[event for _ in range(300) for event in (INTENDED, ActionEnded(1, "done"))], ENDED)

@@ -147,7 +147,7 @@ def test_a_certificate_that_is_not_trusted_or_not_the_hosts_is_refused(
             assert "ansible_winrm_ca_trust_path" in refused.value.try_
 
 
-def test_not_checking_the_certificate_must_be_said_aloud(served: dict[str, str]) -> None:
+def test_not_checking_the_certificate_must_be_set_explicitly(served: dict[str, str]) -> None:
     assert version(served["127.0.0.2"], validate_certificate=False) == "6.3.9600"
 
 

@@ -16,7 +16,7 @@ from converge.model.change import NEEDS_PERSON, NO_WAY_BACK, Change, Problem, St
 from converge.model.journal import ActionSettled, JournalEvent, NoJournal, OpenAction, PendingHandler
 from converge.model.machine import RehearsalMachine
 from converge.model.resource import Resource
-from converge.plan.answer_cache import ActingMemory, gather
+from converge.plan.answer_cache import ActingCache, gather
 from converge.plan.decision import Decision, Label, decide, shown, with_outcome
 from converge.plan.state_cache import questions
 
@@ -41,15 +41,15 @@ class Carrier:
 
     def look(self, resource: Resource) -> Answers:
         """Everything the resource wants to know, asked where it is not known. Raises HostUnreachable."""
-        return gather((partial(questions, resource),), self.performer.memory)
+        return gather((partial(questions, resource),), self.performer.cache)
 
     def apart(self) -> Carrier:
         """In a rehearsal: one that begins where this one stands, and of which nothing is left afterwards."""
         assert self.rehearsal is not None
         performer, rehearsal = self.performer, self.rehearsal.apart()
-        memory = ActingMemory(rehearsal, run=performer.memory.run, backup_folder=performer.memory.backup_folder)
+        cache = ActingCache(rehearsal, run=performer.cache.run, backup_folder=performer.cache.backup_folder)
         journal = NoJournal(performer.journal.run, performer.journal.history())
-        imagined = Performer(memory, journal, performer.options, rehearsing=True)
+        imagined = Performer(cache, journal, performer.options, rehearsing=True)
         return Carrier(imagined, self.open_actions, rehearsal=rehearsal, due=self.due)
 
     def carry_out(self, resource: Resource, label: Label) -> Change:
@@ -113,7 +113,7 @@ class Carrier:
         begun = self.open_actions.get(change.address, [])
         if not begun or resource.has_guard:
             return None
-        host = self.performer.memory.host
+        host = self.performer.cache.host
         said = self.performer.options.settle.get(host)
         if said is None:
             what = f"this command was begun in run {begun[-1].run}, which did not see its end: nobody knows whether it was done"
@@ -140,10 +140,10 @@ class Carrier:
 
     def _suppose(self, resource: Resource) -> None:
         """Hold from now on that it was done, whatever it brings."""
-        memory = self.performer.memory
+        cache = self.performer.cache
         if self.rehearsal is not None:
-            self.rehearsal.suppose(resource.brings_unknown, decides=resource.brings(memory.answers))
-        memory.forget_these(tuple(memory.answers))
+            self.rehearsal.suppose(resource.brings_unknown, decides=resource.brings(cache.answers))
+        cache.forget_these(tuple(cache.answers))
 
     def _with_gaps(self, resource: Resource, change: Change, answers: Answers) -> Change:
         if change.status not in (Status.OK, Status.CHANGED):

@@ -209,14 +209,14 @@ class Changing:
                 raise NotConverged(f"it was reached, and {lasts:g} s later no longer held: {self._difference()}")
 
     def _fresh(self) -> Answers:
-        memory = self.performer.memory
-        memory.forget_these(self.resource.queries(memory.answers))
-        return gather((partial(questions, self.resource),), memory)
+        cache = self.performer.cache
+        cache.forget_these(self.resource.queries(cache.answers))
+        return gather((partial(questions, self.resource),), cache)
 
     def _difference(self) -> str:
         if self.label.sensitive:
             return "looking again shows another state"
-        answers = self.performer.memory.answers
+        answers = self.performer.cache.answers
         actual = self.resource.actual_state(answers)
         if actual is not None and actual.as_json() == {"done": False}:
             return "looking again shows it is not done"
@@ -225,7 +225,7 @@ class Changing:
     def _after_interruption(self, error: Interrupted | HostUnreachable) -> Change:
         """The line broke during an action, or before it was looked at: ask the host again. Nothing is sent twice."""
         if not self.resource.has_guard:
-            problem = needs_settling(self.performer.memory.host, f"{error.what}: nobody knows whether it was done")
+            problem = needs_settling(self.performer.cache.host, f"{error.what}: nobody knows whether it was done")
             return self._ended(Status.UNKNOWN, problem)
         try:
             found = decide(self.resource, self._fresh())
@@ -250,8 +250,8 @@ class Changing:
             return problem
         try:
             queries = self.resource.diagnosis_queries(self._since)
-            self.performer.memory.forget_these(queries)
-            cause = self.resource.explain(self.performer.memory.ask(queries))
+            self.performer.cache.forget_these(queries)
+            cause = self.resource.explain(self.performer.cache.ask(queries))
         except (HostUnreachable, Undecided):
             return problem
         return replace(problem, why="\n".join(part for part in (cause, problem.why) if part))

@@ -17,7 +17,7 @@ from converge.model.machine import Observer
 from converge.model.play import EventSymptom, Play
 from converge.model.position import Position
 from converge.model.query import OperatingSystem
-from converge.plan.answer_cache import Memory, gather
+from converge.plan.answer_cache import AnswerCache, gather
 from converge.plan.diagnosis import EventLooks, applies, judge
 
 
@@ -33,17 +33,17 @@ def diagnose(
 ) -> tuple[HostResult, tuple[Diagnosis, ...]]:
     """What the check found, and what that and the event logs say of each article. Raises nothing of ConvergeError."""
     began = options.monotonic()
-    memory = Memory(observer, run=run)
+    cache = AnswerCache(observer, run=run)
     result = check(
-        plays, observer=memory, rehearse=rehearse, variables=variables, history=history, run=run, options=options
+        plays, observer=cache, rehearse=rehearse, variables=variables, history=history, run=run, options=options
     )
     diagnoses: tuple[Diagnosis, ...] = ()
     if result.error is None:
         try:
-            diagnoses = _judged(_by_article(plays), result.changes, memory)
+            diagnoses = _judged(_by_article(plays), result.changes, cache)
         except HostUnreachable as error:
             result = replace(result, status=Status.UNREACHABLE, error=Problem.of(error))
-    return replace(result, round_trips=memory.round_trips, seconds=options.monotonic() - began), diagnoses
+    return replace(result, round_trips=cache.round_trips, seconds=options.monotonic() - began), diagnoses
 
 
 def _by_article(plays: Sequence[Play]) -> list[tuple[Play, ...]]:
@@ -54,11 +54,11 @@ def _by_article(plays: Sequence[Play]) -> list[tuple[Play, ...]]:
     return [tuple(group) for group in groups.values()]
 
 
-def _judged(groups: Sequence[tuple[Play, ...]], changes: Sequence[Change], memory: Memory) -> tuple[Diagnosis, ...]:
+def _judged(groups: Sequence[tuple[Play, ...]], changes: Sequence[Change], cache: AnswerCache) -> tuple[Diagnosis, ...]:
     """Raises HostUnreachable."""
     found = {group: _changes_of(group, changes) for group in groups}
     asked = {group: _symptoms(group) if applies(found[group]) else () for group in groups}
-    evidence = _evidence([symptom for symptoms in asked.values() for symptom in symptoms], memory)
+    evidence = _evidence([symptom for symptoms in asked.values() for symptom in symptoms], cache)
     diagnoses = []
     for group in groups:
         of_group = tuple(evidence[symptom] for symptom in asked[group])
@@ -72,16 +72,16 @@ def _judged(groups: Sequence[tuple[Play, ...]], changes: Sequence[Change], memor
     return tuple(diagnoses)
 
 
-def _evidence(symptoms: Sequence[EventSymptom], memory: Memory) -> Mapping[EventSymptom, EventEvidence]:
+def _evidence(symptoms: Sequence[EventSymptom], cache: AnswerCache) -> Mapping[EventSymptom, EventEvidence]:
     """What the event logs say of every symptom; where the host does not tell its clock, nothing can be asked."""
     if not symptoms:
         return {}
-    system = memory.ask((OperatingSystem(),))[OperatingSystem()]
+    system = cache.ask((OperatingSystem(),))[OperatingSystem()]
     if not isinstance(system, Found) or not isinstance(system.value, OperatingSystemFacts):
         refused = system if isinstance(system, Refused) else Refused("no-clock", "the host does not tell its time")
         return {symptom: EventEvidence(symptom, refused=refused) for symptom in symptoms}
     looks = EventLooks(symptoms, system.value.now, system.value.language)
-    answers = gather((looks.queries,), memory)
+    answers = gather((looks.queries,), cache)
     return {symptom: looks.evidence(symptom, answers) for symptom in symptoms}
 
 

@@ -20,7 +20,7 @@ from converge.model.names import fold
 from converge.model.play import Declared, Entry, Play, Scope
 from converge.model.query import OperatingSystem, Service, ServiceStartTime
 from converge.model.resource import Condition, Resource
-from converge.plan.answer_cache import Memory, gather
+from converge.plan.answer_cache import AnswerCache, gather
 from converge.plan.decision import Label
 
 RESTARTS_COMPUTER = "restart_computer"
@@ -71,7 +71,7 @@ class Handlers:
         return HandlerPending(self.play.name, name, performer.now().isoformat(), restarts=restarts, ran=ran)
 
     def _runs(self, service: str) -> bool:
-        facts = self.carrier.performer.memory.ask((Service(service),)).known(Service(service))
+        facts = self.carrier.performer.cache.ask((Service(service),)).known(Service(service))
         return facts is not None and facts.state is ServiceState.RUNNING
 
     def _restarts(self, name: str) -> tuple[str, ...]:
@@ -139,10 +139,10 @@ class Handlers:
 
     def _need(self, needed_when: Callable[[Scope], Condition], *, anew: bool = False) -> str:
         """Why the host shows the need of a handler, if so. Raises Undecided, Unpredictable, InputErrors, ResourceError."""
-        condition, memory = needed_when(self.scope), self.carrier.performer.memory
+        condition, cache = needed_when(self.scope), self.carrier.performer.cache
         if anew:
-            memory.forget_these(condition.queries(memory.answers))
-        answers = gather((condition.queries,), memory)
+            cache.forget_these(condition.queries(cache.answers))
+        answers = gather((condition.queries,), cache)
         return condition.because(answers) if condition.holds(answers) else ""
 
     def _without_help(self, entry: Entry) -> str:
@@ -216,7 +216,7 @@ class Handlers:
             return ""
         if service in pending.ran and not self._runs(service):
             return _STOPPED_SINCE
-        return _seen(pending, (service,), self.carrier.performer.memory)
+        return _seen(pending, (service,), self.carrier.performer.cache)
 
     def _waits(self, kind: str) -> bool:
         """Whether it restarts the computer, and that was not allowed: no failure, and the host is in order all the same."""
@@ -235,14 +235,14 @@ def unmet(entry: Entry, scope: Scope, *, carrier: Carrier) -> str:
     """Why an entry's turn is passed over: the first `only_if` that does not hold now. Raises Undecided, Unpredictable, InputErrors."""
     for item in entry.only_if:
         condition = item.that(scope)
-        if not condition.holds(gather((condition.queries,), carrier.performer.memory)):
+        if not condition.holds(gather((condition.queries,), carrier.performer.cache)):
             return item.otherwise(scope)
     return ""
 
 
-def _seen(pending: PendingHandler, services: Sequence[str], memory: Memory) -> str:
+def _seen(pending: PendingHandler, services: Sequence[str], cache: AnswerCache) -> str:
     """Why these services, or with an empty name the computer, need not be restarted any more, if so and the host tells it."""
-    started = [_started(service, memory) for service in services]
+    started = [_started(service, cache) for service in services]
     known = [moment for moment in started if moment is not None]
     if not known or len(known) < len(started):
         return ""
@@ -251,12 +251,12 @@ def _seen(pending: PendingHandler, services: Sequence[str], memory: Memory) -> s
     return _SINCE if min(known) > datetime.fromisoformat(pending.since) else ""
 
 
-def _started(service: str, memory: Memory) -> datetime | None:
+def _started(service: str, cache: AnswerCache) -> datetime | None:
     """When the service, or Windows, was started last, as far as the host tells it."""
     if not service:
-        system = memory.ask((OperatingSystem(),)).known(OperatingSystem())
+        system = cache.ask((OperatingSystem(),)).known(OperatingSystem())
         return system.started if system else None
-    return memory.ask((ServiceStartTime(service),)).known(ServiceStartTime(service))
+    return cache.ask((ServiceStartTime(service),)).known(ServiceStartTime(service))
 
 
 def pending_elsewhere(carrier: Carrier, history: History, *, heard: Collection[tuple[str, str]]) -> Iterator[Change]:
@@ -269,9 +269,9 @@ def pending_elsewhere(carrier: Carrier, history: History, *, heard: Collection[t
     for pending in ({(pending.play, pending.handler): pending for pending in history.pending} | new).values():
         if (pending.play, pending.handler) in heard:
             continue
-        place = f"{performer.memory.host}:{pending.handler}"
+        place = f"{performer.cache.host}:{pending.handler}"
         said = performer.options.settle.get(place) == "done"
-        seen = _seen(pending, pending.restarts, performer.memory) if pending.since else ""
+        seen = _seen(pending, pending.restarts, performer.cache) if pending.since else ""
         notes: tuple[str, ...]
         status, reason, notes = Status.SKIPPED, f"pending from the play {pending.play}", (_gone(pending, place),)
         if pending.because:

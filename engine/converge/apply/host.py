@@ -19,7 +19,7 @@ from converge.model.journal import History, Journal, NoJournal, OpenAction, RunB
 from converge.model.machine import Machine, Observer, RehearsalMachine
 from converge.model.play import Play
 from converge.model.saved_plan import Approval
-from converge.plan.answer_cache import ActingMemory
+from converge.plan.answer_cache import ActingCache
 
 _STOPPED = Problem("stopped", "the run was told to stop", "No action was cut short.", "run converge again")
 Rehearse = Callable[[Observer], RehearsalMachine]
@@ -64,18 +64,18 @@ def apply(
         history = journal.history()
         files = tuple(dict.fromkeys(play.file for play in plays))
         journal.write(RunBegun(journal.run, machine.host, now_text(), __version__, files))
-        memory = ActingMemory(machine, run=journal.run, backup_folder=options.backup.directory)
-        history, idle = manifests.settled(history, memory, journal)
-        rehearsed = _rehearsed(rehearse(memory), run=journal.run, variables=variables, history=history, options=options)
+        cache = ActingCache(machine, run=journal.run, backup_folder=options.backup.directory)
+        history, idle = manifests.settled(history, cache, journal)
+        rehearsed = _rehearsed(rehearse(cache), run=journal.run, variables=variables, history=history, options=options)
         rehearsed.through(plays)
         # What has become too old since a plan was made is left for another time.
         found = remove_outdated(rehearsed.carrier)
         outdated = [change for change in found if approval is None or approval.allows(change, "")]
         rehearsed.changes += outdated
-        if approval is not None and (stale := _stale(approval, rehearsed.changes, memory, run=journal.run)):
+        if approval is not None and (stale := _stale(approval, rehearsed.changes, cache, run=journal.run)):
             journal.write(RunEnded(Status.STALE.value, now_text()))
             return HostResult(machine.host, Status.STALE, (), machine.round_trips, options.monotonic() - began, stale)
-        performer = Performer(memory, journal, options, rehearsing=False)
+        performer = Performer(cache, journal, options, rehearsing=False)
         performer.prepare(rehearsed.carrier.performer, idle=idle)
         walk = Walk(Carrier(performer, by_address(history)), variables, history)
         if approval is not None:
@@ -97,9 +97,9 @@ def apply(
     return result_of(machine, changes, error=error, seconds=options.monotonic() - began)
 
 
-def _stale(approval: Approval, changes: Sequence[Change], memory: ActingMemory, *, run: str) -> Problem | None:
+def _stale(approval: Approval, changes: Sequence[Change], cache: ActingCache, *, run: str) -> Problem | None:
     """Why a saved plan no longer holds for this host, or was applied to it."""
-    if differences := approval.differences(changes, memory.answers):
+    if differences := approval.differences(changes, cache.answers):
         why = "\n".join(differences)
         return Problem("stale", "this host is no longer as it was planned; it was left alone", why, "make a new plan")
     holder = approval.holder()
@@ -140,8 +140,8 @@ def _rehearsed(
     history: History,
     options: ApplyOptions,
 ) -> Walk:
-    memory = ActingMemory(rehearsal, run=run, backup_folder=options.backup.directory)
-    performer = Performer(memory, NoJournal(run, history), options, rehearsing=True)
+    cache = ActingCache(rehearsal, run=run, backup_folder=options.backup.directory)
+    performer = Performer(cache, NoJournal(run, history), options, rehearsing=True)
     carrier = Carrier(performer, by_address(history), rehearsal=rehearsal)
     return Walk(carrier, variables, history)
 

@@ -29,7 +29,7 @@ from converge.model.names import fold, same
 from converge.model.query import AnyQuery, Directory, File, RegistryKey
 from converge.model.recorded import RecordedChange
 from converge.model.registry import Hive, RegistryPath
-from converge.plan.answer_cache import Memory
+from converge.plan.answer_cache import AnswerCache
 from converge.plan.effects import folder_of
 
 MOST_MANIFESTS = 6  # of one run in one folder that are looked for
@@ -58,9 +58,9 @@ class Keeper:
     kept: set[str] = field(default_factory=set)  # the folded paths at which something is kept by now
     unwritten: dict[str, str] = field(default_factory=dict)  # why, by the folded folder
 
-    def manifest_before(self, action: AnyAction, memory: Memory, *, time: str, secret: bool) -> WriteFile | None:
+    def manifest_before(self, action: AnyAction, cache: AnswerCache, *, time: str, secret: bool) -> WriteFile | None:
         """The manifest to be written before an action: none if it keeps nothing, or if one tells of it already."""
-        thing = backup_of(action, memory.answers, run=memory.run, secret=secret)
+        thing = backup_of(action, cache.answers, run=cache.run, secret=secret)
         if thing is None or fold(thing.path) in self.named:
             return None
         folder = folder_of(thing.path)
@@ -70,8 +70,8 @@ class Keeper:
         things = {fold(item.path): item for item in self.predicted if same(folder_of(item.path), folder) and not written}
         things.setdefault(fold(thing.path), thing)
         self.named.update(things)
-        written.append(manifest_path(folder, run=memory.run, time=len(written) + 1))
-        return _manifest(written[-1], tuple(things.values()), memory=memory, run=memory.run, time=time)
+        written.append(manifest_path(folder, run=cache.run, time=len(written) + 1))
+        return _manifest(written[-1], tuple(things.values()), cache=cache, run=cache.run, time=time)
 
     def was_refused(self, manifest: WriteFile, why: str) -> None:
         """No manifest can be written there: things are kept there without one."""
@@ -87,8 +87,8 @@ class Keeper:
         return replace(change, notes=(*change.notes, *notes), steps=steps)
 
 
-def _manifest(path: str, things: Sequence[Backup], *, memory: Memory, run: str, time: str) -> WriteFile:
-    return WriteFile(path, manifest_text(things, host=memory.host, run=run, time=time, version=__version__))
+def _manifest(path: str, things: Sequence[Backup], *, cache: AnswerCache, run: str, time: str) -> WriteFile:
+    return WriteFile(path, manifest_text(things, host=cache.host, run=run, time=time, version=__version__))
 
 
 def backup_of(action: AnyAction, answers: Answers, *, run: str, secret: bool) -> Backup | None:
@@ -103,18 +103,18 @@ def backup_of(action: AnyAction, answers: Answers, *, run: str, secret: bool) ->
     return Backup(action.source, action.target, size=facts.size, version=facts.version, sha256=facts.sha256 or None)
 
 
-def predicted(performed: Iterable[AnyAction], memory: Memory, *, secret: Iterable[str]) -> tuple[Backup, ...]:
+def predicted(performed: Iterable[AnyAction], cache: AnswerCache, *, secret: Iterable[str]) -> tuple[Backup, ...]:
     """What a rehearsal has shown will be kept. `secret` are the paths of which no facts are told, folded."""
     hidden = frozenset(secret)
     things = (
-        backup_of(action, memory.answers, run=memory.run, secret=fold(action.source) in hidden)
+        backup_of(action, cache.answers, run=cache.run, secret=fold(action.source) in hidden)
         for action in performed
         if isinstance(action, MoveFile | MoveDirectory)
     )
     return tuple(thing for thing in things if thing is not None)
 
 
-def settled(history: History, memory: Memory, journal: Journal) -> tuple[History, tuple[OpenAction, ...]]:
+def settled(history: History, cache: AnswerCache, journal: Journal) -> tuple[History, tuple[OpenAction, ...]]:
     """The history without the actions that looking at their own traces tells of; and those that left a manifest of nothing.
 
     What lies under a name that only one run gives is that run's work: looking settles for certain what its line did not.
@@ -124,7 +124,7 @@ def settled(history: History, memory: Memory, journal: Journal) -> tuple[History
     asked = {(item.run, item.action_number): query for item in history.actions if (query := _tells(item)) is not None}
     if not asked:
         return history, ()
-    answers, idle = memory.ask(tuple(asked.values())), []
+    answers, idle = cache.ask(tuple(asked.values())), []
     left, kept = [], set()  # of what is kept a manifest told before: it comes behind that
     for item in history.actions:
         query = asked.get((item.run, item.action_number))
@@ -203,7 +203,7 @@ class Tidying:
     """
 
     performer: Doing
-    memory: Memory
+    cache: AnswerCache
     run: str
     time: str
 
@@ -237,7 +237,7 @@ class Tidying:
     def _one(self, folder: str, here: Sequence[Backup], *, changed: bool) -> None:
         queries = {thing.path: Directory(thing.path) if thing.is_folder else File(thing.path) for thing in here}
         written = [manifest_path(folder, run=self.run, time=time) for time in range(1, MOST_MANIFESTS + 1)]
-        answers = self.memory.ask((*queries.values(), *(File(path) for path in written)))
+        answers = self.cache.ask((*queries.values(), *(File(path) for path in written)))
         if any(not isinstance(answers[query], Found | Absent) for query in queries.values()):
             return  # what cannot be looked at is taken to be there
         left = [thing for thing in here if isinstance(answers[queries[thing.path]], Found)]
@@ -246,7 +246,7 @@ class Tidying:
         present = [path for path in written if isinstance(answers[File(path)], Found)]
         if present and left:
             anew = written[(written.index(present[-1]) + 1) % MOST_MANIFESTS]
-            self._do(_manifest(anew, left, memory=self.memory, run=self.run, time=self.time))
+            self._do(_manifest(anew, left, cache=self.cache, run=self.run, time=self.time))
         for path in present:
             self._do(RemoveFile(path))
         if not left:
@@ -257,7 +257,7 @@ class Tidying:
         if not is_run_folder(folder, self.run):
             return
         query = Directory(folder, True)
-        facts = self.memory.ask((query,)).known(query)
+        facts = self.cache.ask((query,)).known(query)
         if facts is not None and not facts.files and not facts.directories:
             self._do(RemoveDirectory(folder))
 

@@ -17,7 +17,7 @@ LONGEST_POLL = 10.0  # and between later ones, so that half an hour is not thous
 
 @dataclass(frozen=True, slots=True)
 class ApplyOptions:
-    """What was allowed aloud for this run.
+    """What was explicitly allowed for this run.
 
     `settle` holds what a person said of commands whose outcome nobody knows, by host. `sleep` and `monotonic` (both in
     seconds) are the clock, `now` the moment by this side's calendar; `stop` says whether the run is to end at the next

@@ -42,7 +42,7 @@ from converge.model.names import fold
 from converge.model.query import AnyQuery, Directory, OperatingSystem, RegistryKey, Service
 from converge.model.recorded import WITHOUT_TRACE, Outcome
 from converge.model.registry import RegistryPath
-from converge.plan.answer_cache import ActingMemory
+from converge.plan.answer_cache import ActingCache
 from converge.plan.effects import folder_of
 
 SERVICE_PATIENCE = timedelta(seconds=120)  # how long a service may be pending before its start or stop is a failure
@@ -80,7 +80,7 @@ class Attempt:
 class Performer:
     """Does actions on one host, one after the other, and counts them. `rehearsing` means nothing real happens."""
 
-    memory: ActingMemory
+    cache: ActingCache
     journal: Journal
     options: ApplyOptions
     rehearsing: bool
@@ -133,7 +133,7 @@ class Performer:
 
     def _write_manifest(self, action: AnyAction, *, change: int, address: str, sensitive: bool) -> None:
         """A manifest tells of what is kept before it is. Where none can be written, it is kept without, and a note says so."""
-        manifest = self.keeper.manifest_before(action, self.memory, time=self.moment, secret=sensitive)
+        manifest = self.keeper.manifest_before(action, self.cache, time=self.moment, secret=sensitive)
         if manifest is None:
             return
         try:
@@ -152,7 +152,7 @@ class Performer:
                 keys.append(key)
             return [NewRegistryKey(key) for key in reversed(keys[1:])]
         if isinstance(action, MoveFile | MoveDirectory) and not is_run_folder(
-            folder_of(action.target), self.memory.run
+            folder_of(action.target), self.cache.run
         ):
             return ()
         if isinstance(action, NewDirectory | MoveFile | MoveDirectory):
@@ -163,7 +163,7 @@ class Performer:
         return ()
 
     def _is_absent(self, query: AnyQuery) -> bool:
-        return isinstance(self.memory.ask((query,))[query], Absent)
+        return isinstance(self.cache.ask((query,))[query], Absent)
 
     @property
     def traces(self) -> int:
@@ -197,7 +197,7 @@ class Performer:
         for intents in self._intents:
             intents.take()
         try:
-            result = self.memory.perform(action)
+            result = self.cache.perform(action)
         except (ActionRefused, Interrupted, HostUnreachable) as error:
             outcome: Literal["refused", "unknown"] = "refused" if isinstance(error, ActionRefused) else "unknown"
             self.attempts.append(Attempt(type(action).__name__, outcome, "" if sensitive else error.what, on_the_way))
@@ -227,7 +227,7 @@ class Performer:
             self.journal.write(ActionSettled(item.run, item.action_number, "done"))
         self._moment = rehearsal.moment
         self.back_up(touched_keys(rehearsal.performed))
-        self.keeper.predicted = predicted(rehearsal.performed, self.memory, secret=rehearsal.secret)
+        self.keeper.predicted = predicted(rehearsal.performed, self.cache, secret=rehearsal.secret)
 
     def leave_true_manifests(self, changes: Iterable[Change]) -> list[Change]:
         """At the end of a run, put manifests right that name more than was kept. Raises JournalUnavailable.
@@ -235,7 +235,7 @@ class Performer:
         The changes come back, with a note on those without a manifest.
         """
         noted = [self.keeper.noted(change) for change in changes]
-        told = Tidying(self, self.memory, self.memory.run, self.moment).after_run(self.keeper)
+        told = Tidying(self, self.cache, self.cache.run, self.moment).after_run(self.keeper)
         if told and noted:
             noted[-1] = replace(noted[-1], notes=(*noted[-1].notes, told))
         return noted
@@ -254,13 +254,13 @@ class Performer:
         """Keep registry keys before they are touched for the first time. Raises JournalUnavailable: then nothing may be touched."""
         new = tuple(key for key in keys if key not in self._kept)
         if new and not self.rehearsing:
-            back_up(new, memory=self.memory, journal=self.journal)
+            back_up(new, cache=self.cache, journal=self.journal)
             self._kept.update(new)
 
     def now(self) -> datetime:
         """The host's own clock. Raises Undecided when the host would not tell it."""
         if self._asked_at is None:
-            system = self.memory.ask((OperatingSystem(),)).value(OperatingSystem())
+            system = self.cache.ask((OperatingSystem(),)).value(OperatingSystem())
             if system is None:
                 raise ResourceError("the host does not tell its time", code="no-clock")
             self._asked_at = (system.now, self.options.monotonic())
@@ -271,10 +271,10 @@ class Performer:
         """Look until the service manager is done with a service, at most SERVICE_PATIENCE. What came of it is judged elsewhere."""
         query = Service(name)
         for _ in self.options.looks(SERVICE_PATIENCE):
-            service: ServiceFacts | None = self.memory.ask((query,)).known(query)
+            service: ServiceFacts | None = self.cache.ask((query,)).known(query)
             if service is None or not (service.state.pending or service.state is ServiceState.UNKNOWN):
                 return
-            self.memory.forget_these((query,))
+            self.cache.forget_these((query,))
 
 
 def now_text() -> str:

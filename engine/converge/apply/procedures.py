@@ -176,13 +176,13 @@ class _Procedure:
         performer = self.carrier.performer
         proof = self.procedure.proof
         for _ in performer.options.looks(self.procedure.settles_within):
-            performer.memory.forget_these(proof.queries(performer.memory.answers))
+            performer.cache.forget_these(proof.queries(performer.cache.answers))
             if self._holds(proof):
                 return
         raise NotConverged(f"every step was done, and still this does not hold: {proof.describe()}")
 
     def _holds(self, condition: Condition) -> bool:
-        return condition.holds(gather((condition.queries,), self.carrier.performer.memory))
+        return condition.holds(gather((condition.queries,), self.carrier.performer.cache))
 
     def _shown(
         self,

@@ -16,7 +16,7 @@ from converge.model.facts import KeyContents, NamedValue
 from converge.model.journal import Journal, RegistryBackedUp, RegistrySnapshot
 from converge.model.query import AnyQuery, OperatingSystem, RegistryKey, RegistryValue
 from converge.model.registry import RegistryData, RegistryPath, RegistryType
-from converge.plan.answer_cache import Memory, gather
+from converge.plan.answer_cache import AnswerCache, gather
 
 
 def touched_keys(actions: Iterable[AnyAction]) -> tuple[RegistryPath, ...]:
@@ -25,7 +25,7 @@ def touched_keys(actions: Iterable[AnyAction]) -> tuple[RegistryPath, ...]:
     return tuple(dict.fromkeys(action.key for action in actions if isinstance(action, registry)))
 
 
-def back_up(keys: Iterable[RegistryPath], *, memory: Memory, journal: Journal) -> None:
+def back_up(keys: Iterable[RegistryPath], *, cache: AnswerCache, journal: Journal) -> None:
     """Export keys with their values to a .reg file of the run. The articles order a backup before any change (KB 256986).
 
     Raises JournalUnavailable when the file cannot be written, HostUnreachable when the host is gone.
@@ -44,7 +44,7 @@ def back_up(keys: Iterable[RegistryPath], *, memory: Memory, journal: Journal) -
                 asked += [RegistryValue(key, name) for name in names]
         return asked
 
-    answers = gather((queries,), memory)
+    answers = gather((queries,), cache)
     contents = {key: answers.known(RegistryKey(key)) for key in wanted}
     values = tuple(
         _value(answers, key, name=name, type_=type_)

@@ -22,7 +22,7 @@ def finish_restart(restart: OpenRestart, carrier: Carrier) -> list[Change]:
     """Start what a broken restart left stopped, in the order it recorded. Nothing to show if everything runs already."""
     performer = carrier.performer
     names = (restart.service, *restart.dependents)
-    answers = performer.memory.ask(tuple(Service(name) for name in names))
+    answers = performer.cache.ask(tuple(Service(name) for name in names))
     address = f"handler:{restart.handler}"
     actions: list[StartService] = []
     before = len(performer.attempts)
@@ -70,7 +70,7 @@ def restarted(
 
 def _stopping(carrier: Carrier, handler: str, resource: Resource) -> tuple[ServicesStopped, ...]:
     """The services that a restart will stop, in the order in which they must be started again."""
-    answers = carrier.performer.memory.answers
+    answers = carrier.performer.cache.answers
     actual = resource.actual_state(answers)
     actions = resource.actions(actual, resource.desired_state(actual, answers), answers)
     service = getattr(resource, "name", "")

@@ -147,12 +147,12 @@ def remove_outdated(carrier: Carrier, *, only: Collection[str] | None = None) ->
     resources = [resource for resource in known if only is None or resource.address in only]
     if not resources:
         return []
-    gather(tuple(resource.queries for resource in resources), performer.memory)
+    gather(tuple(resource.queries for resource in resources), performer.cache)
     changes = [carrier.carry_out(resource, _label(resource)) for resource in resources]
     if not performer.rehearsing:
         for run in dict.fromkeys(resource._held.run for resource in resources):
             things = [held.thing for held in records if held.run == run]
-            tidying = Tidying(performer, performer.memory, run, performer.moment)
+            tidying = Tidying(performer, performer.cache, run, performer.moment)
             tidying.after_removal(things, {fold(folder_of(thing.path)): folder_of(thing.path) for thing in things})
     return [change for change in changes if change.status is not Status.OK]
 

@@ -48,41 +48,41 @@ def left_traces(change: RecordedChange) -> bool:
 
 def standing(run: str, later: Sequence[LaterRun]) -> tuple[RecordedChange, ...]:
     """The changes of later runs that were not taken back since, in their order; what only took `run` back is none of them."""
-    takes_back = {each.run: each.takes_back for each in later if each.takes_back}
+    reverts = {each.run: each.reverts for each in later if each.reverts}
     found: list[RecordedChange] = []
     for each in later:
-        if _leads_to(run, each.run, takes_back):
+        if _leads_to(run, each.run, reverts):
             continue
         changes = [change for change in each.changes if left_traces(change)]
-        stands = any(change.run == each.takes_back for change in found)
-        if not each.takes_back or (each.takes_back in takes_back and not stands):
+        stands = any(change.run == each.reverts for change in found)
+        if not each.reverts or (each.reverts in reverts and not stands):
             found += changes  # of an undo that is taken back: what it took back is there again
             continue
         gone = {change.address for change in changes if change.status == Status.CHANGED.value}
         found = [
             change
             for change in found
-            if change.run != each.takes_back
+            if change.run != each.reverts
             or change.way_back.startswith("none")
             or not (each.status in _GOOD or change.address in gone)
         ]
     return tuple(found)
 
 
-def taken_back_by(change: RecordedChange, later: Sequence[LaterRun]) -> str:
+def reverted_by(change: RecordedChange, later: Sequence[LaterRun]) -> str:
     """The undo that took this change back and was not taken back itself; an empty text where there is none."""
-    undone = {each.takes_back for each in later if each.takes_back and each.status in _GOOD}
+    undone = {each.reverts for each in later if each.reverts and each.status in _GOOD}
     for each in reversed(later):
-        if each.takes_back == change.run and each.run not in undone:
+        if each.reverts == change.run and each.run not in undone:
             done = {item.address for item in each.changes if item.status == Status.CHANGED.value}
             if each.status in _GOOD or change.address in done:
                 return each.run
     return ""
 
 
-def _leads_to(run: str, by: str, takes_back: Mapping[str, str]) -> bool:
-    while by in takes_back:
-        by = takes_back[by]
+def _leads_to(run: str, by: str, reverts: Mapping[str, str]) -> bool:
+    while by in reverts:
+        by = reverts[by]
         if by == run:
             return True
     return False

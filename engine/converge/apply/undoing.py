@@ -18,7 +18,7 @@ from converge.apply.performing import Performer, now_text
 from converge.apply.restarts import finish_restart, restarted
 from converge.apply.restoring import Restored, backup_path_of, made_on_the_way
 from converge.apply.retention import KIND, gone_by_retention
-from converge.apply.standing import concerned, left_traces, needed, standing, taken_back_by
+from converge.apply.standing import concerned, left_traces, needed, reverted_by, standing
 from converge.errors import ConvergeError, ResourceError, Undecided, Unpredictable
 from converge.model.action import AnyAction, action_as_json
 from converge.model.change import Change, HostResult, Json, Problem, Status, WayBack
@@ -31,7 +31,7 @@ from converge.model.journal import (
     JournalEvent,
     NoJournal,
     OpenAction,
-    ProcedureTakenBack,
+    ProcedureReverted,
     RunBegun,
     RunEnded,
     TakingBack,
@@ -39,7 +39,7 @@ from converge.model.journal import (
 from converge.model.machine import Machine, Observer
 from converge.model.recorded import LaterChange, LaterRun, RecordedChange
 from converge.model.resource import KINDS, State
-from converge.plan.answer_cache import ActingMemory, gather
+from converge.plan.answer_cache import ActingCache, gather
 from converge.plan.decision import Decision, Label, decide, shown
 
 CHANGED_SINCE = "changed-since"
@@ -61,8 +61,8 @@ def check_undo(
 ) -> HostResult:
     """What undo would do to this host, by doing it in memory. Sends only reads. Raises nothing of ConvergeError."""
     began = options.monotonic()
-    memory = ActingMemory(rehearse(observer), run=run, backup_folder=options.backup.directory)
-    performer = Performer(memory, NoJournal(run, history), options, rehearsing=True)
+    cache = ActingCache(rehearse(observer), run=run, backup_folder=options.backup.directory)
+    performer = Performer(cache, NoJournal(run, history), options, rehearsing=True)
     undoing = _Undoing(Carrier(performer, _begun_by_undos(recorded, later, history)), recorded, later, since, history)
     error = undoing.through() or undoing.refusal()
     if error is None:
@@ -89,17 +89,17 @@ def undo(
     began = options.monotonic()
     undoing: _Undoing | None = None
     try:
-        memory = ActingMemory(machine, run=journal.run, backup_folder=options.backup.directory)
+        cache = ActingCache(machine, run=journal.run, backup_folder=options.backup.directory)
         history = journal.history()
         journal.write(RunBegun(journal.run, machine.host, now_text(), __version__, ()))
         journal.write(TakingBack(recorded[0].run if recorded else ""))
-        history, idle = _settled(history, recorded, memory=memory, journal=journal)
-        imagined = ActingMemory(rehearse(memory), run=journal.run, backup_folder=memory.backup_folder)
+        history, idle = _settled(history, recorded, cache=cache, journal=journal)
+        imagined = ActingCache(rehearse(cache), run=journal.run, backup_folder=cache.backup_folder)
         rehearsal = Performer(imagined, NoJournal(journal.run, history), options, rehearsing=True)
         rehearsed = _Undoing(Carrier(rehearsal, _begun_by_undos(recorded, later, history)), recorded, later, since, history)
         error = rehearsed.through() or rehearsed.refusal()
         if error is None:
-            performer = Performer(memory, journal, options, rehearsing=False)
+            performer = Performer(cache, journal, options, rehearsing=False)
             performer.prepare(rehearsal, idle=idle)
             undoing = _Undoing(Carrier(performer, _begun_by_undos(recorded, later, history)), recorded, later, since, history)
             error = undoing.through()
@@ -113,7 +113,7 @@ def undo(
     except ConvergeError as failure:
         error = Problem.of(failure)
     if undoing is None and error is not None and not error.unreachable:
-        changes = not_taken_back(recorded, error.what)
+        changes = not_reverted(recorded, error.what)
     else:
         changes = undoing.changes if undoing else []
     return result_of(machine, changes, error=error, seconds=options.monotonic() - began)
@@ -135,7 +135,7 @@ class _Undoing:
         """Newest change first, then the services that the run's handlers restarted. What ends it early is returned."""
         try:
             self._gather()
-            for change in _to_take_back(self.recorded):
+            for change in _to_revert(self.recorded):
                 found, known = self._one(change), len(self.changes) + 1
                 self.changes.append(found)
                 for place in self._places(change):
@@ -151,7 +151,7 @@ class _Undoing:
             self.changes += self.carrier.broken_off
             if isinstance(error, StoppedError) or not self.carrier.performer.rehearsing:
                 told = {change.address for change in self.changes}
-                remaining = (change for change in _to_take_back(self.recorded) if change.address not in told)
+                remaining = (change for change in _to_revert(self.recorded) if change.address not in told)
                 self.changes += [_not_begun(change, ended_by(error)) for change in remaining]
             return _STOPPED if isinstance(error, StoppedError) else Problem.of(error)
         return None
@@ -161,7 +161,7 @@ class _Undoing:
         performer = self.carrier.performer
         self.changes[:] = performer.leave_true_manifests(self.changes)
         run = self.recorded[0].run if self.recorded else ""
-        tidying = Tidying(performer, performer.memory, run, performer.moment)
+        tidying = Tidying(performer, performer.cache, run, performer.moment)
         known = len(performer.performed)
         told = tidying.after_undo(self.recorded, performer.performed) if run else ""
         if told and self.changes:
@@ -173,7 +173,7 @@ class _Undoing:
         """Ask everything at once, as far as it can be told now."""
         askers = [restored.queries for change in self.recorded if (restored := self._rebuilt(change)[0]) is not None]
         askers += [resource.queries for resource in needed(self._standing())]
-        gather(askers, self.carrier.performer.memory)
+        gather(askers, self.carrier.performer.cache)
 
     def refusal(self) -> Problem | None:
         """Why nothing is begun on this host, if so."""
@@ -191,7 +191,7 @@ class _Undoing:
         if reason := _no_way_back(change):
             return None, Problem("no-way-back", f"no way back: {reason}")
         try:
-            by, later = self.carrier.performer.memory.run, self.later.get(change.address)
+            by, later = self.carrier.performer.cache.run, self.later.get(change.address)
             return Restored.of(change, by=by, half_done=later is not None and not later.is_over), None
         except ValueError:
             what = "its record cannot be read: it was written by a converge that knew this kind otherwise"
@@ -268,7 +268,7 @@ class _Undoing:
         states = (("before the run", change.before), ("after it", change.after), ("now", now))
         told = "" if change.sensitive else "; ".join(f"{when}: {_short(state)}" for when, state in states)
         foreign = restored.is_foreign(actual)
-        if actual != restored.was and (undo := taken_back_by(change, self.since)):
+        if actual != restored.was and (undo := reverted_by(change, self.since)):
             return Decision(Status.SKIPPED, reason=f"run {undo} took it back already")
         if (by := self._later_owner(change, now, foreign=foreign)) is not None:
             how = "" if by.address == change.address else f", by {by.address}"
@@ -289,7 +289,7 @@ class _Undoing:
 
     def _later_owner(self, change: RecordedChange, now: Json, *, foreign: bool) -> RecordedChange | None:
         """The newest change of a later run that may be why it is found as it is now, or that is about the same thing."""
-        answers = self.carrier.performer.memory.answers
+        answers = self.carrier.performer.cache.answers
         for by in reversed(self._standing()):
             if by.address == change.address:
                 half_done = by.status != Status.CHANGED.value
@@ -307,7 +307,7 @@ class _Undoing:
         performer = self.carrier.performer
         since = "" if performer.rehearsing else performer.now().isoformat()
         pending: list[JournalEvent] = [HandlerPending(change.play, name, since) for name in change.notify]
-        return [*pending, ProcedureTakenBack(change.part_of)] if change.part_of else pending
+        return [*pending, ProcedureReverted(change.part_of)] if change.part_of else pending
 
     def _must_restart(self, handler: RecordedChange) -> bool:
         asked = any(_names(handler, change, name) for change in self.undone for name in change.notify)
@@ -346,12 +346,12 @@ class _Undoing:
 
 
 def _settled(
-    history: History, recorded: Sequence[RecordedChange], *, memory: ActingMemory, journal: Journal
+    history: History, recorded: Sequence[RecordedChange], *, cache: ActingCache, journal: Journal
 ) -> tuple[History, tuple[OpenAction, ...]]:
     """As in apply, of all runs but the one that is taken back: what it left is settled by what is found to be taken back."""
     own = tuple(item for item in history.actions if recorded and item.run == recorded[0].run)
     others = tuple(item for item in history.actions if item not in own)
-    rest, idle = settled(replace(history, actions=others), memory, journal)
+    rest, idle = settled(replace(history, actions=others), cache, journal)
     return replace(rest, actions=(*own, *rest.actions)), idle
 
 
@@ -386,14 +386,14 @@ def _left_traces(change: RecordedChange) -> bool:
     return change.kind != KIND and left_traces(change)
 
 
-def _to_take_back(recorded: Sequence[RecordedChange]) -> list[RecordedChange]:
+def _to_revert(recorded: Sequence[RecordedChange]) -> list[RecordedChange]:
     """The changes of a run of which something may be there still, newest first."""
     return [change for change in reversed(recorded) if _left_traces(change)]
 
 
-def not_taken_back(recorded: Sequence[RecordedChange], ended: str) -> list[Change]:
+def not_reverted(recorded: Sequence[RecordedChange], ended: str) -> list[Change]:
     """What is told of the changes of a run where nothing was begun, because the undo `ended` early."""
-    return [_not_begun(change, ended) for change in _to_take_back(recorded)]
+    return [_not_begun(change, ended) for change in _to_revert(recorded)]
 
 
 def _not_begun(change: RecordedChange, ended: str) -> Change:

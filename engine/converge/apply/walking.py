@@ -48,10 +48,10 @@ class Walk:
         `changes` then holds what was done until then, what became of what was under way, and what was not begun.
         """
         begun = 0
-        memory = self.carrier.performer.memory
+        cache = self.carrier.performer.cache
         prospects = [_Prospect(self, play) for play in plays]
         try:
-            gather(prospects, memory)
+            gather(prospects, cache)
             for restart in self.history.restarts:
                 self.changes += finish_restart(restart, self.carrier)
             for prospect in prospects:
@@ -106,8 +106,8 @@ class Walk:
 
     def _applicable_scope(self, play: Play) -> Scope:
         """The play's variables for this host. Raises SkippedError, Undecided, Unpredictable, InputErrors, ResourceError."""
-        memory = self.carrier.performer.memory
-        known_facts = facts(memory.ask(FACT_QUERIES))
+        cache = self.carrier.performer.cache
+        known_facts = facts(cache.ask(FACT_QUERIES))
         begun = any(item.play == play.name for item in self.history.procedures)
         discovered: dict[str, object] = {}
         for discovery in play.discover:
@@ -116,7 +116,7 @@ class Walk:
             tried = []
             for candidate in discovery.candidates:
                 finder = candidate(play.scope(self.variables, known_facts, discovered))
-                found = finder.find(gather((finder.queries,), memory))
+                found = finder.find(gather((finder.queries,), cache))
                 if found is not None:
                     discovered[discovery.name] = found
                     break
@@ -128,7 +128,7 @@ class Walk:
         for applicability in play.applies_when:
             condition = applicability.that(scope)
             try:
-                applies = condition.holds(gather((condition.queries,), memory)) or begun
+                applies = condition.holds(gather((condition.queries,), cache)) or begun
             except (Undecided, Unpredictable) as error:
                 open_question = open_question or error  # another condition may decide it all the same
                 continue

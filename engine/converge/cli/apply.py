@@ -46,7 +46,7 @@ def command(file: Path, trust: bool, **given: Any) -> int:
     Exit codes: those of `run`, and 5 where the plan is stale for some host.
     """
     from converge.cli.following import carry_out, warn
-    from converge.runs.apply import recall
+    from converge.runs.apply import as_checked
     from converge.runs.saved_plans import apply_plan, applying
 
     asked = options.run_options(given, command="apply")
@@ -62,7 +62,7 @@ def command(file: Path, trust: bool, **given: Any) -> int:
         (plan,) = plans
         if plan.doubt:
             warn(f"{plan.doubt}; it is used all the same, as --trust says")
-        checked = follower.follow(recall(context, plan.planned))
+        checked = follower.follow(as_checked(context, plan.planned))
         follower.show_plan(context, checked)
         return follower.end(follower.follow(apply_plan(context, plan, checked)))
 

@@ -112,7 +112,7 @@ def enforce(policy_file: str, asked: RunOptions, *, once: bool, retry_logins: bo
         store = recorder.store
         logins = RefusedLogins(store.enforcement, clock)
         if once and not retry_logins:
-            logins.recall()
+            logins.load()
         else:
             logins.forget()
         runner = FleetRunner(asked, clock, logins, warn)

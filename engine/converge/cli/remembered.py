@@ -137,8 +137,8 @@ def story_of(store: Store, run: str, *, host: str, result: HostRecord | None) ->
         )
     except JournalUnavailable as error:
         if error.code == WRITTEN_OFF:
-            changes, left_open = store.runs.unverified_changes(run, host), store.history(host)
-            return report.HostStory(host, result, changes, left_open, damage=Problem.of(error))
+            changes, still_open = store.runs.unverified_changes(run, host), store.history(host)
+            return report.HostStory(host, result, changes, still_open, damage=Problem.of(error))
         if error.code != JOURNAL_DAMAGED:
             raise
         return report.HostStory(host, result, (), History(), damage=Problem.of(error))

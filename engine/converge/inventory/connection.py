@@ -1,4 +1,4 @@
-"""How to reach one host: the settings that its variables add up to, safe unless they say otherwise aloud."""
+"""How to reach one host: the settings that its variables add up to, safe unless they explicitly say otherwise."""
 
 from __future__ import annotations
 
@@ -255,7 +255,7 @@ def _set_by(reader: _Reader, *names: str) -> str:
 
 
 def _login(reader: _Reader, *, scheme: Scheme, has_certificate: bool) -> tuple[tuple[str, ...], Encryption]:
-    """Transports and encryption. Over http nothing leaves in the clear unless `never` says so aloud."""
+    """Transports and encryption. Over http nothing leaves in the clear unless `never` says so explicitly."""
     given = cast("tuple[str, ...] | None", reader.get("ansible_winrm_transport")) or ("negotiate",)
     over_tls = "certificate" if has_certificate else "basic"
     transports = tuple(dict.fromkeys(over_tls if word == "ssl" else word for word in given))
@@ -271,7 +271,7 @@ def _login(reader: _Reader, *, scheme: Scheme, has_certificate: bool) -> tuple[t
             "ansible_winrm_transport",
             "Basic over http sends the password and every message in the clear",
             expected="https, or a transport that encrypts: negotiate, ntlm, kerberos, credssp",
-            hint="to do so all the same, say it aloud: ansible_winrm_message_encryption: never",
+            hint="to do so all the same, set ansible_winrm_message_encryption: never",
         )
     return transports, "always" if encryption == "auto" else encryption
 

@@ -263,7 +263,7 @@ KNOWN: Final[dict[str, Known]] = {
         Known("ansible_winrm_ca_trust_path", "File or folder of trusted certificates", filled, {"type": "string"}),
         Known(
             "ansible_winrm_message_encryption",
-            "Encryption of messages over http: auto (acts as always), always, or never, which is said aloud",
+            "Encryption of messages over http: auto (acts as always), always, or never, which must be set explicitly",
             choice("auto", "always", "never"),
             _one_of("auto", "always", "never"),
         ),

@@ -73,7 +73,7 @@ class Answers(Mapping[AnyQuery, "Answer[object]"]):
         self.backup = backup
 
     @property
-    def taking_back(self) -> bool:
+    def reverting(self) -> bool:
         """Whether what `run` did is being taken back."""
         return self.by != self.run
 

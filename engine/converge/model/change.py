@@ -49,7 +49,7 @@ class WayBack:
     """Whether a change can be taken back: full, partial or none, and why not fully.
 
     `must_accept` is set where something is lost for good that nobody recorded (a raw text, a site's configuration):
-    then the change is made only when the loss was accepted aloud.
+    then the change is made only when the loss was accepted explicitly.
     """
 
     kind: Literal["full", "partial", "none"] = "full"

@@ -194,7 +194,7 @@ class ProcedureEnded:
 
 
 @dataclass(frozen=True, slots=True)
-class ProcedureTakenBack:
+class ProcedureReverted:
     """Steps of a procedure are being taken back: if it was begun and not ended, it is begun no more."""
 
     address: str
@@ -249,7 +249,7 @@ JournalEvent = (
     | StepBegun
     | StepEnded
     | ProcedureEnded
-    | ProcedureTakenBack
+    | ProcedureReverted
     | TakingBack
     | WindowOverridden
     | JournalWrittenOff

@@ -105,13 +105,13 @@ class RecordedChange:
 
 @dataclass(frozen=True, slots=True)
 class LaterRun:
-    """What another run did to a host after a run began there. `takes_back` names the run that it took back, if it is an undo.
+    """What another run did to a host after a run began there. `reverts` names the run that it took back, if it is an undo.
 
     `status` is empty where it broke off.
     """
 
     run: str
-    takes_back: str
+    reverts: str
     status: str
     changes: tuple[RecordedChange, ...]
 

@@ -37,7 +37,7 @@ class Secret:
         return hash((Secret, self._text))
 
     def __reduce__(self) -> str:
-        raise TypeError("a Secret is not pickled: hand it over aloud")
+        raise TypeError("a Secret is not pickled: hand it over explicitly")
 
 
 class Locked:

@@ -15,7 +15,7 @@ MAX_ROUNDS = 40  # a directory or key tree is walked one level a round; no sane 
 Asker = Callable[[Answers], Collection[AnyQuery]]
 
 
-class Memory:
+class AnswerCache:
     """An observer's answers, kept. Asking again what is known costs nothing."""
 
     def __init__(self, observer: Observer, *, run: str, backup_folder: str = "") -> None:
@@ -40,7 +40,7 @@ class Memory:
         return Answers(self._known, run=self.run, backup_folder=self.backup_folder)
 
     def ask(self, queries: Collection[AnyQuery]) -> Answers:
-        """Answer the queries, from memory where they are known. Raises HostUnreachable."""
+        """Answer the queries, from the cache where they are known. Raises HostUnreachable."""
         new = {query: None for query in queries if query not in self._known}
         if new:
             self._known.update(self._observer.ask(tuple(new)))
@@ -57,7 +57,7 @@ class Memory:
             self._known.pop(query, None)
 
 
-class ActingMemory(Memory):
+class ActingCache(AnswerCache):
     """A machine's answers, kept, and dropped by what is performed on it."""
 
     def __init__(self, machine: Machine, *, run: str, backup_folder: str = "") -> None:
@@ -72,7 +72,7 @@ class ActingMemory(Memory):
             self.forget(action)
 
 
-def gather(askers: Iterable[Asker], memory: Memory) -> Answers:
+def gather(askers: Iterable[Asker], cache: AnswerCache) -> Answers:
     """Ask everything the askers want, in rounds, everything new at once, until nobody names anything new.
 
     An asker that cannot say yet what it wants (it raises) is asked again in the next round; its reason comes up
@@ -80,13 +80,13 @@ def gather(askers: Iterable[Asker], memory: Memory) -> Answers:
     """
     waiting = tuple(askers)
     for _ in range(MAX_ROUNDS):
-        known = memory.answers
+        known = cache.answers
         wanted: dict[AnyQuery, None] = {}
         for asker in waiting:
             wanted.update(dict.fromkeys(query for query in _wishes(asker, known) if query not in known))
         if not wanted:
             return known
-        memory.ask(tuple(wanted))
+        cache.ask(tuple(wanted))
     raise ResourceError(
         f"more than {MAX_ROUNDS} rounds of questions, each leading to another", code="endless-questions"
     )

@@ -19,7 +19,7 @@ _LONGEST = 160  # characters of a value in a difference
 class Approved:
     """The saved plan of one host, to be applied by `run`. `planned_run` is the run under whose name it was made.
 
-    Without `key` (the file was signed with another one, and was trusted aloud) answers cannot be compared, only changes.
+    Without `key` (the file was signed with another one, and was explicitly trusted) answers cannot be compared, only changes.
     `claim` takes the plan for this host and returns the run that has it; `applied` only tells which has, if one has.
     """
 

@@ -15,7 +15,7 @@ from converge.model.answer import Answers
 from converge.model.change import Change, Json, Problem, Status, WayBack
 from converge.model.position import Position
 from converge.model.resource import Resource, State
-from converge.plan.state_cache import recalled
+from converge.plan.state_cache import cached
 
 DIGEST_KEY = secrets.token_bytes(32)
 """Digests of sensitive values can be compared within a run, and guessed by nobody. A saved plan brings a key of its own."""
@@ -53,7 +53,7 @@ class Label:
 
 def decide(resource: Resource, answers: Answers) -> Decision:
     """Compare and choose. Refusals, what cannot be predicted and what cannot be brought about become statuses."""
-    return recalled(resource, "decide", answers, work=lambda looked_at: _decide(resource, looked_at))
+    return cached(resource, "decide", answers, work=lambda looked_at: _decide(resource, looked_at))
 
 
 def _decide(resource: Resource, answers: Answers) -> Decision:

@@ -21,7 +21,7 @@ MOST = 8  # results kept for one function of one resource, the newest first
 _NOT_ASKED = object()
 
 
-def recalled(resource: Resource, function: str, known: Answers, *, work: Callable[[Answers], T]) -> T:
+def cached(resource: Resource, function: str, known: Answers, *, work: Callable[[Answers], T]) -> T:
     """What `work` makes of the answers, worked out only where no host before gave the same. Raises what `work` raises."""
     held: tuple[_Result[T], ...] = resource.cached.get(function, ())
     for item in held:
@@ -37,7 +37,7 @@ def recalled(resource: Resource, function: str, known: Answers, *, work: Callabl
 
 def questions(resource: Resource, known: Answers) -> Collection[AnyQuery]:
     """What the resource wants to know, given what is known. Raises what its `queries` raises."""
-    return recalled(resource, "queries", known, work=lambda answers: tuple(resource.queries(answers)))
+    return cached(resource, "queries", known, work=lambda answers: tuple(resource.queries(answers)))
 
 
 @dataclass(frozen=True, slots=True)

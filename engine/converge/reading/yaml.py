@@ -51,7 +51,7 @@ _BREAK = re.compile("\r\n|[\r\n\x85\u2028\u2029]")
 """What the parser counts as the end of a line."""
 _QUOTE_IT = "an expression that begins a value needs quotes: '{{ ... }}'"
 _INDENTATION = "look at the indentation of this line and of those above"
-_LEFT_OPEN = {
+_UNCLOSED = {
     "while parsing a flow sequence": ("list", "[", "]"),
     "while parsing a flow mapping": ("mapping", "{", "}"),
     "while scanning a quoted scalar": ("text", "a quote", "the same quote"),
@@ -258,7 +258,7 @@ class _Composer:
         raise _BrokenOff
 
     def _syntax(self, error: MarkedYAMLError) -> None:
-        if self._left_open(error):
+        if self._is_unclosed(error):
             return
         mark = error.problem_mark or error.context_mark
         position = Position(self._file, mark.line + 1, mark.column + 1) if mark else Position(self._file)
@@ -281,12 +281,12 @@ class _Composer:
     def _line(self, number: int) -> str:
         return "".join(_BREAK.split(self._text)[number : number + 1])
 
-    def _left_open(self, error: MarkedYAMLError) -> bool:
+    def _is_unclosed(self, error: MarkedYAMLError) -> bool:
         """Note a bracket or a quote that is not closed, where it begins; False if the error is another one."""
         begun, found = error.context_mark, error.problem_mark
-        if error.context not in _LEFT_OPEN or begun is None or found is None or "escape" in str(error.problem):
+        if error.context not in _UNCLOSED or begun is None or found is None or "escape" in str(error.problem):
             return False
-        what, begins, ends = _LEFT_OPEN[error.context]
+        what, begins, ends = _UNCLOSED[error.context]
         line = self._line(begun.line)
         hint = _QUOTE_IT if "{{" in line else ""
         if begun.line == found.line and "end" not in (error.problem or ""):

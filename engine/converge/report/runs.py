@@ -29,7 +29,7 @@ class HostStory:
     host: str
     result: HostRecord | None
     changes: Sequence[RecordedChange]
-    left_open: History
+    still_open: History
     overridden: str = ""
     damage: Problem | None = None
 
@@ -159,7 +159,7 @@ def _story(story: HostStory, sink: Sink, *, mode: str) -> None:
     elif story.result is not None:
         for resource in story.result.resources:
             sink.line(f"  {word(shown_status(str(resource['status']), mode)):<9} {resource['address']}")
-    for line in left_open_in_words(story.left_open):
+    for line in describe_open(story.still_open):
         sink.line(f"  still open: {line}", style="magenta")
 
 
@@ -192,7 +192,7 @@ def action_in_words(action: RecordedAction) -> str:
     return " ".join(words)
 
 
-def left_open_in_words(history: History) -> list[str]:
+def describe_open(history: History) -> list[str]:
     """What is still open on a host, a line for each."""
     return [
         *(
@@ -220,7 +220,7 @@ def _story_as_json(story: HostStory) -> dict[str, Json]:
         "error": result.get("error"),
         "resources": list(result.get("resources", ())),
         "changes": [_change_as_json(change) for change in story.changes],
-        "open": asdict(story.left_open),
+        "open": asdict(story.still_open),
         "damage": story.damage.as_json() if story.damage is not None else None,
         "outside_window": story.overridden or None,
     }

@@ -100,14 +100,14 @@ class DirectoryResource(Resource):
     def actions(self, before: State | None, after: State | None, answers: Answers) -> Sequence[AnyAction]:
         """Make it, keep it elsewhere, remove it when empty, or bring back what was kept in this run."""
         path = environment.resolve(self.path, answers)
-        if answers.taking_back:
-            return self._taking_back(path, after, answers)
+        if answers.reverting:
+            return self._reverting(path, after, answers)
         if isinstance(after, DirectoryState):
             return [NewDirectory(path)]
         full = isinstance(before, DirectoryState) and before.entries
         return [backups.aside(path, answers, is_folder=True) if full else RemoveDirectory(path)]
 
-    def _taking_back(self, path: str, after: State | None, answers: Answers) -> list[AnyAction]:
+    def _reverting(self, path: str, after: State | None, answers: Answers) -> list[AnyAction]:
         """Bring back what was kept, make it again, or take away what holds nothing, or nothing but kept files."""
         if isinstance(after, DirectoryState):
             place = Directory(backups.backup_path(path, answers))

@@ -236,7 +236,7 @@ class FileResource(Resource):
         clearing = [backups.aside(path, answers, is_folder=False)] if before is not None else []
         if not isinstance(after, FileState):
             return clearing
-        if answers.taking_back:
+        if answers.reverting:
             kept = File(backups.backup_path(path, answers), self._hashed)
             if (facts := answers.value(kept)) is not None:
                 if not self.agree(self._state(facts), after, answers):

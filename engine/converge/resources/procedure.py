@@ -101,7 +101,7 @@ class Procedure(ProcedureResource):
         min_length=1, max_length=MAX_STEPS, description="Entries in order: one kind each, and a name."
     )
     loses: str = Field(
-        "", max_length=2000, description="What is lost for good: shown with the plan, and to be accepted aloud."
+        "", max_length=2000, description="What is lost for good: shown with the plan, and to be accepted explicitly."
     )
 
     @model_validator(mode="after")

@@ -1,4 +1,4 @@
-"""The kind `restart_computer`, a handler: Windows is restarted. Done only where that was allowed aloud."""
+"""The kind `restart_computer`, a handler: Windows is restarted. Done only where that was explicitly allowed."""
 
 from __future__ import annotations
 

@@ -141,7 +141,7 @@ class ServiceResource(Resource):
         if not isinstance(before, ServiceCondition) or not isinstance(after, ServiceCondition):
             raise ResourceError(f"the service {self.name} cannot be made or removed")
         moves = list(self._moves(before.state, after.state))
-        if answers.taking_back and any(isinstance(move, StopService) for move in moves):
+        if answers.reverting and any(isinstance(move, StopService) for move in moves):
             self._check_nobody_needs_it(answers)
         modes: list[AnyAction] = []
         if before.start_mode is not after.start_mode:

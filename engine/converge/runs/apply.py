@@ -25,7 +25,7 @@ class Outcome:
     began: bool = False
 
 
-def recall(context: RunContext, planned: Sequence[HostResult]) -> Events[Checked]:
+def as_checked(context: RunContext, planned: Sequence[HostResult]) -> Events[Checked]:
     """Take what was found earlier for what a check has found now. Yields `Planned` of each host."""
     context.prepare(context.stage(changes_hosts=True))
     totals = Totals()

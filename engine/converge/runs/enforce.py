@@ -19,7 +19,7 @@ from converge.inventory import HostSettings
 from converge.model.change import HostResult, Problem, Status
 from converge.model.journal import Journal
 from converge.model.machine import Machine, Observer
-from converge.runs.apply import apply, recall
+from converge.runs.apply import apply, as_checked
 from converge.runs.check import check
 from converge.runs.context import Caller, RunContext, opened
 from converge.runs.events import Event, Warned, result_of, watched
@@ -85,7 +85,7 @@ class FleetRunner:
         results: list[HostResult] = []
         with self._run(name, policy, selection, stop=stop, permitted=permitted) as context:
             there = [result for result in planned if result.host in selection.targets]
-            checked = result_of(recall(context, there), on_event=self._on_event)
+            checked = result_of(as_checked(context, there), on_event=self._on_event)
             outcome = result_of(watched(apply(context, checked), results.append), on_event=self._on_event)
             context.recorder.end(outcome.code)
         self._note(results, selection)

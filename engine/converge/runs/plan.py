@@ -16,7 +16,7 @@ from converge.model.change import HostResult, Status
 from converge.model.machine import Observer
 from converge.model.opening import read_bounded
 from converge.model.saved_plan import HostPlan, PlannedFrom, SavedPlan
-from converge.plan.answer_cache import Memory as AnswerCache
+from converge.plan.answer_cache import AnswerCache
 from converge.plan.evidence import evidence
 from converge.runs.check import Checked, check
 from converge.runs.context import Caller, RunContext, opened

@@ -10,7 +10,7 @@ from typing import Self
 
 from converge.apply.options import ApplyOptions
 from converge.apply.recounting import recounted
-from converge.apply.undoing import check_undo, not_taken_back, undo
+from converge.apply.undoing import check_undo, not_reverted, undo
 from converge.errors import UsageError
 from converge.inventory import load
 from converge.model.change import HostResult, Problem, Status
@@ -76,7 +76,7 @@ class Undoing:
             host,
             store.runs.changes(subject.run, host),
             history=store.history(host),
-            remaining=not_taken_back(store.runs.changes(self.undone, host), problem.what),
+            remaining=not_reverted(store.runs.changes(self.undone, host), problem.what),
             problem=problem,
         )
 

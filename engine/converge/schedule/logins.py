@@ -51,7 +51,7 @@ class RefusedLogins:
     _digests: dict[tuple[str, str], set[bytes]] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
-    def recall(self) -> None:
+    def load(self) -> None:
         """Take over what an earlier process left. Its passwords are not known here: only the pause ends these."""
         self._when = self.refusals.refused_logins()
 

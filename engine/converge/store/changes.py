@@ -56,18 +56,18 @@ def later_runs(
 ) -> tuple[LaterRun, ...]:
     """What other runs than `run` did, among a host's rows, in the order in which they began."""
     held = list(rows)
-    takes_back: dict[str, str] = {}
+    reverts: dict[str, str] = {}
     ended: dict[str, str] = {}
     for content in held:
         if content["run"] != run:
             event, by = content["event"], content["run"]
             ended.setdefault(by, "")
             if event["event"] == "TakingBack":
-                takes_back[by] = event["run"]
+                reverts[by] = event["run"]
             elif event["event"] == "RunEnded":
                 ended[by] = event["status"]
     return tuple(
-        LaterRun(by, takes_back.get(by, ""), status, changes_of(by, host, rows=held, opener=opener))
+        LaterRun(by, reverts.get(by, ""), status, changes_of(by, host, rows=held, opener=opener))
         for by, status in ended.items()
     )
 

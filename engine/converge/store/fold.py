@@ -40,7 +40,7 @@ class OpenEnds:
                 self.restarts[(restart.handler, restart.service)] = restart
             case "ServicesStarted":
                 self.restarts.pop((event["handler"], event["service"]), None)
-            case "ProcedureBegun" | "StepBegun" | "StepEnded" | "ProcedureEnded" | "ProcedureTakenBack":
+            case "ProcedureBegun" | "StepBegun" | "StepEnded" | "ProcedureEnded" | "ProcedureReverted":
                 self._take_procedure(event)
             case _:
                 pass  # the rest tells a story, and leaves nothing open
@@ -73,7 +73,7 @@ class OpenEnds:
     def _take_procedure(self, event: Mapping[str, Json]) -> None:
         address = event["address"]
         known = self.procedures.get(address)
-        if event["event"] in ("ProcedureEnded", "ProcedureTakenBack"):
+        if event["event"] in ("ProcedureEnded", "ProcedureReverted"):
             self.procedures.pop(address, None)
         elif event["event"] == "ProcedureBegun":
             # Begun again while still open is resumed: what was finished stays finished.

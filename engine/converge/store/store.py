@@ -143,7 +143,7 @@ class Store:
         """What is open on a host. Raises JournalUnavailable, also where its journal does not fit together."""
         return read_history(self._database, host, chain=self._chain)
 
-    def left_open(self) -> dict[str, History]:
+    def still_open(self) -> dict[str, History]:
         """Every host on which something is open, and what. Raises JournalUnavailable."""
         found = {host: self.history(host) for host in hosts_with_open_rows(self._database)}
         return {host: history for host, history in found.items() if history != History()}

@@ -13,7 +13,7 @@ from markupsafe import Markup
 from converge.model.change import Json
 from converge.report.folding import folded
 from converge.report.page.story import ORDER
-from converge.report.runs import action_in_words, left_open_in_words
+from converge.report.runs import action_in_words, describe_open
 from converge.report.values import difference
 from converge.report.visible import visible
 from converge.report.vocabulary import word
@@ -38,7 +38,7 @@ def templates() -> Environment:
     environment.globals.update(address=address, ORDER=ORDER)
     environment.filters.update(
         word=word, minute=minute, ago=ago, short=short, names=names, differences=differences, exit=exit_words,
-        action=action_in_words, open_ends=left_open_in_words, number=number, problem=problem,
+        action=action_in_words, open_ends=describe_open, number=number, problem=problem,
         iso=iso, shell=shlex.quote,
     )  # fmt: skip
     return environment

@@ -110,7 +110,7 @@ class Connection:
         if self.login in (Login.BASIC, Login.CERTIFICATE) and not self.is_https and self.sealing is not Sealing.NEVER:
             raise UsageError(
                 f"{self.host}: Basic over http would send the password readable by anyone on the way",
-                try_="use https or the negotiate transport, or say ansible_winrm_message_encryption: never aloud",
+                try_="use https or the negotiate transport, or set ansible_winrm_message_encryption: never",
             )
         if self.login in (Login.BASIC, Login.CERTIFICATE) and self.sealing is Sealing.ALWAYS:
             raise UsageError(f"{self.host}: {self.login} cannot encrypt messages", try_="use the negotiate transport")

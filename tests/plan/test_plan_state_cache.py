@@ -26,7 +26,7 @@ from converge.model.query import AnyQuery, File
 from converge.model.resource import KINDS, Resource, State
 from converge.model.secret import Secret
 from converge.plan.decision import decide
-from converge.plan.state_cache import MOST, questions, recalled
+from converge.plan.state_cache import MOST, cached, questions
 from converge.playbook import load
 from converge.playbook.sandbox import SANDBOX
 from converge.rehearsal.rehearsal import Rehearsal
@@ -148,7 +148,7 @@ def test_actions_of_one_run_are_not_those_of_the_next() -> None:
 def test_whoever_goes_through_all_answers_is_asked_each_time() -> None:
     resource = Summed(limit=1)
     counts = [
-        recalled(resource, "len", known, work=len) for known in (told(found(1)), told(found(1), found(2)), Answers({}))
+        cached(resource, "len", known, work=len) for known in (told(found(1)), told(found(1), found(2)), Answers({}))
     ]
     assert counts == [1, 2, 0]
 
