@@ -7,10 +7,12 @@ from typing import Any
 
 import pytest
 from tests.apply.apply_site import HOST, Site, actions, statuses, told
+from tests.conformance.case import ACCOUNT
 
 from converge.errors import Interrupted
+from converge.lab import service_manager
 from converge.model.action import AnyAction, Performed, StartService, StopService
-from converge.model.facts import ServiceState
+from converge.model.facts import ServiceState, StartMode
 from converge.model.machine import Machine
 from converge.windows.registry import parse_path
 
@@ -89,6 +91,30 @@ def test_everything_is_as_it_was(site: Site, entries: list[dict[str, Any]]) -> N
 
     site.undo()
     assert site.essence() == before
+
+
+@pytest.mark.parametrize(
+    ("entry", "starts"),
+    [
+        ({"running": False}, True),
+        ({"running": False, "start_mode": "manual"}, True),
+        ({"running": False, "start_mode": "automatic"}, True),
+        ({"running": True, "start_mode": "manual"}, False),
+    ],
+    ids=str,
+)
+def test_a_service_that_ran_although_it_was_disabled_does_so_again(
+    site: Site, entry: dict[str, Any], starts: bool
+) -> None:
+    service_manager.set_start_mode(site.world, "Busy", StartMode.DISABLED, account=site.world.account(ACCOUNT))
+    before = site.essence()
+    site.apply(site.plays([{"service": {"name": "Busy", **entry}}]))
+    predicted = site.check_undo()
+    undone = site.undo()
+    assert undone.status.value == "changed", told(undone)
+    assert site.essence() == before, told(undone)
+    assert actions(predicted) == actions(undone)
+    assert ("StartService" in str(actions(undone))) is starts
 
 
 def test_newest_first(site: Site) -> None:

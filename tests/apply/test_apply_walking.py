@@ -95,3 +95,18 @@ def test_what_a_person_does_below_a_variables_folder_leaves_the_facts_known(site
         )
     )
     assert [change.status.value for change in result.changes] == ["waiting", "skipped"], told(result)
+
+
+def test_an_entry_that_is_not_come_to_is_shown_as_its_resource_once(site: Site) -> None:
+    step = {"name": "by hand", "instructions": "do it", "done_when": {"file": {"path": BY_HAND, "exists": True}}}
+    looped = {"registry_value": {"key": VENDOR, "name": "{{ item }}", "type": "string", "data": "x"}, "loop": ["B", "C"]}
+    plays = plays_of(
+        site, {"name": "one", "resources": [{"operator_step": step}, value("A"), {"name": "named", **value("D")}, looped]}
+    )
+    result = site.apply(plays)
+    assert [(change.address, change.status.value) for change in result.changes] == [
+        ("operator_step:by hand", "waiting"),
+        (rf"registry_value:{VENDOR}\A", "skipped"),
+        ("registry_value:named", "skipped"),
+        (rf"registry_value:{VENDOR}\{{{{ item }}}}", "skipped"),
+    ], told(result)

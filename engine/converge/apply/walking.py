@@ -145,7 +145,7 @@ def not_begun(plays: Sequence[Play], ended: str) -> list[Change]:
 
 
 def _not_begun(entry: Entry, play: Play, ended: str, *, address: str = "") -> Change:
-    address = address or f"{entry.kind}:{entry.name}"
+    address = address or entry.address
     return not_carried_out(entry, play, Status.SKIPPED, address=address, reason=f"not begun: {ended}")
 
 
@@ -345,7 +345,8 @@ class _PlayRun:
         sensitive = entry.sensitive or declared.sensitive
         label = Label(declared.name, self.play.name, entry.position, sensitive, notify=entry.notify)
         if self.blocked_by:
-            return self._unbound(entry, Status.SKIPPED, reason=f"only after: {self.blocked_by}")
+            reason = f"only after: {self.blocked_by}"
+            return self._unbound(entry, Status.SKIPPED, address=resource.address, reason=reason)
         twin = self.seen.get(resource.identity)
         self.seen[resource.identity] = declared.name
         if twin is not None:
@@ -355,7 +356,7 @@ class _PlayRun:
                 "",
                 "leave one of them",
             )
-            return self._unbound(entry, Status.FAILED, error=problem)
+            return self._unbound(entry, Status.FAILED, address=resource.address, error=problem)
         with handlers.owing(entry.notify):
             if isinstance(resource, ProcedureResource):
                 change = carry_out_procedure(self.walk.carrier, resource, label, history=self.walk.history)
@@ -372,8 +373,7 @@ class _PlayRun:
         return change
 
     def _unbound(
-        self, entry: Entry, status: Status, *, reason: str | None = None, error: Problem | None = None
+        self, entry: Entry, status: Status, *, address: str = "", reason: str | None = None, error: Problem | None = None
     ) -> Change:
-        return not_carried_out(
-            entry, self.play, status, address=f"{entry.kind}:{entry.name}", reason=reason, error=error
-        )
+        address = address or entry.address
+        return not_carried_out(entry, self.play, status, address=address, reason=reason, error=error)

@@ -75,6 +75,11 @@ class Entry:
     shows_cause: bool = True  # whether finding it otherwise is evidence of the article's cause
     needed_when: Callable[[Scope], Condition] | None = None  # a handler that the host itself may ask for
 
+    @property
+    def address(self) -> str:
+        """What it is shown as before it is known what it declares: an entry without a name is called as its resource."""
+        return self.name if self.name.startswith(f"{self.kind}:") else f"{self.kind}:{self.name}"
+
 
 @dataclass(frozen=True, slots=True)
 class EventSymptom:

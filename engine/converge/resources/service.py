@@ -143,14 +143,17 @@ class ServiceResource(Resource):
         moves = list(self._moves(before.state, after.state))
         if answers.reverting and any(isinstance(move, StopService) for move in moves):
             self._check_nobody_needs_it(answers)
-        modes: list[AnyAction] = []
-        if before.start_mode is not after.start_mode:
-            modes.append(SetServiceStartMode(self.name, after.start_mode))
-        stops = any(isinstance(move, StopService) for move in moves)
         first: list[AnyAction] = []
         if after.image_path is not None and before.image_path != after.image_path:
             first.append(SetServiceImagePath(self.name, after.image_path))
-        return [*first, *moves, *modes] if stops else [*first, *modes, *moves]
+        mode = [SetServiceStartMode(self.name, after.start_mode)]
+        if any(isinstance(move, StartService) for move in moves) and after.start_mode is StartMode.DISABLED:
+            # As it was before: it ran although it was disabled since. It cannot be started while it is.
+            startable = SetServiceStartMode(self.name, StartMode.MANUAL)
+            return [*first, *([startable] if before.start_mode is StartMode.DISABLED else []), *moves, *mode]
+        mode = mode if before.start_mode is not after.start_mode else []
+        stops = any(isinstance(move, StopService) for move in moves)
+        return [*first, *moves, *mode] if stops else [*first, *mode, *moves]
 
     def _moves(self, now: ServiceState, wanted: ServiceState) -> Iterator[AnyAction]:
         """Start, resume or stop. What is pending in the wanted direction only needs time."""
