@@ -9,10 +9,13 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
+# How long an example takes tells of the machine, not of the code: what hangs meets the test's time limit.
+settings.register_profile("unhurried", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("unhurried")
 # In CI the examples are the same every time: a run there judges the change, and new examples are sought elsewhere.
-settings.register_profile("ci", derandomize=True)
+settings.register_profile("ci", parent=settings.get_profile("unhurried"), derandomize=True)
 if os.environ.get("CI"):
     settings.load_profile("ci")
 

@@ -53,7 +53,7 @@ ENTRIES = st.lists(
 )  # fmt: skip
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=40, suppress_health_check=list(HealthCheck))
 @given(entries=ENTRIES)
 def test_the_world_is_the_same(entries: list[dict[str, Any]]) -> None:
     within = MEMORY_DISK if MEMORY_DISK.is_dir() else None

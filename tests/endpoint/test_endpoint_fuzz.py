@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from tests.endpoint.conftest import Asker
 
 QUIET = settings(
-    max_examples=120, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+    max_examples=120, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
 )
 SANE = Enumerate(Target(namespaces.wql_uri("root/cimv2")), expression="SELECT Name FROM Win32_ComputerSystem")
 MARKUP = ("</s:Header>", "<s:Body/>", "&amp;", "&#0;", "&x;", "]]>", "<!--", "<!DOCTYPE x>", "<?xml?>", "<a:Action/>")

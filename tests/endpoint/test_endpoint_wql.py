@@ -284,7 +284,7 @@ WORDS = st.sampled_from(
 )
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.one_of(st.text(max_size=200), st.lists(WORDS, max_size=25).map(" ".join)))
 def test_any_text_is_a_query_or_refused(text: str) -> None:
     for query in (text, f"SELECT * FROM Lab_Thing WHERE {text}"):
@@ -297,7 +297,7 @@ def test_any_text_is_a_query_or_refused(text: str) -> None:
             pass
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.text(min_size=0, max_size=40))
 def test_any_quoted_text_is_found_again(text: str) -> None:
     escaped = text.replace("\\", "\\\\").replace("'", "\\'")

@@ -55,13 +55,13 @@ def outcome(action: Callable[[], T]) -> tuple[T | None, tuple[InputProblem, ...]
     return None, problems
 
 
-@settings(max_examples=150, deadline=5000)
+@settings(max_examples=150)
 @given(st.binary(max_size=300), names)
 def test_any_bytes_load_or_tell_what_is_wrong(data: bytes, name: str) -> None:
     try_to_load(data, name)
 
 
-@settings(max_examples=400, deadline=5000)
+@settings(max_examples=400)
 @given(fragments, names)
 def test_any_mixture_of_syntax_loads_or_tells_what_is_wrong(text: str, name: str) -> None:
     try_to_load(text.encode("utf-8", "surrogatepass"), name)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from converge.errors import UsageError
@@ -117,7 +117,6 @@ def test_commas_and_colons_separate_alike(chosen: list[str]) -> None:
     assert split(":".join(chosen)) == split(",".join(chosen)) == chosen
 
 
-@settings(deadline=2000)
 @given(st.text(max_size=60))
 def test_any_text_is_a_pattern_or_a_usage_error(text: str) -> None:
     inventory = load(["web[1:3],db,"])

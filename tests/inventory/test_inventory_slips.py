@@ -69,3 +69,27 @@ def test_a_lone_name_needs_no_colon(read: Loader) -> None:
 def test_a_name_that_looks_like_several_is_warned_of(read: Loader, name: str) -> None:
     (warning,) = read({"h.yml": f"all:\n  hosts:\n    '{name}':\n"}).warnings
     assert "is one host" in str(warning)
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "lines"),
+    [
+        (
+            "h.yml",
+            "all:\n  hosts:\n    'w[1:x]': {ansible_port: abc}\n    7: {ansible_port: x}\n    ok: {ansible_port: 0}\n"
+            "  vars: {converge_tls_minimum: 9}\n",
+            {3, 4, 5, 6},
+        ),
+        ("h.ini", "w[1:x] ansible_port=abc\nok stray more ansible_port=z\nb: ansible_port=y\n", {1, 2, 3}),
+    ],
+    ids=["yaml", "ini"],
+)
+def test_after_a_wrong_name_the_variables_beside_it_are_judged_too(
+    read: Loader, name: str, text: str, lines: set[int]
+) -> None:
+    with pytest.raises(InputErrors) as caught:
+        read({name: text})
+    wrong = [problem for problem in caught.value.problems if problem.message.endswith("is wrong")]
+    assert {problem.line for problem in wrong} == lines
+    others = [problem for problem in caught.value.problems if problem not in wrong]
+    assert len(others) == (2 if name == "h.yml" else 3), others

@@ -128,7 +128,7 @@ _arguments = st.lists(
 )
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(_arguments)
 def test_whatever_the_arguments_a_built_line_hands_them_over_unchanged(arguments: list[str]) -> None:
     node = parse(expand_variables(command_line(["prog.exe", *arguments]), _lookup))
@@ -137,7 +137,7 @@ def test_whatever_the_arguments_a_built_line_hands_them_over_unchanged(arguments
     assert split_arguments(node.text) == ["prog.exe", *arguments]
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.text(st.sampled_from('ab "^&|<>()%=\\/1@'), max_size=40))
 def test_no_line_makes_the_parser_fail_otherwise_than_by_refusing(line: str) -> None:
     with contextlib.suppress(LineRefused):

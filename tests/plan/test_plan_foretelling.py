@@ -132,7 +132,7 @@ actions: st.SearchStrategy[AnyAction] = st.one_of(
     st.just(RunCommand((r"echo x> D:\Vendor\new.txt",), shell=True)),
 )  # fmt: skip
 sequences = st.lists(actions, min_size=1, max_size=6)
-BOUNDED = settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+BOUNDED = settings(max_examples=150, suppress_health_check=[HealthCheck.too_slow])
 
 
 def make_world() -> World:

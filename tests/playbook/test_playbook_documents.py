@@ -162,7 +162,7 @@ def test_line_breaks_in_prose_are_meant(one_play: OnePlay) -> None:
 HOSTILE = st.text(alphabet="-:{}[]&*!|>'\"%@`,#?\\ \n\t{}abcx0", max_size=120)
 
 
-@settings(max_examples=150, deadline=2000, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(data=st.one_of(st.binary(max_size=200), HOSTILE.map(str.encode)))
 def test_any_bytes_load_or_raise_input_errors(problems_in: Problems, data: bytes) -> None:
     problems_in(data)
@@ -188,7 +188,7 @@ VALUES = st.recursive(
 )  # fmt: skip
 
 
-@settings(max_examples=200, deadline=3000, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(value=VALUES)
 def test_any_structure_loads_or_raises_input_errors(problems_in: Problems, value: object) -> None:
     problems_in(json.dumps([value] if isinstance(value, dict) else value))

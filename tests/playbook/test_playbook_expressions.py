@@ -29,7 +29,7 @@ def value_of(one_play: OnePlay, scope_of: ScopeOf, template: str, **host: object
     return scope_of(one_play(f"vars: {{result: '{quoted}'}}\nresources: []", known=set(host)), **host)["result"]
 
 
-@settings(max_examples=100, deadline=2000, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(value=LISTED)
 def test_an_expression_by_itself_keeps_the_type(one_play: OnePlay, scope_of: ScopeOf, value: object) -> None:
     for template in ("{{ x }}", "{{ x if true else 0 }}"):
@@ -38,7 +38,7 @@ def test_an_expression_by_itself_keeps_the_type(one_play: OnePlay, scope_of: Sco
         assert type(found) is type(value)
 
 
-@settings(max_examples=60, deadline=2000, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(value=st.integers() | st.text(max_size=30))
 def test_an_expression_inside_a_text_makes_a_text(one_play: OnePlay, scope_of: ScopeOf, value: object) -> None:
     assert value_of(one_play, scope_of, "a{{ x }}b", x=value) == f"a{value}b"
@@ -124,7 +124,7 @@ def test_variables_that_double_each_other_are_bounded(one_play: OnePlay, scope_o
         scope_of(play)["v59"]
 
 
-@settings(max_examples=150, deadline=2000, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(inner=st.text(alphabet="x.[]()'|+*-~<>=!{}% andotrifels0129,:\\_", max_size=40))
 def test_any_expression_has_a_value_or_is_told(one_play: OnePlay, scope_of: ScopeOf, inner: str) -> None:
     with suppress(InputErrors):

@@ -175,7 +175,7 @@ def test_undamaged_everything_is_answered(proxy: Proxy) -> None:
 
 
 @settings(
-    max_examples=50, deadline=None, derandomize=True, database=None,
+    max_examples=50, derandomize=True, database=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )  # fmt: skip
 @given(damages=st.dictionaries(st.integers(0, 25), DAMAGES, min_size=1, max_size=4))

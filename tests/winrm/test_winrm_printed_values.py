@@ -215,7 +215,7 @@ asked = st.lists(st.tuples(st.sampled_from(KEYS), names), max_size=4)
 
 
 @settings(
-    max_examples=60, deadline=None, derandomize=True, database=None,
+    max_examples=60, derandomize=True, database=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )  # fmt: skip
 @given(held=held, asked=asked)

@@ -76,7 +76,7 @@ def test_a_fault_with_nothing_in_it_is_still_a_fault() -> None:
     assert not answer.body.access_denied
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(data=st.binary(max_size=200))
 def test_arbitrary_bytes_are_refused_and_nothing_else(data: bytes) -> None:
     for parse in (messages.parse_answer, messages.parse_request):

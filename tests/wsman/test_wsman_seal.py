@@ -36,7 +36,7 @@ NASTY = [
 ]
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(pieces=st.lists(st.one_of(st.binary(max_size=30), st.sampled_from(NASTY)), max_size=6))
 def test_any_message_comes_back_even_if_its_ciphertext_holds_the_boundary(pieces: list[bytes]) -> None:
     _, plain = wrap(b"".join(pieces))

@@ -24,7 +24,7 @@ carried = st.text(
 ).filter(lambda text: "\ufffe" not in text and "\uffff" not in text)
 names = st.from_regex(r"[A-Za-z_][A-Za-z0-9_]{0,12}", fullmatch=True)
 moments = st.datetimes(timezones=st.sampled_from([UTC, timezone(timedelta(hours=-9, minutes=30))]))
-many = settings(max_examples=150, deadline=None)
+many = settings(max_examples=150)
 
 
 def asked(operation: messages.AnyRequest) -> messages.AnyRequest:

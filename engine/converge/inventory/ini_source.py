@@ -6,6 +6,7 @@ import re
 import shlex
 from typing import TYPE_CHECKING, NamedTuple
 
+from converge.inventory.checks import check_variables
 from converge.inventory.hostnames import BadRange, expand
 from converge.inventory.values import Variable
 from converge.inventory.yaml_source import PORT
@@ -127,6 +128,7 @@ class _Reader:
                 raise BadRange(f"{pattern[:80]} ends in a colon, after which the port is missing")
         except BadRange as error:
             self._problems.error(place, str(error))
+            check_variables(variables.items(), self._problems)  # of no host, so nobody else will
             return
         group = self._members.groups[self._group]
         for name in names:
@@ -139,6 +141,7 @@ class _Reader:
         """The `name=value` pairs right of a host."""
         variables: dict[str, Variable] = {}
         self._set_here = set()
+        told = False
         for token in tokens:
             at = Position(self._file, place.line, token.column)
             name, equals, value = token.text.partition("=")
@@ -146,8 +149,10 @@ class _Reader:
                 hint = (
                     "write name=value without blanks, or quote the value" if not name or "=" not in token.text else ""
                 )
-                self._problems.error(at, "is no variable of a host", expected="name=value", hint=hint)
-                break
+                if not told:  # the words of one value without quotes are one mistake
+                    self._problems.error(at, "is no variable of a host", expected="name=value", hint=hint)
+                told = True
+                continue
             self._once(name, at)
             variables[name] = self._read(name, value, at)
         return variables

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from converge.inventory.checks import check_variables
 from converge.inventory.hostnames import BadRange, expand
 from converge.inventory.values import Variable, variable
 from converge.model.position import Position
@@ -129,6 +130,7 @@ class _Reader:
         for pattern, node in table.items.items():
             if pattern in table.typed or not pattern.strip():
                 self._no_name(table, pattern, "host")
+                self._check_of_none(node)
                 continue
             if not isinstance(node, Table) and not _is_nothing(node):
                 self._problems.error(
@@ -144,6 +146,7 @@ class _Reader:
             names, port = expand(pattern)
         except BadRange as error:
             self._problems.error(place, str(error))
+            self._check_of_none(node)
             return
         variables = dict(named_variables(node, self._problems)) if isinstance(node, Table) else {}
         for name in names:
@@ -151,6 +154,11 @@ class _Reader:
             if port is not None:
                 host.variables.setdefault(PORT, Variable(port, place))
             host.variables.update(variables)
+
+    def _check_of_none(self, node: Node) -> None:
+        """Variables that belong to no host because its name is wrong: what is wrong with them is told all the same."""
+        if isinstance(node, Table):
+            check_variables(named_variables(node, self._problems), self._problems)
 
 
 def named_variables(table: Table, problems: Problems) -> list[tuple[str, Variable]]:
