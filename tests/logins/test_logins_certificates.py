@@ -80,7 +80,9 @@ def test_https_where_http_listens(serve: Serve, authority: Authority) -> None:
     served = serve(OPEN)
     with pytest.raises(HostUnreachable, match="speaks no TLS") as refused:
         version(served.url.replace("http:", "https:"), ca_trust_path=str(authority.path))
-    assert "5985" in refused.value.try_
+    assert refused.value.code == "tls"
+    assert "set ansible_winrm_scheme: http" in refused.value.try_
+    assert "set ansible_port" in refused.value.try_
 
 
 def by_certificate(serve: Serve, authority: Authority, own: Path, policy: Policy = MAPPED) -> str:

@@ -26,7 +26,7 @@ from converge.model.query import AnyQuery, File, OperatingSystem, RegistryKey, R
 from converge.model.registry import RegistryData, RegistryType
 from converge.model.resource import KINDS, ProcedureResource
 from converge.windows.components import question
-from converge.windows.registry import parse_path
+from converge.windows.registry import SMALLEST_REQUEST, parse_path
 
 Decide = Callable[..., Any]
 RUN = "2026-11-20T220107Z-1f3a"
@@ -72,6 +72,17 @@ def test_a_key_with_what_cannot_come_back_says_so(decided: Decide) -> None:
     }
     gone = decided({"registry_key": {"key": str(KEY), "ensure": "absent", "recursive": True}}, given)
     assert gone.decision.way_back.must_accept
+
+
+def test_a_key_with_a_value_too_large_for_one_request_says_so(decided: Decide) -> None:
+    large = RegistryData(RegistryType.BINARY, bytes(SMALLEST_REQUEST // 24 + 1))
+    given: dict[AnyQuery, Answer[Any]] = {
+        RegistryKey(KEY): Found(KeyContents((), (("n", RegistryType.BINARY),))),
+        RegistryValue(KEY, "n"): Found(large),
+    }
+    gone = decided({"registry_key": {"key": str(KEY), "ensure": "absent", "recursive": True}}, given)
+    assert (gone.decision.way_back.kind, gone.decision.way_back.must_accept) == ("none", True)
+    assert "too large" in str(gone.decision.way_back)
 
 
 @pytest.mark.parametrize("key", ["HKLM", r"HKLM\SOFTWARE"])

@@ -268,6 +268,15 @@ def test_every_kind_of_question_is_answered_with_what_is_there(
     _check_registry_and_the_rest(pair, answers)
 
 
+def test_a_qword_that_an_older_windows_does_not_tell_is_refused_as_that(connect: Callable[..., Pair]) -> None:
+    answer = connect(make_world(version="5.2.3790")).machine.ask([RegistryValue(VENDOR, "Large")])
+    refused = answer[RegistryValue(VENDOR, "Large")]
+    assert isinstance(refused, Refused)
+    assert refused.text.startswith("it is a qword, which Windows before Vista and Server 2008 does not tell")
+    told = connect(make_world(version="6.0.6001")).found(RegistryValue(VENDOR, "Large"))
+    assert told == RegistryData(RegistryType.QWORD, 0xFFFFFFFFFFFFFFFF)
+
+
 def _check_registry_and_the_rest(pair: Pair, answers: object) -> None:
     value = answers.value  # type: ignore[attr-defined]  # the Answers of the test above
     key = value(RegistryKey(VENDOR))

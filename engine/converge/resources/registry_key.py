@@ -16,7 +16,7 @@ from converge.model.names import fold
 from converge.model.query import AnyQuery, RegistryKey, RegistryValue
 from converge.model.registry import RegistryPath
 from converge.model.resource import Resource, State
-from converge.resources.registry_value import ValueState, check_service_is_there, service_key
+from converge.resources.registry_value import ValueState, check_service_is_there, service_key, size_in_request
 from converge.windows import registry, views
 from converge.windows.fields import KeyName
 
@@ -155,6 +155,12 @@ class RegistryKeyResource(Resource):
             return WayBack()
         if any(not item.value.restorable for record in before.contents for item in record.values):
             return WayBack("none", "it holds values that cannot be written again", must_accept=True)
+        if any(
+            size_in_request(_below(self.path, record.below), item.name, item.value) > registry.SMALLEST_REQUEST
+            for record in before.contents
+            for item in record.values
+        ):
+            return WayBack("none", "it holds a value too large to be written again in one request", must_accept=True)
         return WayBack("partial", "the key's permissions are not brought back")
 
 

@@ -307,7 +307,7 @@ class RegistryValueResource(Resource):
         if isinstance(before, ValueState) and not before.restorable:
             return WayBack("none", "raw text unknown", must_accept=True)
         path = registry.parse_path(self.key_)
-        if isinstance(before, ValueState) and _size(path, self.name, before) > registry.SMALLEST_REQUEST:
+        if isinstance(before, ValueState) and size_in_request(path, self.name, before) > registry.SMALLEST_REQUEST:
             return WayBack("none", "what is there is too large to be written again in one request", must_accept=True)
         return WayBack()
 
@@ -335,10 +335,11 @@ def same_value(left: State | None, right: State | None, answers: Answers) -> boo
 
 
 def _is_hard_to_write(path: RegistryPath, name: str, wanted: ValueState) -> bool:
-    return wanted.type == "qword" or _size(path, name, wanted) > registry.SMALLEST_REQUEST
+    return wanted.type == "qword" or size_in_request(path, name, wanted) > registry.SMALLEST_REQUEST
 
 
-def _size(path: RegistryPath, name: str, state: ValueState) -> int:
+def size_in_request(path: RegistryPath, name: str, state: ValueState) -> int:
+    """Bytes that writing a value again takes in a request; none for one that is never written."""
     return registry.size_in_request(path, name, state.as_data()) if state.restorable else 0
 
 

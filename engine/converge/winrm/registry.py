@@ -247,7 +247,13 @@ class RegistryReader:
         getter = _GETTERS.get(kind)
         if getter is None:
             return Found(RegistryData(kind, None))
-        code, output = self._got(getter, key, name)
+        try:
+            code, output = self._got(getter, key, name)
+        except Faulted as faulted:
+            told = refused(faulted)
+            if kind is not RegistryType.QWORD or told.missing_right:
+                raise
+            return replace(told, text=f"it is a qword, which Windows before Vista and Server 2008 does not tell ({told.text})")
         if code in (NO_VALUE, NOT_THERE):
             return Absent()
         return Found(RegistryData(kind, _data(kind, output))) if code == DONE else code_refused(code)

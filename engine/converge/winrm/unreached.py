@@ -135,7 +135,11 @@ _CERTIFICATE_TROUBLE: Final = {
         "name the file of its authority in ansible_winrm_ca_trust_path",
     ),
 }
-_NO_TLS: Final = ("speaks no TLS there", "check the port: 5986 is https, 5985 http")
+_NO_TLS: Final = (
+    "speaks no TLS there",
+    "where an HTTP listener answers there, as at 5985, set ansible_winrm_scheme: http (its messages are sealed), else set "
+    "ansible_port to that of the HTTPS listener, 5986 by default",
+)
 _TOO_WEAK: Final = ("has a certificate or keys that are too weak", "give the HTTPS listener a newer certificate")
 _BROKEN_OFF: Final = (
     "breaks off the TLS handshake",
