@@ -12,6 +12,7 @@ SOURCE = Path(__file__).parents[2] / "engine" / "converge"
 
 FLOORS = {
     "cli": 7,
+    "api": 7,
     "testing": 6,
     "runs": 6,
     "schedule": 5,
@@ -35,8 +36,9 @@ FLOORS = {
 }
 MAY_IMPORT = {
     "cli": set(FLOORS),
-    "testing": set(FLOORS) - {"cli"},
-    "runs": set(FLOORS) - {"cli", "testing"},
+    "api": set(FLOORS) - {"cli"},
+    "testing": set(FLOORS) - {"cli", "api"},
+    "runs": set(FLOORS) - {"cli", "api", "testing"},
     "schedule": {"fleet", "store", "reading", "model", "errors"},
     "web": {"store", "report", "model", "errors"},
     "fleet": {"apply", "plan", "inventory", "model", "errors"},
@@ -62,7 +64,12 @@ ROOMLESS = {"converge", "converge.__version__"}
 
 
 def files() -> list[Path]:
-    return sorted(path for path in SOURCE.rglob("*.py") if path.parent != SOURCE)
+    return sorted(path for path in SOURCE.rglob("*.py") if path.parent != SOURCE or path.name == "api.py")
+
+
+def room_of(path: Path) -> str:
+    """The folder of a file below `converge`; the library is a room of one file."""
+    return path.relative_to(SOURCE).parts[0].removesuffix(".py")
 
 
 def imported(path: Path) -> Iterator[tuple[int, str]]:
@@ -89,7 +96,7 @@ def rooms_imported(path: Path) -> Iterator[tuple[int, str]]:
 
 
 def test_every_folder_is_a_room_of_the_table() -> None:
-    found = {path.relative_to(SOURCE).parts[0] for path in files()}
+    found = {room_of(path) for path in files()}
     assert found == set(FLOORS) == set(MAY_IMPORT)
 
 
@@ -103,7 +110,7 @@ def test_a_file_imports_only_what_its_room_may() -> None:
     wrong = []
     for path in files():
         place = path.relative_to(SOURCE)
-        room = place.parts[0]
+        room = room_of(path)
         allowed = {room, *MAY_IMPORT[room]}
         for part, more in ALSO.items():
             if place.as_posix().startswith(part + "/"):

@@ -14,7 +14,7 @@ import pytest
 from tests.cli.cli_program import Ended, Program
 from tests.logins.conftest import Authority, listening
 
-from converge.cli import examining
+from converge.cli import doctor as examining
 from converge.lab.endpoint.host import Host, Policy
 from converge.lab.endpoint.server import LabServer
 from converge.lab.image import load_image

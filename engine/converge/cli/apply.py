@@ -5,17 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
 from converge.cli import options
-
-if TYPE_CHECKING:
-    from converge.cli.following import Follower
-    from converge.runs.context import Caller, RunContext
-    from converge.runs.exit_codes import ExitCode
-    from converge.runs.saved_plans import PlanToApply
+from converge.cli.following import Follower, carry_out, warn
+from converge.runs.apply import as_checked
+from converge.runs.context import Caller, RunContext
+from converge.runs.exit_codes import ExitCode
+from converge.runs.saved_plans import PlanToApply, apply_plan, applying
 
 
 @click.command(short_help="Apply a saved plan.")
@@ -45,9 +44,6 @@ def command(file: Path, trust: bool, **given: Any) -> int:
 
     Exit codes: those of `run`, and 5 where the plan is stale for some host.
     """
-    from converge.cli.following import carry_out, warn
-    from converge.runs.apply import as_checked
-    from converge.runs.saved_plans import apply_plan, applying
 
     asked = options.run_options(given, command="apply")
     plans: list[PlanToApply] = []

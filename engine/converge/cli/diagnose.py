@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from contextlib import AbstractContextManager
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
 from converge.cli import options
-
-if TYPE_CHECKING:
-    from converge.cli.following import Follower
-    from converge.runs.context import Caller, RunContext
-    from converge.runs.exit_codes import ExitCode
+from converge.cli.following import Follower, carry_out
+from converge.runs.check import selected
+from converge.runs.context import Caller, RunContext
+from converge.runs.diagnose import diagnose, diagnosing
+from converge.runs.exit_codes import ExitCode
 
 
 @click.command(short_help="Tell which articles' problems hosts show.")
@@ -40,9 +40,6 @@ def command(hosts: tuple[str, ...], **given: Any) -> int:
     Exit codes as with --check: 0 no article's problem found; 1 usage; 2 found; 3 some host failed, or would not say;
     4 unreachable.
     """
-    from converge.cli.following import carry_out
-    from converge.runs.check import selected
-    from converge.runs.diagnose import diagnose, diagnosing
 
     limit = ",".join(hosts) if hosts else None
     asked = options.run_options({**given, "limit": limit}, command="diagnose", check=True)

@@ -2,19 +2,38 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from types import FrameType
+from typing import Any
 
 import click
 
 from converge.cli import options
-
-if TYPE_CHECKING:
-    from converge.model.listening import Place
-    from converge.runs.enforce import LivePolicy
-    from converge.runs.options import RunOptions
+from converge.cli.following import warn
+from converge.cli.rounds import Rounds
+from converge.cli.signals import stopping
+from converge.errors import JournalUnavailable, UsageError
+from converge.fleet.stop import StopToken
+from converge.model import listening
+from converge.model.listening import Place
+from converge.report.sink import sink_for
+from converge.runs.enforce import FleetRunner, LivePolicy
+from converge.runs.exit_codes import ExitCode, worst
+from converge.runs.options import RunOptions
+from converge.runs.recording import recorder_for_changes
+from converge.schedule.clock import WallClock
+from converge.schedule.enforcer import Enforcer
+from converge.schedule.ledger import StoreLedger
+from converge.schedule.logins import RefusedLogins
+from converge.schedule.metrics import Telemetry
+from converge.schedule.monitoring import served
+from converge.store.store import owner
 
 TOKEN = "CONVERGE_ENFORCE_TOKEN"  # noqa: S105  # the name of a variable
 
@@ -56,7 +75,6 @@ def command(policy: str, **given: Any) -> int:
         return release(given["release"], store=asked.store)
     if not policy:
         raise click.UsageError("--policy FILE is needed")
-    from converge.model import listening
 
     place = listening.place(
         given["listen"] or f"127.0.0.1:{given['port']}",
@@ -70,11 +88,6 @@ def command(policy: str, **given: Any) -> int:
 
 def release(address: str, *, store: str) -> int:
     """End quarantines of HOST or HOST=ADDRESS. Raises UsageError where there is none."""
-    import sys
-
-    from converge.errors import UsageError
-    from converge.report.sink import sink_for
-    from converge.runs.recording import recorder_for_changes
 
     host, _, resource = address.partition("=")
     with recorder_for_changes(store) as recorder:
@@ -87,25 +100,6 @@ def release(address: str, *, store: str) -> int:
 
 def enforce(policy_file: str, asked: RunOptions, *, once: bool, retry_logins: bool, place: Place) -> int:
     """Make rounds until a signal, or one of each group. Raises InputErrors, UsageError, JournalUnavailable."""
-    import sys
-    from contextlib import suppress
-
-    from converge.cli.following import warn
-    from converge.cli.rounds import Rounds
-    from converge.cli.signals import stopping
-    from converge.errors import JournalUnavailable
-    from converge.fleet.stop import StopToken
-    from converge.report.sink import sink_for
-    from converge.runs.enforce import FleetRunner, LivePolicy
-    from converge.runs.exit_codes import ExitCode, worst
-    from converge.runs.recording import recorder_for_changes
-    from converge.schedule.clock import WallClock
-    from converge.schedule.enforcer import Enforcer
-    from converge.schedule.ledger import StoreLedger
-    from converge.schedule.logins import RefusedLogins
-    from converge.schedule.metrics import Telemetry
-    from converge.schedule.monitoring import served
-    from converge.store.store import owner
 
     stop, clock = StopToken(), WallClock()
     with recorder_for_changes(asked.store, is_new=asked.new_store) as recorder:
@@ -138,15 +132,13 @@ def enforce(policy_file: str, asked: RunOptions, *, once: bool, retry_logins: bo
 @contextmanager
 def _hangups(source: LivePolicy) -> Iterator[None]:
     """Within this block SIGHUP has the policy read anew before the next round, and says so at once."""
-    import os
-    import signal
-    from datetime import UTC, datetime
-    from types import FrameType
 
     def ask(_number: int, _frame: FrameType | None) -> None:
         source.ask()
         words = "SIGHUP: the policy is read anew when no round is under way, and refused logins are tried again"
-        os.write(1, f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ} {words}\n".encode())  # sys.stdout may be in the middle of a write
+        os.write(
+            1, f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ} {words}\n".encode()
+        )  # sys.stdout may be in the middle of a write
 
     before = signal.signal(signal.SIGHUP, ask)
     try:

@@ -4,21 +4,24 @@ from __future__ import annotations
 
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
 from converge.cli import options
-
-if TYPE_CHECKING:
-    from converge.cli.following import Follower
-    from converge.runs.context import Caller, RunContext
-    from converge.runs.exit_codes import ExitCode
+from converge.cli.following import Follower, carry_out, hint
+from converge.runs.check import selected
+from converge.runs.context import Caller, RunContext
+from converge.runs.exit_codes import ExitCode
+from converge.runs.plan import plan, planning
+from converge.store.plan_files import check_place, write_plan
 
 
 @click.command(short_help="Save what would change, to be approved and applied later.")
 @options.PLAYBOOKS
-@click.option("-o", "--output", "file", metavar="FILE", required=True, type=click.Path(path_type=Path), help="The plan.")
+@click.option(
+    "-o", "--output", "file", metavar="FILE", required=True, type=click.Path(path_type=Path), help="The plan."
+)
 @options.INVENTORY
 @options.LIMIT
 @options.TAGS
@@ -41,11 +44,6 @@ def command(file: Path, **given: Any) -> int:
     --accept-no-way-back, is part of the plan: show names it, and apply need not be told again. Exit codes are those of
     --check.
     """
-    from converge.cli.following import carry_out, hint
-    from converge.runs.check import selected
-    from converge.runs.exit_codes import ExitCode
-    from converge.runs.plan import plan, planning
-    from converge.store.plan_files import check_place, write_plan
 
     asked = options.run_options(given, command="plan", check=True)
 

@@ -7,7 +7,7 @@ from itertools import islice
 
 from converge import __version__
 from converge.cli.output import opened, written
-from converge.cli.remembered import story_of
+from converge.cli.runs import story_of
 from converge.errors import UsageError
 from converge.model.recorded import LOOKING, RunRecord
 from converge.report.page.page import write_page

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from contextlib import AbstractContextManager
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
 from converge.cli import options
-
-if TYPE_CHECKING:
-    from converge.cli.following import Follower
-    from converge.runs.context import Caller, RunContext
-    from converge.runs.exit_codes import ExitCode
+from converge.cli.following import Follower, carry_out, require_answer
+from converge.cli.listing import listed
+from converge.runs.check import check, converging, selected
+from converge.runs.context import Caller, RunContext
+from converge.runs.exit_codes import ExitCode
 
 
 @click.command(short_help="Bring the hosts to the desired state.")
@@ -58,13 +58,9 @@ def command(**given: Any) -> int:
     3 some host failed or is undecided; 4 some host unreachable; 6 outside a change window; 7 another run holds a host;
     70 a bug in converge; 130 interrupted.
     """
-    from converge.cli.following import carry_out, require_answer
-    from converge.runs.check import check, converging, selected
 
     asked, view = options.run_options(given, command="run"), options.view_of(given)
     if given["list_hosts"] or given["list_resources"]:
-        from converge.cli.listing import listed
-
         return listed(selected(asked), view, hosts=given["list_hosts"])
 
     def begin(run: str, caller: Caller) -> AbstractContextManager[RunContext]:

@@ -2,7 +2,27 @@
 
 from __future__ import annotations
 
+import os
+import sys
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
 import click
+
+from converge import __version__
+from converge.cli.output import opened, written
+from converge.errors import JournalUnavailable, UsageError
+from converge.model.change import Problem
+from converge.model.journal import History
+from converge.model.recorded import HostRecord
+from converge.report import runs as report
+from converge.report.sink import sink_for
+from converge.runs.exit_codes import ExitCode
+from converge.runs.recording import where
+from converge.store.journal import JOURNAL_DAMAGED
+from converge.store.store import FILE_NAME, Store
+from converge.store.writing_off import WRITTEN_OFF
 
 
 @click.command(short_help="List past runs, show one, verify their journals, or forget old ones.")
@@ -53,15 +73,143 @@ def command(
     reason = (reason or "").strip()[:2000]
     if write_off is not None and not reason:
         raise click.UsageError("--write-off needs a --reason: it is journaled")
-    from converge.cli import remembered
 
     json = output_format == "json"
     if write_off is not None:
-        return remembered.write_off(store, host=write_off, reason=reason, yes=yes)
+        return _write_off(store, host=write_off, reason=reason, yes=yes)
     if prune is not None or keep is not None:
-        return remembered.forget(store, days=prune, keep=keep)
+        return forget(store, days=prune, keep=keep)
     if run == "verify":
-        return remembered.verify(store, json=json, output=output)
+        return verify(store, json=json, output=output)
     if run is not None:
-        return remembered.show(store, run, json=json, output=output)
-    return remembered.list_runs(store, newest=None if every else newest, json=json, output=output)
+        return show(store, run, json=json, output=output)
+    return list_runs(store, newest=None if every else newest, json=json, output=output)
+
+
+def list_runs(url: str, *, newest: int | None, json: bool, output: str | None) -> ExitCode:
+    """List runs. Raises JournalUnavailable, UsageError."""
+    with opened(output) as out, _reading(url) as store:
+        runs = store.runs.newest_first(limit=newest)
+        if json:
+            report.list_as_json(runs, out, version=__version__)
+        else:
+            report.list_as_text(runs, sink_for(out))
+        return written(out, ExitCode.IN_ORDER)
+
+
+def show(url: str, run: str, *, json: bool, output: str | None) -> ExitCode:
+    """Show one run. Raises JournalUnavailable, UsageError."""
+    with opened(output) as out, _reading(url) as store:
+        record = store.runs.get(run)
+        if record is None:
+            raise UsageError(f"no run {run} is remembered", try_="see `converge runs`")
+        unchanged = store.runs.hosts_unchanged(run)
+        damaged: list[str] = []
+        stories = _stories(store, run, damaged=damaged)
+        if json:
+            report.run_as_json(record, stories, out, unchanged=unchanged, version=__version__)
+        else:
+            report.run_as_text(record, stories, sink_for(out), unchanged=unchanged)
+        return written(out, ExitCode.FAILED if damaged else ExitCode.IN_ORDER)
+
+
+def forget(url: str, *, days: float | None, keep: int | None) -> ExitCode:
+    """Forget runs older than `days`, or all but the newest `keep`. Raises JournalUnavailable, UsageError."""
+    _require_file(url)
+    with Store.open(where(url)) as store:
+        if days is not None:
+            try:
+                moment = datetime.now(UTC) - timedelta(days=days)
+            except OverflowError as error:
+                raise UsageError(f"--prune {days:g}: nobody has runs that old") from error
+            forgotten = store.runs.prune_older_than(moment)
+        else:
+            forgotten = store.runs.keep_newest(keep or 0)
+    sink_for(sys.stdout).line("1 run was forgotten" if forgotten == 1 else f"{forgotten} runs were forgotten")
+    return ExitCode.IN_ORDER
+
+
+def _write_off(url: str, *, host: str, reason: str, yes: bool) -> ExitCode:
+    """Give up the damaged journal of one host, once a person has seen what that means. Raises as `Store.write_off` does."""
+    _require_file(url)
+    out = sink_for(sys.stdout)
+    with Store.open(where(url)) as store:
+        damage = store.damage(host)
+        if damage is None:
+            raise UsageError(f"the journal of {host} fits together: there is nothing to write off")
+        out.line(damage.what, style="red")
+        out.line(f"No run before now can be taken back on {host} then, and what they left open there is forgotten.")
+        if not yes:
+            if not sys.stdin.isatty():
+                raise UsageError("there is no terminal on which to ask", try_="--yes to write it off without asking")
+            if click.prompt(f"Type {host} to write its journal off", default="", show_default=False, err=True) != host:
+                out.line("nothing was written off")
+                return ExitCode.DRIFT
+        store.write_off(host, reason=reason)
+    out.line(f"the journal of {host} was written off; a new one begins")
+    return ExitCode.IN_ORDER
+
+
+def verify(url: str, *, json: bool, output: str | None) -> ExitCode:
+    """Look through every journal of the store. Raises JournalUnavailable, UsageError."""
+    with opened(output) as out, _reading(url) as store:
+        found = (report.JournalVerdict(host, *_verdict(store, host)) for host in store.journaled_hosts())
+        if json:
+            damaged = report.verdicts_as_json(found, out, version=__version__)
+        else:
+            damaged = report.verdicts_as_text(found, sink_for(out), store=store.name)
+        return written(out, ExitCode.FAILED if damaged else ExitCode.IN_ORDER)
+
+
+def _verdict(store: Store, host: str) -> tuple[int, Problem | None]:
+    try:
+        return store.verify(host), None
+    except JournalUnavailable as error:
+        if error.code != JOURNAL_DAMAGED:
+            raise
+        return 0, Problem.of(error)
+
+
+def _stories(store: Store, run: str, *, damaged: list[str]) -> Iterator[report.HostStory]:
+    """The hosts of a run: those with a result first, then those that a broken-off run left without one.
+
+    Whose journal does not fit together is told so, and is among `damaged` afterwards.
+    """
+    journaled = set(store.runs.journaled_hosts(run))
+    told = set()
+    for result in store.runs.hosts(run):
+        told.add(result.host)
+        yield _told(story_of(store, run, host=result.host, result=result), damaged)
+    for host in sorted(journaled - told):
+        yield _told(story_of(store, run, host=host, result=None), damaged)
+
+
+def _told(story: report.HostStory, damaged: list[str]) -> report.HostStory:
+    if story.damage is not None:
+        damaged.append(story.host)
+    return story
+
+
+def story_of(store: Store, run: str, *, host: str, result: HostRecord | None) -> report.HostStory:
+    """One host of a run. Raises JournalUnavailable where the store itself does not answer."""
+    try:
+        return report.HostStory(
+            host, result, store.runs.changes(run, host), store.history(host), store.runs.window_overridden(run, host)
+        )
+    except JournalUnavailable as error:
+        if error.code == WRITTEN_OFF:
+            changes, still_open = store.runs.unverified_changes(run, host), store.history(host)
+            return report.HostStory(host, result, changes, still_open, damage=Problem.of(error))
+        if error.code != JOURNAL_DAMAGED:
+            raise
+        return report.HostStory(host, result, (), History(), damage=Problem.of(error))
+
+
+def _reading(url: str) -> Store:
+    _require_file(url)
+    return Store.open(replace(where(url), read_only=True))
+
+
+def _require_file(url: str) -> None:
+    if not url and not os.path.lexists(where().folder / FILE_NAME):
+        raise UsageError("nothing was run in this folder: it has no .converge/converge.db", try_="converge --check")

@@ -9,7 +9,11 @@ from pathlib import Path
 import click
 
 from converge.cli import options as given
+from converge.model import listening
+from converge.report.sink import sink_for
 from converge.runs.exit_codes import ExitCode
+from converge.runs.recording import where
+from converge.web import server
 
 TOKEN = "CONVERGE_SERVE_TOKEN"  # noqa: S105  # the name of a variable
 
@@ -34,10 +38,6 @@ def command(
 
     Reads the store, changes nothing, contacts no host. Ctrl-C and SIGTERM end it.
     """
-    from converge.model import listening
-    from converge.report.sink import sink_for
-    from converge.runs.recording import where
-    from converge.web import server
 
     token = given.token(token_file, TOKEN)
     place = listening.place(listen, token=token, certificate=tls_cert, key=tls_key, names=names)

@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import click
 
 from converge.cli import options
+from converge.cli.following import warn
+from converge.cli.output import opened_for, written
+from converge.report.saved import tell_plan
+from converge.report.text import TextOptions
+from converge.runs.exit_codes import ExitCode
+from converge.runs.saved_plans import read_to_show
+from converge.runs.window_keeper import planned_windows
 
 
 @click.command(short_help="Show a saved plan.")
@@ -18,15 +26,6 @@ from converge.cli import options
 @options.STORE
 def command(file: Path, **given: Any) -> int:
     """Show what a saved plan would do. Contacts no host; works for plans that are stale, applied or of another store too."""
-    from datetime import UTC, datetime
-
-    from converge.cli.following import warn
-    from converge.cli.output import opened_for, written
-    from converge.report.saved import tell_plan
-    from converge.report.text import TextOptions
-    from converge.runs.exit_codes import ExitCode
-    from converge.runs.saved_plans import read_to_show
-    from converge.runs.window_keeper import planned_windows
 
     view = options.view_of(given)
     shown = read_to_show(options.run_options(given, command="plan"), file)

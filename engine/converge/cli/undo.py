@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from contextlib import AbstractContextManager
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
 from converge.cli import options
-
-if TYPE_CHECKING:
-    from converge.cli.following import Follower
-    from converge.runs.context import Caller, RunContext
-    from converge.runs.exit_codes import ExitCode
+from converge.cli.following import Follower, carry_out, require_answer
+from converge.runs.context import Caller, RunContext
+from converge.runs.exit_codes import ExitCode
+from converge.runs.undo import check_undoing, undoing
 
 
 @click.command(short_help="Take a run back.")
@@ -42,8 +41,6 @@ def command(run: str, **given: Any) -> int:
 
     Exit codes are those of `run`.
     """
-    from converge.cli.following import carry_out, require_answer
-    from converge.runs.undo import check_undoing, undoing
 
     asked, view = options.run_options(given, command="undo"), options.view_of(given)
 

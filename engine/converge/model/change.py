@@ -159,6 +159,11 @@ class HostResult:
     diagnoses: tuple[Diagnosis, ...] = ()  # of a diagnosis
 
     @property
+    def resources(self) -> tuple[Change, ...]:
+        """What was decided and done for each resource, in their order: the same as `changes`, by the name that JSON gives it."""
+        return self.changes
+
+    @property
     def restart_pending(self) -> bool:
         """Whether the computer must be restarted some time."""
         return any(change.is_pending_restart for change in self.changes)

@@ -104,16 +104,16 @@ class PlanToApply:
 
 @contextmanager
 def applying(
-    run: str, options: RunOptions, file: Path, *, trust: bool, caller: Caller
+    run: str, options: RunOptions, plan: Path | SavedPlan, *, trust: bool = False, caller: Caller
 ) -> Iterator[tuple[RunContext, PlanToApply]]:
-    """A run that applies a saved plan. Raises UsageError, also for a plan that is not to be trusted; JournalUnavailable."""
+    """A run that applies a plan, read from a file. Raises UsageError, also for one that is not to be trusted; JournalUnavailable."""
     with ExitStack() as stack:
         recorder = stack.enter_context(recorder_for_changes(options.store, is_new=options.new_store))
         store = recorder.store
-        read = read_plan(file, key=store.signing_key)
+        read = ReadPlan(plan) if isinstance(plan, SavedPlan) else read_plan(plan, key=store.signing_key)
         if read.doubt and not trust:
             raise UsageError(
-                f"the plan {file} is not used: {read.doubt}", try_="make a new plan; --trust uses it all the same"
+                f"the plan {plan} is not used: {read.doubt}", try_="make a new plan; --trust uses it all the same"
             )
         selection = _selected_again(read.plan, options)
         names = _wanted(read.plan, selection, limit=options.sources.limit)
