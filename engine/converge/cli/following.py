@@ -118,7 +118,7 @@ def carry_out(
 ) -> ExitCode:
     """Begin a run, follow its steps, and record how it ended. Errors before any host was touched are shown in its format."""
     run, stop = new_run_id(), StopToken()
-    caller = Caller(stop, show_bug=bugs.show) if view.verbose >= 3 else Caller(stop)
+    caller = Caller(stop, on_bug=show_bug) if view.verbose >= 3 else Caller(stop)
     with opened_for(view) as out, ExitStack() as stack:
         try:
             context = stack.enter_context(begin(run, caller))
@@ -150,6 +150,11 @@ def warn(text: str) -> None:
     sink = sink_for(sys.stderr)
     for number, line in enumerate(text.splitlines()):
         sink.line(line if number else f"warning: {line}", style="yellow")
+
+
+def show_bug(error: BaseException) -> None:
+    """The traceback of a bug, for a person who asked for it."""
+    sys.stderr.write(bugs.trace(error))
 
 
 def hint(text: str) -> None:

@@ -158,7 +158,7 @@ def _bug(error: Exception, arguments: list[str]) -> int:
     from converge.runs import bugs
 
     if any(argument.startswith("-vvv") for argument in arguments):
-        bugs.show(error)
+        sys.stderr.write(bugs.trace(error))
     problem = bugs.keep(error, folder=Path(".converge"))
     sink = sink_for(sys.stderr)
     sink.line(f"{problem.what} [{problem.code}]", style="bold red")

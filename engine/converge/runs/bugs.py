@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import platform
-import sys
 import tempfile
 import traceback
 from datetime import UTC, datetime
@@ -21,19 +20,19 @@ def keep(error: BaseException, *, folder: Path, where: str = "") -> Problem:
     try_ = "report it with that file; it holds no values of variables"
     for place in (folder / "bugs", Path(tempfile.gettempdir())):
         try:
-            path = _write(place, _told(error, where))
+            path = _write(place, _describe(error, where))
         except OSError:
             continue
         return Problem("internal", what, f"Its traceback is in {path}.", try_)
     return Problem("internal", what, "Its traceback could not be written anywhere.", "run again with -vvv to see it")
 
 
-def show(error: BaseException) -> None:
-    """The traceback, for a person who asked for it."""
-    sys.stderr.write("".join(traceback.format_tb(error.__traceback__)) + type(error).__name__ + "\n")
+def trace(error: BaseException) -> str:
+    """The traceback, for a person who asks for it."""
+    return "".join(traceback.format_tb(error.__traceback__)) + type(error).__name__ + "\n"
 
 
-def _told(error: BaseException, where: str) -> str:
+def _describe(error: BaseException, where: str) -> str:
     # The message of an unexpected exception can quote any value, a password among them: only its type is kept.
     chain: list[str] = []
     seen: set[int] = set()

@@ -47,7 +47,7 @@ class Caller:
     stop: StopToken = field(default_factory=StopToken)
     now: Callable[[], datetime] = _now
     grace: float = GRACE
-    show_bug: Callable[[BaseException], None] = _unseen
+    on_bug: Callable[[BaseException], None] = _unseen
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,7 +133,7 @@ class RunContext:
         return settings.site or "", settings.site_forks
 
     def _bug(self, host: str, error: BaseException) -> Problem:
-        self.caller.show_bug(error)
+        self.caller.on_bug(error)
         return bugs.keep(error, folder=STATE_FOLDER, where=f"host {host}")
 
 
