@@ -199,13 +199,19 @@ class TestEventsThatOnlyLookAlike:
             event.time -= timedelta(days=31)
         assert there.diagnose()["Q245208"].certainty is Certainty.LIKELY
 
-    def test_a_text_in_another_language_is_said_to_be_unread(self, host: HostMaker) -> None:
-        there = host("exchange2000-dispatch-broken")
+    def german(self, there: LabHost) -> LabHost:
         assert isinstance(there.world.profile, Profile)
         there.world.profile = there.world.profile.model_copy(update={"language": 0x407})
         for event in there.world.events:
             event.message = "Der Dienst wurde aufgrund folgenden Fehlers nicht gestartet"
-        found = there.diagnose()["Q277770"]
+        return there
+
+    def test_an_error_number_is_the_same_in_every_language(self, host: HostMaker) -> None:
+        found = self.german(host("exchange2000-dispatch-broken")).diagnose()["Q277770"]
+        assert (found.certainty, found.events[0].count) == (Certainty.CERTAIN, 2)
+
+    def test_a_text_in_another_language_is_said_to_be_unread(self, host: HostMaker) -> None:
+        found = self.german(host("iis4-smtp-broken")).diagnose()["Q245208"]
         assert found.certainty is Certainty.LIKELY
         assert found.events[0].unread
         assert "whose text could not be compared" in found.reason

@@ -156,9 +156,8 @@ def test_an_exit_code_alone_is_enough(lab_host: LabHostMaker) -> None:
     assert the(host.check(), "operator_step:obtain-the-fix").status is Status.WAITING
 
 
-@pytest.mark.parametrize("name", ["", "Microsoft NNTP Service"])
-def test_an_event_since_windows_started_tells_it_where_the_exit_code_is_another(
-    name: str, lab_host: LabHostMaker
+def test_an_event_of_the_service_since_windows_started_tells_it_where_the_exit_code_is_another(
+    lab_host: LabHostMaker,
 ) -> None:
     host = lab_host("iis4-news-broken", BOTH, **POINT)
     record = host.world.service("NNTPSVC")
@@ -167,7 +166,9 @@ def test_an_event_since_windows_started_tells_it_where_the_exit_code_is_another(
     host.world.events.clear()
     assert skip_reason(host.check(), PLAY).startswith("neither SMTP nor NNTP failed")
     host.world.clock.advance(60)
-    service_events.log(host.world, 7023, (name, "%%2"))
+    service_events.log(host.world, 7023, ("", "%%2"))  # any service's
+    assert skip_reason(host.check(), PLAY).startswith("neither SMTP nor NNTP failed")
+    service_events.log(host.world, 7023, ("Microsoft NNTP Service", "%%2"))
     assert the(host.check(), "operator_step:obtain-the-fix").status is Status.WAITING
     record.state = ServiceState.RUNNING
     assert skip_reason(host.check(), PLAY).startswith("neither SMTP nor NNTP failed")
@@ -223,6 +224,20 @@ def test_a_file_of_the_fix_that_is_older_than_the_articles_is_refused(lab_host: 
     refused = the(host.check(), "requirement:fix_files")
     assert refused.error is not None
     assert "fix_files" in refused.error.what
+
+
+def test_what_the_log_told_before_the_last_repair_is_no_proof(lab_host: LabHostMaker) -> None:
+    host = lab_host("iis4-mail-news-broken", BOTH, **POINT)
+    service_events.log(host.world, 7023, ("Microsoft NNTP Service", "%%2"))
+    host.world.clock.advance(60)
+    assert host.apply().status is Status.CHANGED
+    record = host.world.service("NNTPSVC")
+    assert record is not None
+    record.state, record.exit_code = ServiceState.STOPPED, 1066
+    assert skip_reason(host.check(), PLAY).startswith("neither SMTP nor NNTP failed")
+    host.world.clock.advance(60)
+    service_events.log(host.world, 7023, ("Microsoft NNTP Service", "%%2"))
+    assert PROCEDURE in changed(host.check())
 
 
 def test_the_articles_warning_is_shown(all_plays: tuple[Play, ...]) -> None:

@@ -13,6 +13,7 @@ from converge.model.journal import History, OpenProcedure, ProcedureBegun, Proce
 from converge.model.resource import Condition, ProcedureResource, Step
 from converge.plan.answer_cache import gather
 from converge.plan.decision import Label, refused
+from converge.windows.conditions import Need
 
 GOOD = (Status.OK, Status.CHANGED)
 
@@ -25,6 +26,11 @@ def carry_out_procedure(carrier: Carrier, procedure: ProcedureResource, label: L
     begun = next((item for item in history.procedures if item.address == procedure.address), None)
     due = carrier.due
     return noted(_Procedure(carrier, procedure, label, begun).run(), due)
+
+
+def _matter(need: Condition) -> str:
+    """What is the matter where a need is not met: the playbook's sentence, else what it is that does not hold."""
+    return need.describe() if isinstance(need, Need) else f"this is needed and not so: {need.describe()}"
 
 
 @dataclass(slots=True)
@@ -40,7 +46,7 @@ class _Procedure:
             if self.begun is None:
                 if self._holds(self.procedure.proof):
                     return self._shown(Status.OK)
-                unmet = [need.describe() for need in self.procedure.preconditions if not self._holds(need)]
+                unmet = [_matter(need) for need in self.procedure.preconditions if not self._holds(need)]
                 if unmet:
                     problem = Problem("precondition-unmet", "; ".join(unmet), "Nothing was begun.")
                     return self._shown(Status.FAILED, error=problem)

@@ -83,13 +83,17 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class EventSymptom:
-    """Events that show an article's problem. `message` must occur in the event's text, in any case, if given."""
+    """Events that show an article's problem.
+
+    `message` must occur in the event's text, in any case, and `says` be one of its insertion strings, if given.
+    """
 
     log: str
     source: str
     ids: tuple[int, ...]
     within: timedelta
     message: str = ""
+    says: str = ""
 
 
 @dataclass(frozen=True, slots=True)

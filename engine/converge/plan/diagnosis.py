@@ -56,7 +56,7 @@ class EventLooks:
         """The texts of the events that came up, no further back than the oldest of them."""
         wanted: dict[int, EventRecord] = {}
         for symptom in self.symptoms:
-            if symptom.message and _place(symptom) == place:
+            if (symptom.message or symptom.says) and _place(symptom) == place:
                 wanted |= {record.record: record for record in self._candidates(symptom, known.get(self._first[place]))}
         if not wanted:
             return None
@@ -75,6 +75,7 @@ class EventLooks:
             if (not symptom.ids or record.id in symptom.ids)
             and record.time >= earliest
             and same(record.source, symptom.source)
+            and (not symptom.says or any(same(text, symptom.says) for text in record.strings))
         ]
 
     def evidence(self, symptom: EventSymptom, answers: Answers) -> EventEvidence:
@@ -85,10 +86,11 @@ class EventLooks:
             return EventEvidence(symptom, refused=answer)
         candidates = self._candidates(symptom, answer)
         more = isinstance(answer, Found) and len(answer.value) >= MOST_EVENTS  # type: ignore[arg-type]  # a tuple of events
-        if not symptom.message or not candidates:
-            return EventEvidence(symptom, tuple(candidates[:SHOWN_EVENTS]), len(candidates), more)
-        question = self._text_question(place, answers)
+        question = self._text_question(place, answers) if candidates else None
         told = answers[question] if question is not None else None
+        if not symptom.message or not candidates:
+            shown = self._candidates(symptom, told) or candidates  # with their texts, where they could be read
+            return EventEvidence(symptom, tuple(shown[:SHOWN_EVENTS]), len(candidates), more)
         if isinstance(told, Refused):
             return EventEvidence(symptom, unread=len(candidates), more=more, refused=told)
         return self._compared(symptom, self._candidates(symptom, told), more=more or len(candidates) > MOST_TEXTS)

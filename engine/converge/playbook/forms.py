@@ -47,6 +47,11 @@ class EventForm(Form):
     ids: list[int] = Field(min_length=1, max_length=50, description="The event ids.")
     within: Duration = Field(2592000.0, description="How long ago at most: '30 days', '12h', or seconds.")
     message: str = Field("", description="What must occur in the text of the event, in any case.")
+    says: str = Field(
+        "",
+        max_length=255,
+        description="What must be one of its insertion strings, whatever the language: '%%1083' for error 1083.",
+    )
 
 
 class SymptomsForm(Form):

@@ -175,7 +175,7 @@ def _rollout(form: PlayForm) -> Rollout:
 
 def _symptoms(form: PlayForm) -> Symptoms:
     events = tuple(
-        EventSymptom(event.log, event.source, tuple(event.ids), timedelta(seconds=event.within), event.message)
+        EventSymptom(event.log, event.source, tuple(event.ids), timedelta(seconds=event.within), event.message, event.says)
         for event in form.symptoms.events
     )
     return Symptoms(events, tuple(form.symptoms.dialogs))

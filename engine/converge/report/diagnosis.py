@@ -59,6 +59,7 @@ def _evidence_as_json(evidence: EventEvidence) -> dict[str, Json]:
         "source": symptom.source,
         "ids": list(symptom.ids),
         "message": symptom.message or None,
+        "says": symptom.says or None,
         "within_seconds": int(symptom.within.total_seconds()),
         "count": None if refused is not None and not evidence.unread else evidence.count,
         "more": evidence.more,

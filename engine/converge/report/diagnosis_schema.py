@@ -42,6 +42,7 @@ class Events(_Part):
     source: str
     ids: list[int]
     message: str | None = Field(description="Words that must occur in the event's text.")
+    says: str | None = Field(description="What must be one of the event's insertion strings.")
     within_seconds: int
     count: int | None = Field(description="Events found; null: the log was not read, which is not the same as none.")
     more: bool = Field(description="There may be more than were counted.")

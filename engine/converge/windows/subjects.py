@@ -42,13 +42,30 @@ def _decided(exists: bool | None, present: bool, others: Iterable[bool]) -> bool
     return present and all(others)
 
 
+_UP = (ServiceState.RUNNING, ServiceState.START_PENDING, ServiceState.CONTINUE_PENDING)
+"""What is starting runs, or shows why it does not in a moment: it is not taken for stopped meanwhile."""
+_STARTS = {
+    StartMode.AUTOMATIC: "starts automatically",
+    StartMode.MANUAL: "is started by hand",
+    StartMode.DISABLED: "is disabled",
+    StartMode.BOOT: "is started by the boot loader",
+    StartMode.SYSTEM: "is started by the kernel",
+}
+
+
+def _listed(modes: StartMode | tuple[StartMode, ...]) -> tuple[StartMode, ...]:
+    return (modes,) if isinstance(modes, StartMode) else modes
+
+
 class ServiceIs(Part):
     """A service and what must be true of it. Anything but `exists: false` holds only for a service that is there."""
 
     name: ServiceName = Field(description="The short name, such as SMTPSVC.")
     exists: bool | None = Field(None, description="Whether the service is installed.")
-    running: bool | None = Field(None, description="Whether it runs.")
-    start_mode: StartMode | None = Field(None, description="When it is started: automatic, manual or disabled.")
+    running: bool | None = Field(None, description="Whether it runs; one that is starting does, a paused one does not.")
+    start_mode: StartMode | tuple[StartMode, ...] | None = Field(
+        None, description="When it is started: automatic, manual or disabled, or a list of which one will do."
+    )
     exit_code: int | tuple[int, ...] | None = Field(
         None, description="How it ended last (Win32 exit code), or a list of codes of which one will do."
     )
@@ -71,8 +88,8 @@ class ServiceIs(Part):
 
     def _further(self, facts: ServiceFacts) -> Iterable[bool]:
         codes = (self.exit_code,) if isinstance(self.exit_code, int) else self.exit_code
-        yield self.running is None or self.running == (facts.state is ServiceState.RUNNING)
-        yield self.start_mode is None or self.start_mode is facts.start_mode
+        yield self.running is None or self.running == (facts.state in _UP)
+        yield self.start_mode is None or facts.start_mode in _listed(self.start_mode)
         yield codes is None or facts.exit_code in codes
 
     def describe(self) -> str:
@@ -81,7 +98,7 @@ class ServiceIs(Part):
         if self.running is not None:
             words.append("runs" if self.running else "is stopped")
         if self.start_mode is not None:
-            words.append(f"starts {self.start_mode.value}")
+            words.append(" or ".join(_STARTS[mode] for mode in _listed(self.start_mode)))
         if self.exit_code is not None:
             words.append(f"ended with exit code {choices(self.exit_code)}")
         return f"service {self.name} {' and '.join(words) or 'exists'}"
@@ -331,12 +348,27 @@ class EventsAre(Part):
     since_start_of: ServiceName | None = Field(
         None, description="Only events since this service was started last count; none do while it does not run."
     )
+    since_file: HostPath | None = Field(
+        None, description="Only events since this file was modified last count; all do where it is not there."
+    )
+    unless_newer: tuple[int, ...] = Field(
+        (), max_length=50, description="Event ids that overtake it: of all these about the service only the newest counts."
+    )
+
+    @model_validator(mode="after")
+    def _makes_sense(self) -> EventsAre:
+        if self.unless_newer and not self.about:
+            raise ValueError("unless_newer needs about: the service whose events overtake each other")
+        return self
 
     def queries(self, known: Answers) -> Collection[AnyQuery]:
-        """The host's clock and the services it speaks of first, then the events since."""
+        """The host's clock, the services and the file it speaks of first, then the events since."""
         asked: list[AnyQuery] = [OperatingSystem()]
         asked += [Service(self.about)] if self.about else []
         asked += [ServiceStartTime(self.since_start_of)] if self.since_start_of else []
+        if self.since_file:
+            path = environment.resolve_known(self.since_file, known)
+            asked += [*environment.questions(self.since_file), *([File(path)] if path else [])]
         facts = known.known(OperatingSystem())
         if facts and all(query in known for query in asked):
             asked += [self._question(facts.now.replace(microsecond=0), known)]
@@ -345,8 +377,12 @@ class EventsAre(Part):
     def _question(self, now: datetime, answers: Answers) -> Events:
         since = now - timedelta(seconds=self.within)
         started = answers.known(ServiceStartTime(self.since_start_of)) if self.since_start_of else None
+        if self.since_file:
+            file = answers.known(File(environment.resolve(self.since_file, answers)))
+            since = max(since, file.modified) if file and file.modified else since
         limit = 200 if self.strings or self.about or self.says else 20
-        return Events(self.log, self.source, self.ids, max(since, started) if started else since, limit=limit)
+        ids = tuple(sorted({*self.ids, *self.unless_newer}))
+        return Events(self.log, self.source, ids, max(since, started) if started else since, limit=limit)
 
     def holds(self, answers: Answers) -> bool:
         """Whether one is there. Raises Undecided, Unpredictable."""
@@ -356,22 +392,27 @@ class EventsAre(Part):
             return False
         if self.since_start_of and answers.value(ServiceStartTime(self.since_start_of)) is None:
             return False
-        names = {fold(service.name), fold(service.display_name)} if service else set()
+        if self.since_file:
+            answers.value(File(environment.resolve(self.since_file, answers)))  # a refusal is not "never repaired"
+        names = {fold(name) for name in (service.name, service.display_name) if name} if service else set()
         events = answers.value(self._question(facts.now.replace(microsecond=0), answers)) or ()
-        return any(self._is_meant([fold(text) for text in event.strings], names) for event in events)
+        told = [(event.id, [fold(text) for text in event.strings]) for event in events]
+        about = [(number, strings) for number, strings in told if not names or not names.isdisjoint(strings)]
+        judged = about[:1] if self.unless_newer else about
+        return any(number in self.ids and self._is_meant(strings) for number, strings in judged)
 
-    def _is_meant(self, strings: Sequence[str], names: set[str]) -> bool:
+    def _is_meant(self, strings: Sequence[str]) -> bool:
         wanted = [fold(text) for text in self.strings]
-        said = not self.says or fold(self.says) in strings
-        return said and strings[: len(wanted)] == wanted and (not self.about or not names.isdisjoint(strings))
+        return strings[: len(wanted)] == wanted and (not self.says or fold(self.says) in strings)
 
     def describe(self) -> str:
         """In words."""
         hours = self.within / 3600
         span = f"{hours / 24:g} days" if hours >= 48 else f"{hours:g} hours"
         about = f" about {self.about}" if self.about else ""
-        said = f" with {self.says}" if self.says else ""
+        said = f" with {_error(self.says)}" if self.says else ""
         since = f" and since {self.since_start_of} was started" if self.since_start_of else ""
+        since += f" and since {self.since_file} was written" if self.since_file else ""
         return f"event {choices(self.ids)} of {self.source}{about}{said} was logged within {span}{since}"
 
 
@@ -412,6 +453,11 @@ class CimCount(Part):
     def describe(self) -> str:
         """In words."""
         return f"{self.wql} ({self.namespace}) has {self.count} rows"
+
+
+def _error(text: str) -> str:
+    """How events carry the number of an error, in words."""
+    return f"error {text[2:]}" if text.startswith("%%") and text[2:].isdigit() else text
 
 
 def choices(value: object) -> str:
