@@ -122,8 +122,8 @@ def test_a_host_that_differs_in_one_fact(
         assert sorted(due(result.changes)) == sorted(single.changes), shown
     for address in single.never:
         assert not due(meant(everything, address)), shown
-    found = {article: item.certainty.value for article, item in host.diagnose().items()}
-    assert single.shows.items() <= found.items(), found
+    shows = {article: item.certainty.value for article, item in host.diagnose().items()}
+    assert single.shows.items() <= shows.items(), shows
     if single.after is not None:
         applied = host.converge()
         assert applied.status is single.after, "\n".join(f"{item.address}: {told(item)}" for item in leaves(applied))
