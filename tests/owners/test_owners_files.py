@@ -187,7 +187,7 @@ def test_what_is_told_of_hosts_is_for_its_owner(site: Program) -> None:
     site.write("out.json", "earlier").chmod(0o644)
     assert checked(site, "--format", "json", "-o", "out.json").code == 2
     assert checked(site, "-o", "out.txt").code == 2
-    assert site("report", "--html", "page.html").code == 0
+    assert site("report", "-o", "page.html").code == 0
     assert checked(site, "--format", "prometheus", "-o", "c.prom").code == 2
     for name in ("out.json", "out.txt", "page.html"):
         assert stat.S_IMODE((site.folder / name).stat().st_mode) == 0o600, name
@@ -264,7 +264,7 @@ def test_a_pipe_where_certificates_are_named_is_refused_at_once(
         ("--check",),
         ("enforce", "--policy", "policy.yml", "--once"),
         ("runs",),
-        ("report", "--html", "x.html"),
+        ("report", "-o", "x.html"),
         ("plan", "-o", "plan.json"),
     ],
 )
@@ -285,7 +285,7 @@ def test_a_store_that_is_no_file_is_refused_at_once(
     "words",
     [
         ("--check", "-o"), ("--check", "--format", "json", "-o"), ("--check", "--format", "prometheus", "-o"), ("diagnose", "-o"),
-        ("report", "--html"), ("plan", "-o"), ("runs", "-o"),
+        ("report", "-o"), ("plan", "-o"), ("runs", "-o"),
     ],
 )  # fmt: skip
 @pytest.mark.parametrize("is_read", [False, True])
@@ -306,7 +306,7 @@ def test_a_pipe_with_a_name_is_no_report(site: Program, words: tuple[str, ...], 
 
 
 @pytest.mark.parametrize(
-    "words", [("--check", "-o"), ("--check", "--format", "prometheus", "-o"), ("report", "--html")]
+    "words", [("--check", "-o"), ("--check", "--format", "prometheus", "-o"), ("report", "-o")]
 )
 def test_a_report_goes_to_an_open_pipe_and_to_devices_and_leaves_them(site: Program, words: tuple[str, ...]) -> None:
     checked(site)

@@ -195,7 +195,7 @@ def test_a_run_is_watched_while_it_goes_on(tmp_path: Path, steered: int) -> None
         await page.until("document.querySelectorAll('tbody tr').length === 3")
         assert await page.evaluate("window.same && document.activeElement.getAttribute('href').includes('0000Z-0000')")
         await page.open(f"{server.address}run?id=2026-12-01T000000Z-aaaa")
-        assert "under way" in await page.evaluate("document.body.innerText")
+        assert "in progress" in await page.evaluate("document.body.innerText")
         for number in range(60):
             run.host(found(f"new{number:03}", 1))
         run.flush()
@@ -230,7 +230,7 @@ def test_a_check_of_simulated_hosts_comes_up_by_itself(fleet: tuple[Program, Ser
         ended = await asyncio.to_thread(program, "--check")
         assert ended.code == 2, ended.err
         await page.until("document.querySelectorAll('.tiles li').length === 2")
-        assert "3 hosts, 2 want somebody" in await page.evaluate("document.querySelector('.lead').innerText")
+        assert "3 hosts, 2 need attention" in await page.evaluate("document.querySelector('.lead').innerText")
         await page.open(f"{server.address}changes")
         groups = await page.evaluate("document.querySelector('main').innerText")
         assert "2 hosts" in groups

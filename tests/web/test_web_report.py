@@ -16,7 +16,6 @@ from tests.web.chromium import Chromium
 from tests.web.tabs import tab
 
 from converge.model.change import Change, HostResult, Problem, Status
-from converge.report.page.html import data_block, tag
 from converge.store.store import Store, Where
 
 HOSTILE = (
@@ -71,7 +70,7 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The page of a small fleet of hostile names, and a real run's journal."""
     folder = tmp_path_factory.mktemp("hostile")
     fill(folder / ".converge", list(HOSTILE), runs=5)
-    ended = Program(folder)("report", "--html", "fleet.html")
+    ended = Program(folder)("report", "-o", "fleet.html")
     assert ended.code == 0, ended.err
     return folder / "fleet.html"
 
@@ -81,7 +80,7 @@ def large(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The page of 5,000 hosts."""
     folder = tmp_path_factory.mktemp("large")
     fill(folder / ".converge", [f"web{number:04}.corp.example" for number in range(5000)], runs=6)
-    ended = Program(folder)("report", "--html", "fleet.html")
+    ended = Program(folder)("report", "-o", "fleet.html")
     assert ended.code == 0, ended.err
     return folder / "fleet.html"
 
@@ -89,44 +88,40 @@ def large(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_the_page_asks_for_nothing_and_lets_nothing_in(page: Path) -> None:
     elements = Elements()
     elements.feed(page.read_text(encoding="utf-8"))
-    assert {name for name, _ in elements.found} <= {
-        "html", "meta", "title", "style", "script", "header", "main", "section", "h1", "h2", "h3", "p", "ul", "li", "b",
-        "svg", "g", "rect", "details", "summary", "div", "table", "thead", "tbody", "tr", "th", "td", "form", "label",
-        "input", "select", "option", "span", "a", "bdi", "pre",
-    }  # fmt: skip
+    assert not {name for name, _ in elements.found} & {"link", "img", "iframe", "object", "embed", "base", "audio", "video"}
     for _, attributes in elements.found:
         assert not any(name.startswith("on") or name in ("src", "style", "action") for name in attributes)
-        assert attributes.get("href") in (None, "#hosts")
+        assert (attributes.get("href") or "#").startswith("#")
     policy = next(attributes["content"] for name, attributes in elements.found if "http-equiv" in attributes)
     assert policy is not None
     assert policy.startswith("default-src 'none'; style-src 'sha256-")
     assert "unsafe" not in policy
-    assert sum(name == "script" for name, _ in elements.found) == 2
+    assert sum(name == "script" for name, _ in elements.found) == 1
 
 
 def test_hostile_names_break_nothing_in_a_browser(page: Path, chromium: Chromium) -> None:
-    opened = chromium.dom(f"file://{page}")
-    assert "<title>converge: 10 hosts</title>" in opened.dom
+    opened = chromium.dom(f"file://{page}#/hosts")
+    assert "<title>10 hosts · converge</title>" in opened.dom
     assert "Refused to" not in opened.log
     assert "Uncaught" not in opened.log
-    assert opened.text("count") == "10 of 10 hosts"
+    assert '<p class="lead" id="count" data-said=""><strong>10</strong> of 10 hosts' in opened.dom
     assert "\u202e" not in opened.dom
     assert "&lt;script&gt;document.title=" in opened.dom
 
 
 @pytest.mark.parametrize("host", ["__proto__", HOSTILE[0]])
 def test_a_link_tells_one_hosts_story(page: Path, chromium: Chromium, host: str) -> None:
-    opened = chromium.dom(f"file://{page}#host={quote(host)}")
-    story = opened.dom[opened.dom.index('id="story"') : opened.dom.index("Close</button>")]
+    opened = chromium.dom(f"file://{page}#/host?name={quote(host, safe='')}")
+    story = opened.dom[opened.dom.index('id="past"') : opened.dom.index("<template")]
     assert story.count("2026") >= 3
-    assert "no answer &lt;b&gt; [unreachable]" in story
+    assert "<strong>no answer &lt;b&gt;</strong> <code>unreachable</code>" in story
     assert "<img" not in story
 
 
 def test_a_filter_is_kept_in_the_address(large: Path, chromium: Chromium) -> None:
-    opened = chromium.dom(f"file://{large}#name=web00&status=unreachable")
-    assert opened.text("count") == "25 of 5000 hosts"
-    assert len(re.findall(r'<tr data-name="[^"]*" data-status="[a-z]*"(?! hidden)>', opened.dom)) == 25
+    opened = chromium.dom(f"file://{large}#/hosts?q=web00&status=unreachable")
+    assert "<strong>25</strong> of 5,000 hosts" in opened.dom
+    assert len(re.findall(r'<tr data-key="[^"]*" data-status="[^"]*" data-finding="[^"]*" data-past="[^"]*">', opened.dom)) == 25
 
 
 def test_five_thousand_hosts_open_with_less_than_two_seconds_of_cpu(large: Path, steered: int) -> None:
@@ -135,7 +130,7 @@ def test_five_thousand_hosts_open_with_less_than_two_seconds_of_cpu(large: Path,
     async def scenario() -> float:
         async with tab(steered) as page:
             await page.send("Performance.enable", timeDomain="threadTicks")
-            await page.open(f"file://{large}")
+            await page.open(f"file://{large}#/hosts")
             assert await page.evaluate("document.body.offsetHeight") > 5000
             told = await page.send("Performance.getMetrics")
             return float({each["name"]: each["value"] for each in told["metrics"]}["TaskDuration"])
@@ -173,25 +168,26 @@ def test_nothing_stands_out_on_a_phone(page: Path, chromium: Chromium, tmp_path:
 
 def test_a_page_of_thousands_of_findings_names_the_largest_groups(large: Path) -> None:
     content = large.read_text(encoding="utf-8")
-    groups = content[content.index("The same on many hosts") : content.index("<h2>Hosts</h2>")]
-    assert groups.count("<details>") == 25
-    assert "and 1226 more, on 1226 hosts" in groups
-    assert len(content) < 4_000_000
+    groups = content[content.index('data-path="/changes"') : content.index('data-path="/hosts"')]
+    assert groups.count("<details") == 50
+    assert "and 1,201 more groups" in groups
+    assert len(content) < 8_000_000
 
 
 def test_everything_is_reached_by_keyboard(page: Path, chromium: Chromium, tmp_path: Path) -> None:
-    """Every link, field and fold takes the focus; a host's story takes it when told, and gives it back when closed."""
+    """Every link, field and fold takes the focus; a page that was gone to has it."""
     program = """
-      const link = document.querySelector("#hosts tbody a");
-      const missed = [...document.querySelectorAll("a, input, select, summary, button")].filter((each) => {
+      const missed = [...document.querySelectorAll("a, input, select, summary")].filter((each) => {
+        if (!each.checkVisibility()) return false;
         each.focus(); return document.activeElement !== each; });
-      link.focus(); link.click();
-      const told = document.activeElement.id;
-      document.querySelector("#story button").click();
-      document.title = [missed.length, told, document.activeElement === link].join(" ");
+      const link = document.querySelector("tr[data-past] a");
+      link.click();
+      window.addEventListener("hashchange", () => {
+        const shown = document.querySelector(".page:not([hidden])").dataset.path;
+        document.title = [missed.length, document.activeElement.id, shown].join(" "); });
     """
     told = with_program(page, program, tmp_path / "told.html")
-    assert "<title>0 story true</title>" in chromium.dom(f"file://{told}").dom
+    assert "<title>0 main /host</title>" in chromium.dom(f"file://{told}#/hosts").dom
 
 
 def test_a_page_may_be_made_while_a_run_is_under_way(tmp_path: Path) -> None:
@@ -199,22 +195,23 @@ def test_a_page_may_be_made_while_a_run_is_under_way(tmp_path: Path) -> None:
         run = store.runs.begin("20261101T000000Z-0001", mode="check", playbooks=["p.yml"], user="u", version="1")
         for place, host in enumerate(("web01", "web02")):
             run.host(result(host, place))
-        ended = Program(tmp_path)("report", "--html", "fleet.html")
+        ended = Program(tmp_path)("report", "-o", "fleet.html")
         assert ended.code == 0, ended.err
     page = (tmp_path / "fleet.html").read_text()
-    assert "converge: 2 hosts" in page or "converge: 1 hosts" in page or "No host is remembered yet" in page
+    assert re.search("<title>[012] hosts?", page)  # as many as were written by then
+    assert "20261101T000000Z-0001" in page or "2026-11-01 00:00" in page
 
 
 def test_the_journal_of_a_run_that_changed_something_is_told(fleet_folder: Program, chromium: Chromium) -> None:
     assert fleet_folder("--yes").code == 0
     assert fleet_folder("--check").code == 0
-    assert fleet_folder("report", "--html", "fleet.html").code == 0
+    assert fleet_folder("report", "-o", "fleet.html").code == 0
     opened = chromium.dom(f"file://{fleet_folder.folder / 'fleet.html'}")
-    journal = opened.dom[opened.dom.index("Journal of a run") :]
+    journal = opened.dom[opened.dom.index('<h2 id="journal">') : opened.dom.index('data-path="/host"')]
     assert "mail01" in journal
-    assert "StartService: done" in journal
-    assert "mail03" not in journal[: journal.index("<script")]
-    assert fleet_folder("report", "--html", "other.html", "--run", "no-such-run").code == 1
+    assert '<span class="outcome">done</span> <bdi>StartService' in journal
+    assert "mail03" not in journal
+    assert fleet_folder("report", "-o", "other.html", "--run", "no-such-run").code == 1
     assert not (fleet_folder.folder / "other.html").exists()
 
 
@@ -230,12 +227,16 @@ def fleet_folder(tmp_path: Path) -> Program:
 
 def test_an_empty_store_gives_a_page_that_says_so(tmp_path: Path) -> None:
     program = Program(tmp_path)
-    assert program("report", "--html", "fleet.html").code == 0
+    assert program("report", "-o", "fleet.html").code == 0
     assert "No host is remembered yet" in (tmp_path / "fleet.html").read_text()
 
 
-def test_data_cannot_end_the_element_it_stands_in() -> None:
-    block = data_block("data", {"</script>": "<!--\u2028"})
-    assert block.count("<") == 2
-    assert json.loads(block[block.index(">") + 1 : block.rindex("<")]) == {"</script>": "<!--\\u2028"}
-    assert tag("p", "<b>", title='"><') == '<p title="&quot;&gt;&lt;">&lt;b&gt;</p>'
+def test_the_same_as_one_document(page: Path) -> None:
+    ended = Program(page.parent)("report", "--format", "json")
+    assert ended.code == 0, ended.err
+    document = json.loads(ended.out)
+    assert set(document) == {"converge", "schema", "made", "hosts", "runs"}
+    assert set(document["hosts"]) == set(HOSTILE)
+    assert [run["run"][:8] for run in document["runs"]] == [f"2026110{number}" for number in range(5, 0, -1)]
+    assert document["hosts"]["__proto__"]["error"]["code"] == "unreachable"
+    assert document["hosts"]["__proto__"]["mode"] == "check"

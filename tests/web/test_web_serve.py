@@ -101,11 +101,11 @@ class TestPages:
         assert "because &lt;/td&gt;&lt;b&gt;" in served.page("/changes")
         assert "nul\\0 esc\\x1b[2J line\\nend" in served.page("/hosts")
         assert "\\u202egpj.exe\\u2066" in served.page("/hosts")
-        assert "Too large to be kept" in served.page("/host?name=large")
-        assert "under way" in served.page("/runs")
+        assert "Too large to store" in served.page("/host?name=large")
+        assert "in progress" in served.page("/runs")
         enforcement = served.page("/enforcement")
         assert "&lt;i&gt;left" in enforcement
-        assert "changed back or not repaired 3 times" in enforcement
+        assert "changed back or repair failed 3 times" in enforcement
         assert "converge enforce --release" in enforcement
 
     def test_a_finding_is_told_once_for_hosts_that_differ_by_their_name_alone(self, served: Served) -> None:
@@ -145,12 +145,12 @@ def test_what_enforcement_will_do_next_is_told_with_why_it_does_not_now(tmp_path
     assert ended.code == 2, ended.err
     with serving(program) as server:
         page = server.page("/enforcement")
-        assert "in the grace of new drift" in page
-        assert "Nobody enforces it now" in page
+        assert "in the grace period" in page
+        assert "Not running. What was planned" in page
         assert page.count("service:RemoteRegistry") >= 2
         assert "service:RemoteRegistry" in server.page("/enforcement?reason=grace&q=mail01")
-        assert "Nothing fits" in server.page("/enforcement?q=mail03")
-        assert "repaired at the earliest" in server.page("/host?name=mail01")
+        assert "Nothing matches" in server.page("/enforcement?q=mail03")
+        assert "earliest repair" in server.page("/host?name=mail01")
 
 
 def test_a_long_round_is_told_from_a_daemon_that_is_gone(tmp_path: Path) -> None:
@@ -176,8 +176,8 @@ def test_a_run_that_was_broken_off_is_told_from_one_that_goes_on(
         monkeypatch.setattr("converge.store.recording.now_text", lambda: "2020-01-01T00:00:00+00:00")
         store.runs.begin("r1", mode="check", playbooks=[], user="", version="")
     with serving(Program(tmp_path)) as server:
-        assert "not ended" in server.page("/run?id=r1")
-        assert "under way" in server.page("/run?id=r2")
+        assert "interrupted" in server.page("/run?id=r1")
+        assert "in progress" in server.page("/run?id=r2")
         assert "so far" in server.page("/run?id=r2")
 
 

@@ -14,15 +14,14 @@ from converge import __version__
 from converge.cli.output import opened, written
 from converge.errors import JournalUnavailable, UsageError
 from converge.model.change import Problem
-from converge.model.journal import History
-from converge.model.recorded import HostRecord
+from converge.model.recorded import HostStory
 from converge.report import runs as report
 from converge.report.sink import sink_for
 from converge.runs.exit_codes import ExitCode
 from converge.runs.recording import where
 from converge.store.journal import JOURNAL_DAMAGED
 from converge.store.store import FILE_NAME, Store
-from converge.store.writing_off import WRITTEN_OFF
+from converge.store.stories import story_of
 
 
 @click.command(short_help="List past runs, show one, verify their journals, or forget old ones.")
@@ -170,7 +169,7 @@ def _verdict(store: Store, host: str) -> tuple[int, Problem | None]:
         return 0, Problem.of(error)
 
 
-def _stories(store: Store, run: str, *, damaged: list[str]) -> Iterator[report.HostStory]:
+def _stories(store: Store, run: str, *, damaged: list[str]) -> Iterator[HostStory]:
     """The hosts of a run: those with a result first, then those that a broken-off run left without one.
 
     Whose journal does not fit together is told so, and is among `damaged` afterwards.
@@ -184,25 +183,10 @@ def _stories(store: Store, run: str, *, damaged: list[str]) -> Iterator[report.H
         yield _told(story_of(store, run, host=host, result=None), damaged)
 
 
-def _told(story: report.HostStory, damaged: list[str]) -> report.HostStory:
+def _told(story: HostStory, damaged: list[str]) -> HostStory:
     if story.damage is not None:
         damaged.append(story.host)
     return story
-
-
-def story_of(store: Store, run: str, *, host: str, result: HostRecord | None) -> report.HostStory:
-    """One host of a run. Raises JournalUnavailable where the store itself does not answer."""
-    try:
-        return report.HostStory(
-            host, result, store.runs.changes(run, host), store.history(host), store.runs.window_overridden(run, host)
-        )
-    except JournalUnavailable as error:
-        if error.code == WRITTEN_OFF:
-            changes, still_open = store.runs.unverified_changes(run, host), store.history(host)
-            return report.HostStory(host, result, changes, still_open, damage=Problem.of(error))
-        if error.code != JOURNAL_DAMAGED:
-            raise
-        return report.HostStory(host, result, (), History(), damage=Problem.of(error))
 
 
 def _reading(url: str) -> Store:

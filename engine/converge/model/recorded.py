@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Literal
 
-from converge.model.change import Json
+from converge.model.change import Json, Problem
+from converge.model.journal import History
 
 UNDO_CHECK = "undo-check"
 LOOKING = ("check", "plan", "monitor", UNDO_CHECK)
@@ -44,16 +45,6 @@ class HostRecord:
     seconds: float
     error: Mapping[str, str] | None
     resources: tuple[Mapping[str, Json], ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class HostSeen:
-    """How a host was when it was seen last: its status, the run that saw it, and when (ISO 8601 in UTC)."""
-
-    host: str
-    status: str
-    run: str
-    seen: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +92,22 @@ class RecordedChange:
     serves: tuple[str, ...] = ()
     planned: tuple[str, ...] = ()
     line: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class HostStory:
+    """One host of a run: what became of it, each change, and what is still open on it today.
+
+    `overridden` says who had it changed outside its change window, and why. `damage` says why its journal cannot be relied
+    upon; then neither that nor what is open is known, and changes only where the journal was written off.
+    """
+
+    host: str
+    result: HostRecord | None
+    changes: Sequence[RecordedChange]
+    still_open: History
+    overridden: str = ""
+    damage: Problem | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,35 +3,19 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 
 from converge.model.change import Json, Problem
 from converge.model.journal import History
-from converge.model.recorded import HostRecord, RecordedAction, RecordedChange, RunRecord
+from converge.model.recorded import HostStory, RecordedAction, RecordedChange, RunRecord
 from converge.report.sink import Sink, Stream
 from converge.report.values import difference
 from converge.report.vocabulary import shown_status, word
 
-SCHEMA = 1  # of both documents
+SCHEMA = 1  # of these documents
 _MARK_STYLES = {"-": "red", "+": "green", " ": "dim"}
 _TROUBLE = ("failed", "unreachable", "undecided", "unknown")
-
-
-@dataclass(frozen=True, slots=True)
-class HostStory:
-    """One host of a run: what became of it, each change, and what is still open on it today.
-
-    `overridden` says who had it changed outside its change window, and why. `damage` says why its journal cannot be relied
-    upon; then neither that nor changes nor what is open are told.
-    """
-
-    host: str
-    result: HostRecord | None
-    changes: Sequence[RecordedChange]
-    still_open: History
-    overridden: str = ""
-    damage: Problem | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +89,7 @@ def list_as_json(runs: Iterable[RunRecord], out: Stream, *, version: str) -> Non
     """One document, written as the runs come: `{"converge", "schema", "runs": [...]}`."""
     out.write(f'{{"converge": {json.dumps(version)}, "schema": {SCHEMA}, "runs": [')
     for number, run in enumerate(runs):
-        out.write((",\n " if number else "\n ") + json.dumps(_run(run)))
+        out.write((",\n " if number else "\n ") + json.dumps(run_record_as_json(run)))
     out.write("\n]}\n")
 
 
@@ -132,7 +116,7 @@ def run_as_text(
 
 def run_as_json(run: RunRecord, stories: Iterable[HostStory], out: Stream, *, unchanged: int, version: str) -> None:
     """One document, written host by host: `{"converge", "schema", "run": {...}, "unchanged", "hosts": {...}}`."""
-    out.write(f'{{"converge": {json.dumps(version)}, "schema": {SCHEMA}, "run": {json.dumps(_run(run))},\n')
+    out.write(f'{{"converge": {json.dumps(version)}, "schema": {SCHEMA}, "run": {json.dumps(run_record_as_json(run))},\n')
     out.write(f' "unchanged": {unchanged}, "hosts": {{')
     for number, story in enumerate(stories):
         out.write((",\n " if number else "\n ") + f"{json.dumps(story.host)}: {json.dumps(_story_as_json(story))}")
@@ -209,7 +193,8 @@ def describe_open(history: History) -> list[str]:
     ]
 
 
-def _run(run: RunRecord) -> dict[str, Json]:
+def run_record_as_json(run: RunRecord) -> dict[str, Json]:
+    """One run, without its hosts' results."""
     return {**asdict(run), "playbooks": list(run.playbooks), "hosts": dict(run.hosts)}
 
 

@@ -4,6 +4,11 @@ from __future__ import annotations
 
 from converge.model.recorded import LOOKING, UNDO_CHECK
 
+ORDER = (
+    "failed", "unknown", "unreachable", "undecided", "waiting", "held", "stale", "drift", "undone", "would-undo", "changed",
+    "skipped", "ok",
+)  # fmt: skip
+"""Statuses, the one that needs attention most first. For those of `changed` that say something else see `shown_status`."""
 _OF_UNDO = {"undo": "undone", UNDO_CHECK: "would-undo"}
 _WORDS = {"drift": "would change", "would-undo": "would undo"}
 

@@ -12,7 +12,7 @@ from sqlalchemy import Select, func, select, union
 from converge.errors import JournalUnavailable
 from converge.model.backup import BackupRecord
 from converge.model.change import Status
-from converge.model.recorded import LOOKING, HostRecord, HostSeen, LaterChange, LaterRun, RecordedChange, RunRecord
+from converge.model.recorded import LOOKING, HostRecord, LaterChange, LaterRun, RecordedChange, RunRecord
 from converge.store import recording, retention
 from converge.store.chain import Chain
 from converge.store.changes import Content, Opener, changes_of, later_changes, later_runs
@@ -70,13 +70,6 @@ class Runs:
             if len(rows) < PAGE:
                 return
             after = rows[-1].host
-
-    def seen(self) -> Iterator[HostSeen]:
-        """How every host was when it was seen last, in the order of their names."""
-        wanted = select(HOST_STATE.c.host, HOST_STATE.c.status, HOST_STATE.c.run, HOST_STATE.c.seen)
-        with self._database.reading() as connection:
-            rows = connection.execute(wanted.order_by(HOST_STATE.c.host)).all()
-        yield from (HostSeen(*row) for row in rows)
 
     def seconds(self, *, newest: int = 50) -> dict[str, float]:
         """How long each host took at most in the newest runs that changed it."""

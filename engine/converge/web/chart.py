@@ -6,8 +6,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from converge.model.recorded import RunRecord
-from converge.report.page.story import ORDER
-from converge.report.vocabulary import shown_status
+from converge.report.vocabulary import ORDER, shown_status
 
 WIDTH, HEIGHT = 1000, 100
 
@@ -26,7 +25,7 @@ class Part:
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """One run: its boxes, from the top what wants somebody most."""
+    """One run: its boxes, from the top what needs attention most."""
 
     run: RunRecord
     parts: tuple[Part, ...]
@@ -62,7 +61,7 @@ def chart(runs: Sequence[RunRecord], *, least_columns: int = 1, without: Collect
 
 
 def bar(counts: Mapping[str, int]) -> tuple[Part, ...]:
-    """One bar across the whole width, from the left what wants somebody most."""
+    """One bar across the whole width, from the left what needs attention most."""
     total = sum(counts.values())
     parts, x = [], 0.0
     for status in ORDER:

@@ -17,15 +17,15 @@ LONGEST_ROUND = timedelta(hours=2)  # after which one that was begun and has not
 State = Literal["enforcing", "going", "ended", "late"]
 INTENTIONS = 100  # on a page
 REASONS = {
-    "monitored": "only watched",
-    "grace": "in the grace of new drift",
+    "monitored": "monitored only",
+    "grace": "in the grace period",
     "quarantined": "in quarantine",
-    "changes-budget": "beyond the changes of one host in a round",
-    "hosts-budget": "beyond the hosts of one round",
+    "changes-budget": "over the limit of changes per host",
+    "hosts-budget": "over the limit of hosts per round",
     "outside-window": "outside the change window",
-    "window-too-short": "the window would not last",
-    "not-repaired": "could not be repaired",
-    "not-looked-at": "could not be looked at",
+    "window-too-short": "not enough time left in the window",
+    "not-repaired": "repair failed",
+    "not-looked-at": "could not be checked",
 }
 """The codes of `schedule/drift.py`, said of many; what is said of one stands in its intention."""
 

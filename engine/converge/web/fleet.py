@@ -12,14 +12,22 @@ from datetime import datetime, timedelta
 from converge.model.change import Json
 from converge.model.overview import HostLatest
 from converge.report.folding import natural
-from converge.report.page.story import ORDER, Finding
-from converge.report.vocabulary import shown_status
+from converge.report.vocabulary import ORDER, shown_status
 
 IN_ORDER = ("ok", "skipped", "changed")
-"""Statuses that want nobody. What would change is `drift`, what was changed back by an undo `undone`."""
+"""Statuses that need no attention. What would change is `drift`, what was changed back by an undo `undone`."""
 AGES = (("within the hour", 1), ("within a day", 24), ("within a week", 168), ("within 30 days", 720))
 """How long ago something was learnt of a host: words and hours. What is older or never was has words of its own."""
 OLDER, NEVER = "longer ago", "never"
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What there is to say of a host: its status, its error, the resources that were not in order."""
+
+    status: str
+    error: Mapping[str, str]
+    resources: tuple[Mapping[str, Json], ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +43,7 @@ class Host:
     finding: str = ""
 
     @property
-    def wants_somebody(self) -> bool:
+    def needs_attention(self) -> bool:
         """Whether it is not in order."""
         return self.status not in IN_ORDER
 
@@ -63,7 +71,7 @@ class Fleet:
         """Hosts to which the same happens, by the key of their finding, the largest group first."""
         found: dict[str, list[Host]] = {}
         for host in self.hosts:
-            if host.finding and host.wants_somebody:
+            if host.finding and host.needs_attention:
                 found.setdefault(host.finding, []).append(host)
         return sorted(found.items(), key=lambda item: (-len(item[1]), natural(item[1][0].name)))
 
@@ -111,7 +119,7 @@ def _without_name(error: str, host: str) -> str:
 
 
 def by_need(host: Host) -> int:
-    """A sort key: who wants somebody most comes first."""
+    """A sort key: what needs attention most comes first."""
     return ORDER.index(host.status) if host.status in ORDER else len(ORDER)
 
 

@@ -23,12 +23,17 @@ class NotThere(ConvergeError):
 
 @dataclass(slots=True)
 class Look:
-    """What a page is made from. `fleet` is made at most once for each state of the store."""
+    """What a page is made from. `fleet` is made at most once for each state of the store.
+
+    `columns` are the runs of a chart. `single`: the page is part of one file, and there is no next one.
+    """
 
     store: Store
     query: Query
     now: datetime
     fleet: Callable[[], Fleet]
+    columns: int = 60
+    single: bool = False
 
 
 Page = Callable[[Look], Context]

@@ -11,8 +11,8 @@ from typing import Any
 
 from converge.model.recorded import LOOKING, UNDO_CHECK, RunRecord
 from converge.report.folding import natural
-from converge.report.page.story import ORDER
-from converge.report.vocabulary import shown_status, stored_status
+from converge.report.vocabulary import ORDER, shown_status, stored_status
+from converge.store.stories import story_of
 from converge.web.chart import bar, chart, shown_counts
 from converge.web.enforcement import enforcement_page, intentions_of, standings
 from converge.web.fleet import AGES, NEVER, OLDER, Fleet, Host, age, age_limits, by_need
@@ -22,10 +22,9 @@ HOSTS, GROUPS, RUNS, ENTRIES = 100, 50, 50, 20
 """How much of each a page holds."""
 QUIET = ("ok", "skipped")
 """Statuses that a chart leaves out unless it is asked for all: they would make what matters flat."""
-COLUMNS = 60  # runs of a chart
 URGENT = 12  # hosts of the first page
 MOST_ALIKE = 1000  # hosts of a run that were in order, as before, and are named on its page
-INLINE = 10  # hosts of a run whose journals stand on its page
+INLINE = 10  # hosts of a run whose journals stand on its page; in one file those of all that it names
 SILENCE = timedelta(minutes=10)  # after which a run that has not ended is told as broken off
 ALL_AGES = (*(words for words, _ in AGES), OLDER, NEVER)
 NEED = tuple(dict.fromkeys(stored_status(status) for status in ORDER))
@@ -36,8 +35,8 @@ def overview(look: Look) -> Context:
     """The fleet at a glance."""
     fleet = look.fleet()
     counts = fleet.counts()
-    wanting = sorted((host for host in fleet.hosts if host.wants_somebody), key=by_need)
-    runs = look.store.overview.runs(limit=COLUMNS)
+    wanting = sorted((host for host in fleet.hosts if host.needs_attention), key=by_need)
+    runs = look.store.overview.runs(limit=look.columns)
     return {
         "title": "Fleet",
         "total": len(fleet.hosts),
@@ -59,8 +58,8 @@ def drift(look: Look) -> Context:
     mode, playbook = _mode(look), look.query.text("playbook")
     before = look.query.text("before") or None
     modes = LOOKING if mode == "looking" else (mode,) if mode else ()
-    runs = look.store.overview.runs(limit=COLUMNS + 1, before=before, modes=modes, playbook=playbook)
-    shown = runs[:COLUMNS]
+    runs = look.store.overview.runs(limit=look.columns + 1, before=before, modes=modes, playbook=playbook)
+    shown = runs[:look.columns]
     everything = look.query.choice("show", ("all",)) == "all"
     return {
         "title": "Drift over time",
@@ -68,7 +67,7 @@ def drift(look: Look) -> Context:
         "everything": everything,
         "other": look.query.link(show="" if everything else "all"),
         "runs": [_told(look, run) for run in shown],
-        "older": look.query.link(before=shown[-1].run) if len(runs) > COLUMNS else "",
+        "older": look.query.link(before=shown[-1].run) if len(runs) > look.columns else "",
         "newest": look.query.link(before="") if before else "",
         "filters": {"mode": mode, "playbook": playbook},
         "playbooks": look.store.overview.playbooks(newest=500),
@@ -109,7 +108,7 @@ def hosts(look: Look) -> Context:
     found = _filtered(fleet, given, look.now)
     sort = query.choice("sort", SORTS) or "need"
     found = _sorted(found, sort)
-    pages = Pages(query, len(found), HOSTS)
+    pages = Pages(query, len(found), max(HOSTS, len(found)) if look.single else HOSTS)
     names = sorted({name for text in {host.playbooks for host in fleet.hosts} for name in _names(text)})
     return {
         "title": "Hosts",
@@ -137,7 +136,7 @@ def host(look: Look) -> Context:
         {
             "told": entry,
             "status": shown_status(entry.result.status, entry.mode) if entry.result else "unknown",
-            "changes": look.store.runs.changes(entry.run, name) if entry.journaled else (),
+            "story": story_of(look.store, entry.run, host=name) if entry.journaled else None,
         }
         for entry in told[:ENTRIES]
     ]
@@ -194,12 +193,13 @@ def run(look: Look) -> Context:
         )
     alike = [] if only else store.runs.hosts_as_before(record.run, status=wanted, text=text, limit=MOST_ALIKE)
     told_of = pages.count + len(alike)
-    names = [name for name in (*missing, *(each.host for each in results)) if name in journaled][:INLINE]
+    inline = 2 * HOSTS if look.single else INLINE
+    names = [name for name in (*missing, *(each.host for each in results)) if name in journaled][:inline]
     return {
         "title": f"Run {record.run}",
         "told": told,
         "results": [(each, shown_status(each.status, record.mode)) for each in results],
-        "journals": [(name, store.runs.changes(record.run, name)) for name in names],
+        "journals": [story_of(store, record.run, host=name) for name in names],
         "journaled": journaled,
         "missing": missing,
         "alike": alike,
@@ -248,7 +248,7 @@ def _filtered(fleet: Fleet, given: Mapping[str, str], now: datetime) -> list[Hos
         host
         for host in fleet.hosts
         if (not text or text in host.name.lower())
-        and (not status or host.status == status or (status == "any-trouble" and host.wants_somebody))
+        and (not status or host.status == status or (status == "any-trouble" and host.needs_attention))
         and (not playbook or spoken[host.playbooks])
         and (not given["age"] or age(host, limits) == given["age"])
         and (not given["finding"] or host.finding == given["finding"])
@@ -291,3 +291,7 @@ PAGES: Mapping[str, tuple[str, Page]] = {
     "/enforcement": ("enforcement.html", enforcement_page),
 }
 """By path: the template and what stands in it."""
+NAV = (
+    ("/", "Fleet"), ("/drift", "Drift"), ("/changes", "Changes"), ("/hosts", "Hosts"), ("/runs", "Runs"),
+    ("/enforcement", "Enforcement"),
+)  # fmt: skip

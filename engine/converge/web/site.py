@@ -24,7 +24,7 @@ from converge.store.store import Store
 from converge.web.access import COOKIE, Access
 from converge.web.fleet import Fleet, fleet_of
 from converge.web.look import Look, NotThere, Page
-from converge.web.pages import PAGES
+from converge.web.pages import NAV, PAGES
 from converge.web.query import Query, address
 from converge.web.reading import Reading
 from converge.web.words import templates
@@ -46,10 +46,6 @@ _HEADERS = {
     "Server": "converge",
 }
 _KINDS = {".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
-_NAV = (
-    ("/", "Fleet"), ("/drift", "Drift"), ("/changes", "Changes"), ("/hosts", "Hosts"), ("/runs", "Runs"),
-    ("/enforcement", "Enforcement"),
-)  # fmt: skip
 _SECTIONS = {"/host": "/hosts", "/run": "/runs"}
 
 
@@ -221,7 +217,7 @@ class Site:
 
     def _rendered(self, template: str, context: Mapping[str, object], *, path: str, now: datetime) -> str:
         shown = {
-            **context, "now": now, "nav": _NAV, "section": _SECTIONS.get(path, path), "version": __version__,
+            **context, "now": now, "nav": NAV, "section": _SECTIONS.get(path, path), "version": __version__,
             "statics": {name: kept[2] for name, kept in self._statics.items()},
         }  # fmt: skip
         return templates().get_template(template).render(shown)

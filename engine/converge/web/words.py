@@ -12,11 +12,10 @@ from markupsafe import Markup
 
 from converge.model.change import Json
 from converge.report.folding import folded
-from converge.report.page.story import ORDER
 from converge.report.runs import action_in_words, describe_open
 from converge.report.values import difference
 from converge.report.visible import visible
-from converge.report.vocabulary import word
+from converge.report.vocabulary import ORDER, word
 from converge.web.query import address
 
 LONGEST_TEXT = 500  # characters of one text that a page shows
@@ -35,7 +34,7 @@ def templates() -> Environment:
         loader=PackageLoader("converge.web"), autoescape=True, undefined=StrictUndefined, finalize=_made_visible,
         trim_blocks=True, lstrip_blocks=True, auto_reload=False,
     )  # fmt: skip
-    environment.globals.update(address=address, ORDER=ORDER)
+    environment.globals.update(address=address, ORDER=ORDER, layout="base.html", single=False)
     environment.filters.update(
         word=word, minute=minute, ago=ago, short=short, names=names, differences=differences, exit=exit_words,
         action=action_in_words, open_ends=describe_open, number=number, problem=problem,
