@@ -224,7 +224,7 @@ class _Prospect:
             queries = condition.queries(known)
             wanted += queries
             return all(query in known for query in queries) and condition.holds(known)
-        except (Undecided, Unpredictable, ResourceError, InputErrors, KeyError):
+        except (Undecided, Unpredictable, ResourceError, InputErrors):
             return False
 
     def _declared(self, scope: Scope, *, certain: bool) -> list[Resource]:

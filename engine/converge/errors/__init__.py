@@ -13,7 +13,8 @@ ConvergeError                what went wrong, why, and what to do about it
 ├── ActionRefused            the host said no to an action; nothing was changed by it
 ├── Interrupted              the line broke during an action; nobody knows whether it was done
 ├── ResourceError            a resource cannot be brought to its desired state
-│   └── NotConverged         every action was done, and looking again shows another state
+│   ├── NotConverged         every action was done, and looking again shows another state
+│   └── NotAsked             a kind looked at an answer that it had not asked for: a fault of the kind
 ├── Undecided                an answer that a decision rests on was refused
 ├── Unpredictable               an answer that only a command will bring, asked for in a rehearsal
 └── WireError                bytes that are not what the protocol says
@@ -165,6 +166,19 @@ class NotConverged(ResourceError):
     """Every action was done, and looking again still shows another state."""
 
     code = "not-converged"
+
+
+class NotAsked(ResourceError):
+    """A kind looked at an answer that its `queries` had not asked for. `query` is the question in words."""
+
+    code = "not-asked"
+
+    def __init__(self, query: str, *, kind: str = "") -> None:
+        super().__init__(
+            f"{f'the kind {kind}' if kind else 'its kind'} looked at {query} without having asked for it",
+            try_="this is a fault of the kind: its `queries` must name every question whose answer it looks at",
+        )
+        self.query = query
 
 
 class Undecided(ConvergeError):

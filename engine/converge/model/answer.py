@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
-from converge.errors import Undecided, Unpredictable
+from converge.errors import NotAsked, Undecided, Unpredictable
 from converge.model.query import AnyQuery, Query
 
 T = TypeVar("T")
@@ -96,9 +96,12 @@ class Answers(Mapping[AnyQuery, "Answer[object]"]):
     def value(self, query: Query[T]) -> T | None:
         """What was found, or None for absent.
 
-        Raises Undecided when the host refused, Unpredictable when a rehearsal cannot know, KeyError when it was not asked.
+        Raises Undecided when the host refused, Unpredictable when a rehearsal cannot know, NotAsked when it was not asked.
         """
-        answer = self._answers[query]
+        try:
+            answer = self._answers[query]
+        except KeyError:
+            raise NotAsked(describe(query)) from None
         if isinstance(answer, Found):
             return answer.value  # type: ignore[return-value]  # a query's answer carries the query's type
         if isinstance(answer, Absent):

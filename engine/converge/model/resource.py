@@ -60,8 +60,8 @@ class Resource(BaseModel):
         if not name:
             return
         other = KINDS.get(name)
-        if other is not None and other.__qualname__ != cls.__qualname__:
-            raise TypeError(f"two kinds are named {name}: {other.__module__} and {cls.__module__}")
+        if other is not None and _full_name(other) != _full_name(cls):
+            raise TypeError(f"two kinds are named {name}: {_full_name(other)} and {_full_name(cls)}")
         KINDS[name] = cls
 
     @property
@@ -167,6 +167,10 @@ class Resource(BaseModel):
         """What a person should read beside the change: things left alone, keys that could not be read."""
         del answers
         return ()
+
+
+def _full_name(kind: type[Resource]) -> str:
+    return f"{kind.__module__}.{kind.__qualname__}"
 
 
 class Condition(Protocol):

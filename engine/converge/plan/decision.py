@@ -9,7 +9,7 @@ import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
-from converge.errors import ResourceError, Undecided, Unpredictable
+from converge.errors import NotAsked, ResourceError, Undecided, Unpredictable
 from converge.model.action import AnyAction, action_as_json
 from converge.model.answer import Answers
 from converge.model.change import Change, Json, Problem, Status, WayBack
@@ -70,6 +70,9 @@ def _decide(resource: Resource, answers: Answers) -> Decision:
         return Decision(Status.UNDECIDED, reason=error.what, error=Problem.of(error), before_json=refused(error))
     except Unpredictable as error:
         return Decision(Status.LATER, reason=error.what)
+    except NotAsked as error:
+        error = NotAsked(error.query, kind=str(resource.key["kind"]))
+        return Decision(Status.FAILED, reason=error.what, error=Problem.of(error))
     except ResourceError as error:
         return Decision(Status.FAILED, reason=error.what, error=Problem.of(error))
 

@@ -134,7 +134,7 @@ class FileResource(Resource):
         try:
             found = self.actual_state(known)
             return found is not None and self.desired_state(found, known) != found
-        except (KeyError, Undecided, Unpredictable, ResourceError):
+        except (Undecided, Unpredictable, ResourceError):
             return False
 
     def _facts(self, path: str, answers: Answers) -> FileFacts | None:

@@ -4,9 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from datetime import timedelta
-from typing import Any, ClassVar
+from functools import lru_cache
+from typing import Annotated, Any, ClassVar
 
-from pydantic import BaseModel, ConfigDict, Field, create_model, model_serializer, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationInfo,
+    ValidatorFunctionWrapHandler,
+    WrapValidator,
+    create_model,
+    model_serializer,
+    model_validator,
+)
 
 from converge.model.action import AnyAction
 from converge.model.answer import Answers
@@ -48,18 +59,23 @@ class _StepForm(BaseModel):
         return {"name": self.name, self.resource.kind: self.resource}
 
 
-def _step_form() -> type[_StepForm]:
+@lru_cache(maxsize=1)
+def _step_form(names: tuple[str, ...]) -> type[_StepForm]:
     """A step: one field for each kind that may stand among a play's resources, so that errors name the place at fault."""
     kinds: dict[str, Any] = {
         name: (kind | None, Field(None, description=(kind.__doc__ or "").split("\n")[0]))
-        for name, kind in sorted(KINDS.items())
+        for name, kind in ((name, KINDS[name]) for name in names)
         if not kind.handler_only and not issubclass(kind, ProcedureResource)
     }
     return create_model("ProcedureStep", __base__=_StepForm, __module__=__name__, **kinds)
 
 
-ProcedureStep: Any = _step_form()
-"""One step of a procedure. Made of the kinds there are, so a type checker sees only its base."""
+def _step(value: object, _: ValidatorFunctionWrapHandler, info: ValidationInfo) -> _StepForm:
+    """One step, of the kinds there are when it is read: other packages bring some."""
+    return _step_form(tuple(sorted(KINDS))).model_validate(value, context=info.context)
+
+
+ProcedureStep = Annotated[_StepForm, WrapValidator(_step)]
 
 
 class ProcedureState(State):

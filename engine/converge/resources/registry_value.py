@@ -203,7 +203,7 @@ class RegistryValueResource(Resource):
         try:
             found = self.actual_state(known)
             wanted = self._wanted(found, known) if found is not None else self._new()
-        except (Undecided, Unpredictable, ResourceError, KeyError):
+        except (Undecided, Unpredictable, ResourceError):
             return False
         return _is_hard_to_write(path, self.name, wanted)
 
@@ -221,7 +221,7 @@ class RegistryValueResource(Resource):
         try:
             actual = self.actual_state(known)
             return self.ensure == "absent" or (actual is not None and self._wanted(actual, known) == actual)
-        except (Undecided, Unpredictable, ResourceError, KeyError):
+        except (Undecided, Unpredictable, ResourceError):
             return False
 
     def actual_state(self, answers: Answers) -> ValueState | None:

@@ -28,7 +28,8 @@ class StagePayload:
 
     `documents` are the playbooks as they were read, by their names; `known_variables` are the names that the inventory
     gives a value; `shared` are variables that are the same for every host; `where` is the store, None where nothing is
-    remembered; `needs` are the extras of this program that the hosts and the store ask for.
+    remembered; `needs` are the extras of this program that the hosts and the store ask for, `plug_ins` the distributions
+    that bring kinds of these playbooks.
     """
 
     mode: Literal["check", "apply"]
@@ -41,6 +42,7 @@ class StagePayload:
     options: RunnerOptions = field(default_factory=RunnerOptions)
     where: Where | None = field(default=None, repr=False)
     needs: frozenset[str] = frozenset()
+    plug_ins: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)

@@ -47,10 +47,12 @@ def load_plays(
 
 
 def known_kinds() -> Mapping[str, type[Resource]]:
-    """Every kind by its name; defining them is what registers them."""
+    """Every kind by its name, those of other packages too; defining them is what registers them. Raises UsageError."""
     import converge.resources  # noqa: F401  # for what it defines
     from converge.model.resource import KINDS
+    from converge.runs.plug_ins import plug_ins
 
+    plug_ins()
     return KINDS
 
 

@@ -21,6 +21,7 @@ from converge.runs.payloads import (
     shared_variables,
     words_of,
 )
+from converge.runs.plug_ins import plug_ins
 from converge.runs.recording import Recorder
 from converge.runs.selection import Selection
 from converge.runs.tasks import Task
@@ -80,6 +81,7 @@ class Stage:
             self.options,
             self.recorder.where(self.store, elsewhere=elsewhere),
             needs_of(selection, self.recorder),
+            frozenset(owner for kind, owner in plug_ins().items() if kind in self._words),
         )
 
     def payload(self, host: str) -> Payload | HostResult:

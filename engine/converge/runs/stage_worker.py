@@ -19,6 +19,7 @@ from converge.runs.host_runner import HostJob, HostRunner
 from converge.runs.options import STATE_FOLDER
 from converge.runs.payloads import HostPayload, StagePayload
 from converge.runs.playbooks import known_kinds
+from converge.runs.plug_ins import plug_ins
 from converge.runs.recording import Recorder
 from converge.runs.selection import chosen_plays
 from converge.store.store import Store
@@ -34,7 +35,9 @@ def open_runner(payload: object) -> StageRunner:
     if missing := payload.needs - extras():
         names = sorted(missing)
         raise UsageError(f"it lacks what this run needs: {', '.join(names)}", try_=f"there: {how_to_install(*names)}")
-    known_kinds()
+    if missing := payload.plug_ins - set(plug_ins().values()):
+        lacking = ", ".join(sorted(missing))
+        raise UsageError(f"it lacks kinds that these playbooks use: {lacking}", try_="there: install the same version")
     plays = _plays(payload.documents, payload.tags, payload.skip_tags, payload.known_variables)
     store = Store.open(payload.where) if payload.where is not None else None
     return _StageRunner(payload, plays, Recorder(store))
