@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from tests.conformance.case import ACCOUNT, Case
 
 from converge.apply.host import apply, check
 from converge.apply.options import ApplyOptions
@@ -34,6 +33,7 @@ from converge.rehearsal.rehearsal import Rehearsal
 from converge.store.keys import key_name
 from converge.store.plan_files import read_plan, write_plan
 from converge.store.store import Store, Where
+from converge.testing.conformance.case import ACCOUNT, Case
 from converge.testing.world_machine import WorldMachine
 from converge.windows import reg_file
 

@@ -7,13 +7,13 @@ from typing import Any
 
 import pytest
 from tests.apply.apply_site import HOST, Site, actions, statuses, told
-from tests.conformance.case import ACCOUNT
 
 from converge.errors import Interrupted
 from converge.lab import service_manager
 from converge.model.action import AnyAction, Performed, StartService, StopService
 from converge.model.facts import ServiceState, StartMode
 from converge.model.machine import Machine
+from converge.testing.conformance.case import ACCOUNT
 from converge.windows.registry import parse_path
 
 VENDOR = r"HKLM\SOFTWARE\Vendor"

@@ -6,12 +6,12 @@ from typing import Any
 
 import pytest
 from tests.apply.apply_site import Site, statuses, told
-from tests.conformance.case import ACCOUNT
 
 from converge.errors import Interrupted
 from converge.lab import service_manager
 from converge.model.action import AnyAction, Performed, RunCommand
 from converge.model.change import HostResult
+from converge.testing.conformance.case import ACCOUNT
 from converge.testing.world_machine import WorldMachine
 from converge.windows.registry import parse_path
 

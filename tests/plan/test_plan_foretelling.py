@@ -11,7 +11,6 @@ from datetime import UTC, datetime
 
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
-from tests.conformance.case import Case
 
 from converge.errors import ActionRefused
 from converge.lab import service_manager
@@ -55,6 +54,7 @@ from converge.model.query import (
 from converge.model.registry import RegistryData, RegistryPath, RegistryType
 from converge.plan.effects import may_change
 from converge.rehearsal.rehearsal import Rehearsal
+from converge.testing.conformance.case import Case
 from converge.testing.world_machine import WorldMachine
 from converge.windows.registry import parse_path
 

@@ -7,20 +7,18 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import pytest
-from tests.conformance.bench import HOST, Bench, MakeBench, OverWinRM
-from tests.conformance.case import Case, all_cases
-from tests.conformance.reading import facts, wanted
 
 from converge.lab.endpoint.mishaps import Mishap, MishapKind, Mishaps
 from converge.lab.endpoint.request_log import RequestRecord
 from converge.model.change import HostResult
 from converge.model.journal import ActionIntended, History, Journal, JournalEvent, RegistrySnapshot
 from converge.model.machine import Machine
+from converge.testing.conformance.bench import HOST, Bench, MakeBench, OverWinRM
+from converge.testing.conformance.case import Case
+from converge.testing.conformance.reading import facts, wanted
+from converge.testing.conformance.trying import changes_well, tried_on
 from converge.testing.faulty_machine import FaultyMachine
 
-CASES = [case for case in all_cases() if case.changes and case.ends_well]
-IDS = [f"{case.file}: {case.title}" for case in CASES]
-FIRSTS = list({case.file: case for case in reversed(CASES)}.values())[::-1]
 MAX_BREAKS = 60
 
 
@@ -89,85 +87,6 @@ def is_write(record: RequestRecord) -> bool:
     return record.operation == "Invoke" and not record.reads and not record.method.startswith(("Get", "Enum"))
 
 
-@pytest.mark.parametrize("breaks", ["before", "after"])
-@pytest.mark.parametrize("case", CASES, ids=IDS)
-def test_a_line_broken_at_any_action_heals(case: Case, breaks: Literal["before", "after"], bench: MakeBench) -> None:
-    for number in range(1, MAX_BREAKS):
-        made = bench(case, "memory")
-        mishaps: list[FaultyMachine] = []
-
-        def broken(machine: Machine, number: int = number, mishaps: list[FaultyMachine] = mishaps) -> Machine:
-            mishaps.append(FaultyMachine(machine, break_at=number, breaks=breaks))
-            return mishaps[0]
-
-        first = made.apply(wrap=broken)
-        if len(mishaps[0].actions) < number:
-            assert number > 1
-            return
-        assert len(mishaps[0].actions) == len(made.done())
-        _sent_once(made)
-        unknown = [line for line in made.journal() if line["event"] == "ActionEnded" and line["result"] == "unknown"]
-        assert len(unknown) == 1
-        _heals(made, first)
-    raise AssertionError("more actions than a case should have")
-
-
-@pytest.mark.parametrize("case", CASES, ids=IDS)
-def test_a_host_lost_at_any_action_heals(case: Case, bench: MakeBench) -> None:
-    for number in range(1, MAX_BREAKS):
-        made = bench(case, "memory")
-        mishaps: list[FaultyMachine] = []
-
-        def broken(machine: Machine, number: int = number, mishaps: list[FaultyMachine] = mishaps) -> Machine:
-            mishaps.append(FaultyMachine(machine, break_at=number, breaks="after", stays_broken=True))
-            return mishaps[0]
-
-        first = made.apply(wrap=broken)
-        if len(mishaps[0].actions) < number:
-            return
-        assert first.status.value == "unknown", "nobody could look again"
-        _heals(made, first)
-
-
-@pytest.mark.parametrize("case", CASES, ids=IDS)
-def test_a_run_killed_at_any_moment_heals(case: Case, bench: MakeBench) -> None:
-    for number in range(1, MAX_BREAKS * 4):
-        made = bench(case, "memory")
-
-        def mortal(journal: Journal, number: int = number) -> Journal:
-            return MortalJournal(journal, number)
-
-        try:
-            made.apply(journal=mortal)
-        except Killed:
-            _heals(made, None)
-        else:
-            assert number > 5
-            return
-    raise AssertionError("more events than a case should have")
-
-
-@pytest.mark.parametrize("kind", [MishapKind.DROP_BEFORE, MishapKind.DROP_AFTER])
-@pytest.mark.parametrize("case", FIRSTS, ids=[case.file for case in FIRSTS])
-def test_a_connection_cut_at_any_write_heals(case: Case, kind: MishapKind, bench: MakeBench) -> None:
-    for number in range(1, MAX_BREAKS):
-        made = bench(case, "basic")
-        assert isinstance(made.reach, OverWinRM)
-        made.reach.host.mishaps = BreakAtWrite(number, kind)
-        first = made.apply()
-        writes = [record for record in made.reach.requests if is_write(record)]
-        if len(writes) < number:
-            assert number > 1
-            return
-        made.reach.host.mishaps = Mishaps()
-        sent = Counter(
-            (record.method, record.keys, record.detail) for record in writes if record.method != "SetStringValue"
-        )
-        assert not [write for write, times in sent.items() if times > _times_meant(write)]
-        _heals(made, first)
-    raise AssertionError("more writes than a case should have")
-
-
 def _times_meant(write: tuple[Any, ...]) -> int:
     """Keys and values of the registry are no selectors: only the method shows in the log, and may be meant for several."""
     method = write[0]
@@ -202,3 +121,84 @@ def _heals(made: Bench, first: HostResult | None) -> None:
     if case.status_again == "ok":
         assert made.done() == []
         assert made.history() == History()
+
+
+class BreakingOff:
+    """A run that is broken off anywhere heals, and sends no write twice."""
+
+    @pytest.mark.parametrize("breaks", ["before", "after"])
+    @tried_on(changes_well)
+    def test_a_line_broken_at_any_action_heals(
+        self, case: Case, breaks: Literal["before", "after"], bench: MakeBench
+    ) -> None:
+        for number in range(1, MAX_BREAKS):
+            made = bench(case, "memory")
+            mishaps: list[FaultyMachine] = []
+
+            def broken(machine: Machine, number: int = number, mishaps: list[FaultyMachine] = mishaps) -> Machine:
+                mishaps.append(FaultyMachine(machine, break_at=number, breaks=breaks))
+                return mishaps[0]
+
+            first = made.apply(wrap=broken)
+            if len(mishaps[0].actions) < number:
+                assert number > 1
+                return
+            assert len(mishaps[0].actions) == len(made.done())
+            _sent_once(made)
+            unknown = [line for line in made.journal() if line["event"] == "ActionEnded" and line["result"] == "unknown"]
+            assert len(unknown) == 1
+            _heals(made, first)
+        raise AssertionError("more actions than a case should have")
+
+    @tried_on(changes_well)
+    def test_a_host_lost_at_any_action_heals(self, case: Case, bench: MakeBench) -> None:
+        for number in range(1, MAX_BREAKS):
+            made = bench(case, "memory")
+            mishaps: list[FaultyMachine] = []
+
+            def broken(machine: Machine, number: int = number, mishaps: list[FaultyMachine] = mishaps) -> Machine:
+                mishaps.append(FaultyMachine(machine, break_at=number, breaks="after", stays_broken=True))
+                return mishaps[0]
+
+            first = made.apply(wrap=broken)
+            if len(mishaps[0].actions) < number:
+                return
+            assert first.status.value == "unknown", "nobody could look again"
+            _heals(made, first)
+
+    @tried_on(changes_well)
+    def test_a_run_killed_at_any_moment_heals(self, case: Case, bench: MakeBench) -> None:
+        for number in range(1, MAX_BREAKS * 4):
+            made = bench(case, "memory")
+
+            def mortal(journal: Journal, number: int = number) -> Journal:
+                return MortalJournal(journal, number)
+
+            try:
+                made.apply(journal=mortal)
+            except Killed:
+                _heals(made, None)
+            else:
+                assert number > 5
+                return
+        raise AssertionError("more events than a case should have")
+
+    @pytest.mark.parametrize("kind", [MishapKind.DROP_BEFORE, MishapKind.DROP_AFTER])
+    @tried_on(changes_well, all_on=(), first_on=("basic",))
+    def test_a_connection_cut_at_any_write_heals(self, case: Case, kind: MishapKind, bench: MakeBench) -> None:
+        for number in range(1, MAX_BREAKS):
+            made = bench(case, "basic")
+            assert isinstance(made.reach, OverWinRM)
+            made.reach.host.mishaps = BreakAtWrite(number, kind)
+            first = made.apply()
+            writes = [record for record in made.reach.requests if is_write(record)]
+            if len(writes) < number:
+                assert number > 1
+                return
+            made.reach.host.mishaps = Mishaps()
+            sent = Counter(
+                (record.method, record.keys, record.detail) for record in writes if record.method != "SetStringValue"
+            )
+            assert not [write for write, times in sent.items() if times > _times_meant(write)]
+            _heals(made, first)
+        raise AssertionError("more writes than a case should have")

@@ -11,8 +11,6 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
-from tests.conformance.case import ACCOUNT, Case
-
 from converge.apply.host import apply, check
 from converge.apply.options import ApplyOptions
 from converge.apply.undoing import undo
@@ -32,6 +30,7 @@ from converge.model.secret import Secret
 from converge.rehearsal.rehearsal import Rehearsal
 from converge.store.fold import OpenEnds
 from converge.store.store import Store, Where
+from converge.testing.conformance.case import ACCOUNT, Case
 from converge.testing.world_machine import WorldMachine
 from converge.windows import reg_file
 from converge.winrm.connection import Connection, Login, Sealing

@@ -1,6 +1,25 @@
-"""The cases: each a world, what a playbook declares for it, the drift expected, and facts that hold in the world afterwards.
+r"""The cases: each a world, what a playbook declares for it, the drift expected, and facts that hold in the world afterwards.
 
-They are written in `cases/KIND.yml`, a list of mappings; see test_conformance.py for their form.
+A file `KIND.yml` is a list of cases, each of which runs through every test of the suite.
+
+    - title: a sentence that says what is shown
+      image: windows-2003            # a file of worlds/, this one by default
+      world: {files: {'D:\': {a.txt: hello}}}     # what is put into it first, in the words of the lab's images
+      quirks: {get_string_of_expandable: raw}     # and how it is odd
+      denies: [shells]               # rights that the account lacks
+      backup_folder: 'D:\converge'        # the folder set aside for what is kept, where there is one
+      entry: {file: {path: 'D:\b.txt', copy_from: 'D:\a.txt'}}    # or `resources:` and `handlers:`, as in a playbook
+      drift:                         # what check shows, in order; what is left out does not matter
+        - {status: changed, before: null, after: {size: 5, version: null, sha256: null}, actions: [CopyFile]}
+      ends: [changed]                # the statuses after apply, where they are others
+      again: ok                      # the host's status when it is applied once more, where it is neither ok nor failed again
+      wrong: some words              # that a failure must tell
+      holds:                         # read from the world itself after apply
+        files: {'D:\b.txt': {text: hello}, 'D:\gone.txt': null, 'D:\x.dll.converge-RUN': {size: 1}}
+        folders: {'D:\new': true}
+        keys: {'HKLM\SOFTWARE\Vendor': true}
+        values: {'HKLM\SOFTWARE\Vendor': {Number: {dword: 1}, Gone: null}}
+        services: {SMTPSVC: {state: running, start: automatic}}
 """
 
 from __future__ import annotations
@@ -8,22 +27,20 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass, field, fields
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-import converge.resources  # noqa: F401  # makes the kinds known
 from converge.lab.effects import enact
 from converge.lab.image import load_image
 from converge.lab.specs import Effects, Quirks
 from converge.lab.world import World
 from converge.model.play import Play
-from converge.model.resource import KINDS
 from converge.playbook import load
+from converge.runs.playbooks import known_kinds
 
-FOLDER = Path(__file__).parent
+WORLDS = Path(__file__).parent / "worlds"
 ACCOUNT = r"CASE\deploy"
 
 
@@ -46,6 +63,7 @@ class Case:
     wrong: str = ""  # what the words of a failure must hold
     again: str = ""  # the host's status when it is applied once more; by default as it ended, or ok for changed
     backup_folder: str = ""  # the folder of the host that is set aside for what is kept
+    worlds: Path | None = None  # where its image may lie beside those of converge
     person: str = ""  # who settles it after a crash or a broken line: `settle` for what only a person can tell
 
     @property
@@ -57,7 +75,7 @@ class Case:
     def kinds(self) -> set[str]:
         """Every kind that takes part."""
         steps = [step for entry in self.entries for step in entry.get("procedure", {}).get("steps", ())]
-        return {key for entry in [*self.entries, *self.handlers, *steps] for key in entry if key in KINDS}
+        return {key for entry in [*self.entries, *self.handlers, *steps] for key in entry if key in known_kinds()}
 
     @property
     def statuses(self) -> list[str]:
@@ -86,7 +104,8 @@ class Case:
         return World.from_json(json.loads(kept))
 
     def _furnished(self) -> World:
-        world = load_image(self.image, folder=FOLDER / "worlds")
+        own = self.worlds is not None and (self.worlds / f"{self.image}.yml").is_file()
+        world = load_image(self.image, folder=self.worlds if own and self.worlds else WORLDS)
         enact(world, Effects.model_validate(self.world))
         world.quirks = Quirks.model_validate(self.quirks)
         account = world.accounts[ACCOUNT.upper()]
@@ -108,23 +127,18 @@ class Case:
         path = folder / "case.yml"
         with path.open("w", encoding="utf-8") as stream:
             yaml.safe_dump([play], stream)
-        return load([path], kinds=KINDS)
+        return load([path], kinds=known_kinds())
 
 
 _WORLDS: dict[str, str] = {}  # a case is played many times over
 _PLAYS: dict[str, tuple[Play, ...]] = {}
 
 
-@lru_cache
-def all_cases() -> tuple[Case, ...]:
-    """Every case of every file."""
-    return tuple(_read())
-
-
-def _read() -> Iterator[Case]:
-    known = {item.name for item in fields(Case)}
-    for path in sorted((FOLDER / "cases").glob("*.yml")):
+def read_cases(folder: Path, *, worlds: Path | None = None) -> Iterator[Case]:
+    """Every case of every file of a folder."""
+    known = {item.name for item in fields(Case)} - {"file", "worlds"}
+    for path in sorted(folder.glob("*.yml")):
         for raw in yaml.safe_load(path.read_text(encoding="utf-8")):
             unknown = set(raw) - known
             assert not unknown, f"{path.name}: {raw.get('title')}: unknown {unknown}"
-            yield Case(file=path.stem, **raw)
+            yield Case(file=path.stem, worlds=worlds, **raw)
