@@ -14,7 +14,7 @@ from converge.wsman.cim import Instance, Properties, Reference, Value
 from converge.wsman.envelopes import Option, RequestHeader, Target, new_message_id
 from converge.wsman.messages import Request
 from converge.wsman.namespaces import split_wmi_uri, wmi_uri, wql_uri
-from converge.wsman.operations import Enumerate, Get, Got, Identify, Invoke, Output, Page, Pull, Put, Release
+from converge.wsman.operations import Enumerate, Get, Got, Identify, Invoke, Output, Page, Pull, Release
 
 SERVICE = wmi_uri("root/cimv2", "Win32_Service")
 HEADER = RequestHeader(to="http://host:5985/wsman", message_id=new_message_id())
@@ -96,9 +96,9 @@ def test_values_of_every_kind_survive_in_instances_and_projections(
         assert (read.class_name, read.class_uri) == (instance.class_name, instance.class_uri)
         assert read.properties.text("text") == text
         assert read.properties.integer("NUMBER") == number
-        assert read.properties.boolean("Flag") is flag
+        assert (read.properties.text("Flag") == "true") is flag
         assert read.properties.datetime("Moment") == moment
-        assert read.properties.interval("Length") == length
+        assert cim.parsed_duration(read.properties.text("Length") or "") == length
         assert read.properties.array("Items") == tuple(items)
         assert read.properties.text("Null") is None
         assert list(read.properties) == sorted(read.properties, key=str.casefold)
@@ -152,7 +152,7 @@ def test_points_in_time_are_written_as_hosts_write_them(moment: datetime, text: 
     assert cim.text_of(moment) == text
 
 
-@pytest.mark.parametrize("name", ["integer", "boolean", "datetime", "interval"])
+@pytest.mark.parametrize("name", ["integer", "datetime"])
 @pytest.mark.parametrize("text", ["", "abc", "1e3", "9" * 30, "P", "PT", "0000-00-00T00:00:00Z", "٣"])
 def test_a_value_that_cannot_be_taken_so_is_the_hosts_mistake(name: str, text: str) -> None:
     with pytest.raises(RemoteProtocolError, match="the property X"):
@@ -175,9 +175,6 @@ def test_requests_survive_with_selectors_and_options(context: str, wql: str, key
     ]
     for operation in expected:
         assert asked(operation) == operation
-    put = asked(Put(target, Instance(Properties({"StartMode": "Auto"}), "Win32_Service", SERVICE)))
-    assert isinstance(put, Put)
-    assert put.instance.properties.text("StartMode") == "Auto"
 
 
 def test_resource_uris_name_namespace_and_class() -> None:

@@ -19,7 +19,7 @@ from converge.lab.specs import (
     aware,
 )
 from converge.lab.world import LoggedEvent, ServiceRecord, World, check_namespace
-from converge.model.facts import ServiceState, StartMode
+from converge.model.facts import ServiceState
 from converge.model.names import fold, same
 from converge.model.registry import Hive, RegistryPath
 from converge.windows import paths
@@ -28,7 +28,6 @@ from converge.windows.registry import parse_path
 SUBCOMPONENTS = RegistryPath(
     Hive.LOCAL_MACHINE, r"SOFTWARE\Microsoft\Windows\CurrentVersion\Setup\OC Manager\Subcomponents"
 )
-_START_NUMBERS = {mode: number for number, mode in enumerate(StartMode)}  # Start: 0 boot ... 4 disabled
 _OWN, _SHARED = 0x10, 0x20  # Type: SERVICE_WIN32_OWN_PROCESS, SERVICE_WIN32_SHARE_PROCESS
 
 
@@ -151,7 +150,7 @@ def _write_service_key(world: World, record: ServiceRecord, spec: ServiceSpec | 
             key.set("ImagePath", number=1 if label == "string" else 2, data=text)
     key.set("DisplayName", number=1, data=record.display_name)
     key.set("ObjectName", number=1, data=record.account)
-    key.set("Start", number=4, data=_START_NUMBERS[record.start_mode])
+    key.set("Start", number=4, data=service_manager.STARTS.index(record.start_mode))
     key.set("Type", number=4, data=_SHARED if record.shares_process else _OWN)
     if record.depends_on:
         key.set("DependOnService", number=7, data=record.depends_on)

@@ -144,7 +144,9 @@ class FileTree:
         held = holder.held(name) or holder.inner(name)
         if held is None:
             return False
-        return holder.files.pop(fold(held.name), None) is not None or holder.folders.pop(fold(held.name), None) is not None
+        return (
+            holder.files.pop(fold(held.name), None) is not None or holder.folders.pop(fold(held.name), None) is not None
+        )
 
     def real_path(self, path: str) -> str:
         """The path in the spelling the disk keeps; what is not there stays as it was written."""

@@ -19,7 +19,8 @@ from converge.windows import paths
 DISPATCH_KEY = RegistryPath(Hive.LOCAL_MACHINE, r"SYSTEM\CurrentControlSet\Services\InetInfo\Parameters")
 DISPATCH_VALUE = "DispatchEntries"
 _MAX_DEPTH = 32
-_STARTS = (StartMode.BOOT, StartMode.SYSTEM, StartMode.AUTOMATIC, StartMode.MANUAL, StartMode.DISABLED)
+STARTS = tuple(StartMode)
+"""By the number of `Start` in the registry: 0 boot ... 4 disabled."""
 
 _RETURN_CODES = {
     0: 0,
@@ -118,14 +119,20 @@ def _end(world: World, record: ServiceRecord, *, exit_code: int = 0, specific_ex
         world.processes.pop(process, None)
 
 
-def start(world: World, name: str, *, account: Account | None = None) -> int:
-    """Start a service and, before it, those it depends on."""
+def _opened(world: World, name: str, right: Right, *, account: Account | None) -> ServiceRecord | int:
+    """A service as somebody may use it who needs this right, or the error of opening it."""
     settle(world)
     record = world.service(name)
     if record is None:
         return 1060
-    if not world.permits(account, Right.SERVICE_START, record.name):
-        return 5
+    return record if world.permits(account, right, record.name) else 5
+
+
+def start(world: World, name: str, *, account: Account | None = None) -> int:
+    """Start a service and, before it, those it depends on."""
+    record = _opened(world, name, Right.SERVICE_START, account=account)
+    if isinstance(record, int):
+        return record
     return _start(world, record, ())
 
 
@@ -205,12 +212,9 @@ def _process(world: World, program: str, *, shared: bool) -> ProcessRecord:
 
 def stop(world: World, name: str, *, account: Account | None = None) -> int:
     """Stop a service. Refused while a service that depends on it runs."""
-    settle(world)
-    record = world.service(name)
-    if record is None:
-        return 1060
-    if not world.permits(account, Right.SERVICE_STOP, record.name):
-        return 5
+    record = _opened(world, name, Right.SERVICE_STOP, account=account)
+    if isinstance(record, int):
+        return record
     if record.state is ServiceState.STOPPED:
         return 1062
     if record.state.pending:
@@ -240,12 +244,9 @@ def resume(world: World, name: str, *, account: Account | None = None) -> int:
 def _control(
     world: World, name: str, from_state: ServiceState, to_state: ServiceState, *, account: Account | None
 ) -> int:
-    settle(world)
-    record = world.service(name)
-    if record is None:
-        return 1060
-    if not world.permits(account, Right.SERVICE_STOP, record.name):
-        return 5
+    record = _opened(world, name, Right.SERVICE_STOP, account=account)
+    if isinstance(record, int):
+        return record
     if record.state is ServiceState.STOPPED:
         return 1062
     if record.state.pending:
@@ -260,25 +261,19 @@ def _control(
 
 def set_start_mode(world: World, name: str, mode: StartMode, *, account: Account | None = None) -> int:
     """Change when a service is started; the registry's `Start` follows."""
-    settle(world)
-    record = world.service(name)
-    if record is None:
-        return 1060
-    if not world.permits(account, Right.SERVICE_CHANGE, record.name):
-        return 5
+    record = _opened(world, name, Right.SERVICE_CHANGE, account=account)
+    if isinstance(record, int):
+        return record
     record.start_mode = mode
-    world.registry.create(record.key).set("Start", number=4, data=_STARTS.index(mode))
+    world.registry.create(record.key).set("Start", number=4, data=STARTS.index(mode))
     return 0
 
 
 def set_image_path(world: World, name: str, path: str, *, account: Account | None = None) -> int:
     """Change a service's command line; it is stored as an expandable string, as ChangeServiceConfig does."""
-    settle(world)
-    record = world.service(name)
-    if record is None:
-        return 1060
-    if not world.permits(account, Right.SERVICE_CHANGE, record.name):
-        return 5
+    record = _opened(world, name, Right.SERVICE_CHANGE, account=account)
+    if isinstance(record, int):
+        return record
     if not path.strip():
         return 87
     world.registry.create(record.key).set("ImagePath", number=2, data=path)
@@ -322,8 +317,8 @@ def boot(world: World) -> None:
     for record in world.services.values():
         _end(world, record, exit_code=1077)
         value = world.registry.value(record.key, "Start")
-        if value is not None and isinstance(value.data, int) and value.data < len(_STARTS):
-            record.start_mode = _STARTS[value.data]
+        if value is not None and isinstance(value.data, int) and value.data < len(STARTS):
+            record.start_mode = STARTS[value.data]
     for name in [name for name, record in world.services.items() if world.registry.find(record.key) is None]:
         del world.services[name]
     world.processes.clear()

@@ -162,13 +162,9 @@ class Death(Spec):
     while_missing: str = ""  # only as long as this file is missing; always if empty
 
 
-class ServiceSpec(Spec):
-    """A service. What is left out stays as an image that is extended has it, else as the default says."""
+class ServiceTraits(BaseModel):
+    """How a service behaves: what an image states of it, and what the service manager holds."""
 
-    display_name: str = ""
-    image_path: str | dict[Literal["string", "expand_string"], str] = ""  # a text alone is an expand_string
-    start: StartMode = StartMode.MANUAL
-    state: Literal["stopped", "running", "paused"] = "stopped"
     shares_process: bool = False  # with all other such services of the same program
     needs_dispatch_entry: bool = False  # by InetInfo\Parameters, as the process began: else 1083
     account: str = "LocalSystem"
@@ -184,6 +180,15 @@ class ServiceSpec(Spec):
     can_stop: bool = True
     start_seconds: float = Field(default=0.0, ge=0)
     stop_seconds: float = Field(default=0.0, ge=0)
+
+
+class ServiceSpec(Spec, ServiceTraits):
+    """A service. What is left out stays as an image that is extended has it, else as the default says."""
+
+    display_name: str = ""
+    image_path: str | dict[Literal["string", "expand_string"], str] = ""  # a text alone is an expand_string
+    start: StartMode = StartMode.MANUAL
+    state: Literal["stopped", "running", "paused"] = "stopped"
 
 
 class EventSpec(Spec):
@@ -320,7 +325,6 @@ class Quirks(Spec):
     """
 
     get_string_of_expandable: Literal["raw", "expanded", "error"] = "raw"
-    copies_onto_existing: bool = False  # Windows does not: CIM_DataFile.Copy returns 10
 
 
 def aware(moment: datetime) -> datetime:

@@ -21,10 +21,9 @@ from converge.lab.specs import (
     AccountSpec,
     ClassSpec,
     ComponentSpec,
-    Death,
-    Need,
     Profile,
     Quirks,
+    ServiceTraits,
     StepSpec,
 )
 from converge.model.facts import ServiceState, StartMode
@@ -75,29 +74,14 @@ class _Record(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
 
-class ServiceRecord(_Record):
+class ServiceRecord(_Record, ServiceTraits):
     """What the service manager holds of one service; the program's path lies in the registry only."""
 
     name: str
     display_name: str
     start_mode: StartMode = StartMode.MANUAL
     state: ServiceState = ServiceState.STOPPED
-    shares_process: bool = False
-    needs_dispatch_entry: bool = False
-    account: str = "LocalSystem"
-    depends_on: tuple[str, ...] = ()
-    exit_code: int = 0
-    specific_exit_code: int = 0
     process_id: int = 0
-    needs: tuple[Need, ...] = ()
-    dies: Death | None = None
-    hangs: bool = False
-    logon_fails: bool = False
-    nameless: bool = False
-    can_pause: bool = False
-    can_stop: bool = True
-    start_seconds: float = 0.0
-    stop_seconds: float = 0.0
     settles_at: datetime | None = None  # when a pending state ends
     dies_at: datetime | None = None
 

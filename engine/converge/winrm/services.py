@@ -45,22 +45,8 @@ _COLUMNS: Final = (
     "StartMode",
     "State",
 )
-_STATES: Final = {
-    "stopped": ServiceState.STOPPED,
-    "start pending": ServiceState.START_PENDING,
-    "stop pending": ServiceState.STOP_PENDING,
-    "running": ServiceState.RUNNING,
-    "continue pending": ServiceState.CONTINUE_PENDING,
-    "pause pending": ServiceState.PAUSE_PENDING,
-    "paused": ServiceState.PAUSED,
-}
-_START_MODES: Final = {
-    "boot": StartMode.BOOT,
-    "system": StartMode.SYSTEM,
-    "auto": StartMode.AUTOMATIC,
-    "manual": StartMode.MANUAL,
-    "disabled": StartMode.DISABLED,
-}
+_STATES: Final = {state.value.replace("_", " "): state for state in ServiceState}
+_START_MODES: Final = {mode.value: mode for mode in StartMode} | {"auto": StartMode.AUTOMATIC}
 # "Auto" is read, "Automatic" is written (Win32_Service.ChangeStartMode).
 _WRITTEN_MODES: Final = {
     StartMode.AUTOMATIC: "Automatic",

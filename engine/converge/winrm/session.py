@@ -49,7 +49,6 @@ class ReadingMethod(StrEnum):
     GET_DWORD = "GetDWORDValue"
     GET_QWORD = "GetQWORDValue"
     GET_BINARY = "GetBinaryValue"
-    CHECK_ACCESS = "CheckAccess"
 
 
 REGISTRY: Final = wmi_uri("root/default", "StdRegProv")

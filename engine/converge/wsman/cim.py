@@ -80,17 +80,9 @@ class Properties(Mapping[str, "Value"]):
         """A whole number of up to 64 bits."""
         return self._taken(name, "a whole number", xml.integer)
 
-    def boolean(self, name: str) -> bool | None:
-        """True or false."""
-        return self._taken(name, "true or false", {"true": True, "false": False}.get)
-
     def datetime(self, name: str) -> datetime | None:
         """A point in time, in UTC; one written without a zone is UTC."""
         return self._taken(name, "a date and time", parsed_datetime)
-
-    def interval(self, name: str) -> timedelta | None:
-        """A length of time."""
-        return self._taken(name, "an interval", parsed_duration)
 
     def _taken(self, name: str, kind: str, read: Callable[[str], T | None]) -> T | None:
         text = self.text(name)

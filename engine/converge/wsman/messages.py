@@ -21,7 +21,6 @@ from converge.wsman.operations import (
     Output,
     Page,
     Pull,
-    Put,
     Release,
     Released,
 )
@@ -41,9 +40,7 @@ from converge.wsman.shells import (
 )
 from converge.wsman.xml import Element, element
 
-AnyRequest = (
-    Get | Put | Enumerate | Pull | Release | Invoke | CreateShell | Command | Send | Receive | Signal | DeleteShell
-)
+AnyRequest = Get | Enumerate | Pull | Release | Invoke | CreateShell | Command | Send | Receive | Signal | DeleteShell
 AnyAnswer = (
     Got
     | Page
@@ -112,7 +109,6 @@ def parse_request(data: bytes, *, limit: int = xml.MAX_BYTES) -> Request:
 
 _BARE: Final[dict[str, Callable[[Target], AnyRequest]]] = {namespaces.GET: Get, namespaces.DELETE: DeleteShell}
 _WITH_BODY: Final[dict[str, Callable[[Target, Element], AnyRequest]]] = {
-    namespaces.PUT: lambda target, node: Put(target, cim.parse_instance(node)),
     namespaces.ENUMERATE: operations.parse_enumerate,
     namespaces.PULL: operations.parse_pull,
     namespaces.RELEASE: operations.parse_release,
@@ -198,7 +194,7 @@ def _answer(action: str, nodes: list[Element]) -> AnyAnswer:
         return _BY_ELEMENT[str(node.tag)](node)
     if node.tag == f"{{{TRANSFER}}}ResourceCreated":
         return shells.parse_created(nodes)
-    if action in (f"{namespaces.GET}Response", f"{namespaces.PUT}Response"):
+    if action == f"{namespaces.GET}Response":
         return Got(cim.parse_instance(node))
     if xml.local_name(node).endswith("_OUTPUT"):
         return operations.parse_output(node)

@@ -41,7 +41,6 @@ ANONYMOUS: Final = f"{ADDRESSING}/role/anonymous"
 WQL_DIALECT: Final = "http://schemas.microsoft.com/wbem/wsman/1/WQL"
 
 GET: Final = f"{TRANSFER}/Get"
-PUT: Final = f"{TRANSFER}/Put"
 CREATE: Final = f"{TRANSFER}/Create"
 DELETE: Final = f"{TRANSFER}/Delete"
 ENUMERATE: Final = f"{ENUMERATION}/Enumerate"
@@ -59,7 +58,6 @@ FAULT_DETAIL: Final = "http://schemas.dmtf.org/wbem/wsman/1/wsman/faultDetail"
 
 WMI: Final = "http://schemas.microsoft.com/wbem/wsman/1/wmi/"
 CMD_SHELL: Final = f"{SHELL}/cmd"
-CONFIG: Final = "http://schemas.microsoft.com/wbem/wsman/1/config"
 
 
 def wmi_uri(namespace: str, class_name: str) -> str:

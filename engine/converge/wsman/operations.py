@@ -1,4 +1,4 @@
-"""The operations on WMI classes: Get, Put, Enumerate, Pull, Release, Invoke, Identify; requests and answers, both ways."""
+"""The operations on WMI classes: Get, Enumerate, Pull, Release, Invoke, Identify; requests and answers, both ways."""
 
 from __future__ import annotations
 
@@ -22,33 +22,11 @@ class Get:
 
     target: Target
     prefixes: ClassVar[tuple[str, ...]] = ()
-
-    @property
-    def action(self) -> str:
-        """The addressing action."""
-        return namespaces.GET
+    action: ClassVar[str] = namespaces.GET
 
     def body(self) -> Markup:
         """The inside of s:Body."""
         return Markup("")
-
-
-@dataclass(frozen=True, slots=True)
-class Put:
-    """Replace the writable properties of one instance."""
-
-    target: Target
-    instance: Instance
-    prefixes: ClassVar[tuple[str, ...]] = ()
-
-    @property
-    def action(self) -> str:
-        """The addressing action."""
-        return namespaces.PUT
-
-    def body(self) -> Markup:
-        """The inside of s:Body."""
-        return cim.instance_element(self.instance)
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,11 +40,7 @@ class Enumerate:
     optimized: bool = True
     mode: str = ""
     prefixes: ClassVar[tuple[str, ...]] = ("n",)
-
-    @property
-    def action(self) -> str:
-        """The addressing action."""
-        return namespaces.ENUMERATE
+    action: ClassVar[str] = namespaces.ENUMERATE
 
     def body(self) -> Markup:
         """The inside of s:Body."""
@@ -88,11 +62,7 @@ class Pull:
     context: str
     max_elements: int = MAX_ELEMENTS
     prefixes: ClassVar[tuple[str, ...]] = ("n",)
-
-    @property
-    def action(self) -> str:
-        """The addressing action."""
-        return namespaces.PULL
+    action: ClassVar[str] = namespaces.PULL
 
     def body(self) -> Markup:
         """The inside of s:Body."""
@@ -107,11 +77,7 @@ class Release:
     target: Target
     context: str
     prefixes: ClassVar[tuple[str, ...]] = ("n",)
-
-    @property
-    def action(self) -> str:
-        """The addressing action."""
-        return namespaces.RELEASE
+    action: ClassVar[str] = namespaces.RELEASE
 
     def body(self) -> Markup:
         """The inside of s:Body."""
@@ -156,7 +122,7 @@ class Identify:
 
 @dataclass(frozen=True, slots=True)
 class Got:
-    """The instance that was asked for or put."""
+    """The instance that was asked for."""
 
     instance: Instance
     prefixes: ClassVar[tuple[str, ...]] = ("s", "a", "x", "w", "p")

@@ -37,11 +37,7 @@ class CreateShell:
     environment: Mapping[str, str] = field(default_factory=dict)
     idle_timeout: str = ""
     prefixes: ClassVar[tuple[str, ...]] = ("rsp",)
-
-    @property
-    def action(self) -> str:
-        """The addressing action."""
-        return namespaces.CREATE
+    action: ClassVar[str] = namespaces.CREATE
 
     def body(self) -> Markup:
         """The inside of s:Body."""
@@ -66,11 +62,7 @@ class Command:
     command: str
     arguments: tuple[str, ...] = ()
     prefixes: ClassVar[tuple[str, ...]] = ("rsp",)
-
-    @property
-    def action(self) -> str:
-        """The addressing action."""
-        return namespaces.SHELL_COMMAND
+    action: ClassVar[str] = namespaces.SHELL_COMMAND
 
     def body(self) -> Markup:
         """The inside of s:Body."""
@@ -87,11 +79,7 @@ class Send:
     data: bytes
     end: bool = False
     prefixes: ClassVar[tuple[str, ...]] = ("rsp",)
-
-    @property
-    def action(self) -> str:
-        """The addressing action."""
-        return namespaces.SHELL_SEND
+    action: ClassVar[str] = namespaces.SHELL_SEND
 
     def body(self) -> Markup:
         """The inside of s:Body."""
@@ -106,11 +94,7 @@ class Receive:
     command_id: str
     streams: str = "stdout stderr"
     prefixes: ClassVar[tuple[str, ...]] = ("rsp",)
-
-    @property
-    def action(self) -> str:
-        """The addressing action."""
-        return namespaces.SHELL_RECEIVE
+    action: ClassVar[str] = namespaces.SHELL_RECEIVE
 
     def body(self) -> Markup:
         """The inside of s:Body."""
@@ -126,11 +110,7 @@ class Signal:
     command_id: str
     code: str = SignalCode.TERMINATE
     prefixes: ClassVar[tuple[str, ...]] = ("rsp",)
-
-    @property
-    def action(self) -> str:
-        """The addressing action."""
-        return namespaces.SHELL_SIGNAL
+    action: ClassVar[str] = namespaces.SHELL_SIGNAL
 
     def body(self) -> Markup:
         """The inside of s:Body."""
@@ -143,11 +123,7 @@ class DeleteShell:
 
     target: Target
     prefixes: ClassVar[tuple[str, ...]] = ("rsp",)
-
-    @property
-    def action(self) -> str:
-        """The addressing action."""
-        return namespaces.DELETE
+    action: ClassVar[str] = namespaces.DELETE
 
     def body(self) -> Markup:
         """The inside of s:Body."""

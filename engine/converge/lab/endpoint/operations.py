@@ -30,7 +30,6 @@ PROFILES: Final = ("http://schemas.dmtf.org/wbem/wsman/1/wsman/secprofile/http/s
 
 _WMI: Final = (
     operations.Get,
-    operations.Put,
     operations.Enumerate,
     operations.Pull,
     operations.Release,

@@ -14,7 +14,7 @@ MAX_RECORDS: Final = 20_000
 class RequestRecord:
     """One request that was understood.
 
-    `operation` is Get, Put, Enumerate, Pull, Release, Invoke, Identify, Create, Command, Send, Receive, Signal, Delete or
+    `operation` is Get, Enumerate, Pull, Release, Invoke, Identify, Create, Command, Send, Receive, Signal, Delete or
     Unknown; `detail` the WQL text or command line; `keys` the selectors. `reads` is the endpoint's own judgement.
     """
 

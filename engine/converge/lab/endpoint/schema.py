@@ -12,7 +12,6 @@ from converge.lab.endpoint.wql import Condition
 from converge.lab.world import Account, World
 from converge.model.names import fold
 from converge.wsman.cim import Reference, Value
-from converge.wsman.namespaces import wmi_uri
 
 Row = Mapping[str, Value]
 """The properties of one instance; what is not named is null."""
@@ -83,11 +82,6 @@ class Call:
         found = self.arguments.get(name)
         return found if isinstance(found, int) else None
 
-    def texts(self, name: str) -> tuple[str, ...]:
-        """An array of strings; empty if it was not given."""
-        found = self.arguments.get(name, ())
-        return tuple(item for item in found if isinstance(item, str)) if isinstance(found, tuple) else ()
-
 
 Handler = Callable[[Call], int | Mapping[str, Value]]
 """Does what a method does; returns its ReturnValue, or its out parameters with it."""
@@ -152,10 +146,6 @@ class CimClass:
         """The key properties of an instance, as selectors spell them."""
         found = {name: row.get(name) for name in self.keys}
         return {name: item if isinstance(item, Reference) else str(item or "") for name, item in found.items()}
-
-    def reference(self, row: Row) -> Reference:
-        """A pointer to an instance."""
-        return Reference(wmi_uri(self.namespace, self.name), tuple(self.keys_of(row).items()))
 
     def without(self, *names: str) -> CimClass:
         """The class as an older Windows has it."""

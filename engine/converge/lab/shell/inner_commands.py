@@ -6,8 +6,9 @@ the exit codes of `rd`, rest on documentation alone.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from fnmatch import fnmatchcase
+from functools import wraps
 
 from converge.lab import file_system as codes
 from converge.lab.shell.grammar import words
@@ -53,6 +54,23 @@ def _split(call: Call) -> tuple[list[str], set[str]]:
     return [item for item in found if not item.startswith("/")], switches
 
 
+def _for_each(work: Callable[[Call, str, set[str]], int]) -> Program:
+    """A command that does the same with each of its operands; its exit code is that of the last one that failed."""
+
+    @wraps(work)
+    def command(call: Call) -> int:
+        operands, switches = _split(call)
+        if not operands:
+            call.complain(SYNTAX)
+            return 1
+        result = 0
+        for operand in operands:
+            result = work(call, operand, switches) or result
+        return result
+
+    return command
+
+
 def _matches(call: Call, pattern: str) -> Iterator[str]:
     """The full paths of the files that a path with `*` and `?` in its last part names."""
     full = call.session.resolve(pattern)
@@ -77,70 +95,54 @@ def echo(call: Call) -> int:
     return 0
 
 
-def type_file(call: Call) -> int:
+@_for_each
+def type_file(call: Call, operand: str, _switches: set[str]) -> int:
     """Prints files as they are; UTF-16 with a mark is shown in the console's code page."""
-    operands, _ = _split(call)
-    if not operands:
-        call.complain(SYNTAX)
-        return 1
-    result = 0
-    for operand in operands:
-        found = operand.lower() == "nul"
-        for path in () if found else _matches(call, operand):
-            code, file = call.session.files.file(path)
-            if file is None:
-                continue
-            found = True
-            data = file.read()
-            if data.startswith(b"\xff\xfe"):
-                data = call.session.encode(data[2:].decode("utf-16-le", "replace"))
-            call.out.write(data)
-        if not found:
-            full = call.session.resolve(operand)
-            code, _ = call.session.files.file(full)
-            missing = NO_FILE if call.session.world.files.holder(full) is not None else NO_PATH
-            call.complain(DENIED if code == codes.ACCESS_DENIED else missing)
-            result = 1
-    return result
+    found = operand.lower() == "nul"
+    for path in () if found else _matches(call, operand):
+        code, file = call.session.files.file(path)
+        if file is None:
+            continue
+        found = True
+        data = file.read()
+        if data.startswith(b"\xff\xfe"):
+            data = call.session.encode(data[2:].decode("utf-16-le", "replace"))
+        call.out.write(data)
+    if found:
+        return 0
+    full = call.session.resolve(operand)
+    code, _ = call.session.files.file(full)
+    missing = NO_FILE if call.session.world.files.holder(full) is not None else NO_PATH
+    call.complain(DENIED if code == codes.ACCESS_DENIED else missing)
+    return 1
 
 
-def mkdir(call: Call) -> int:
+@_for_each
+def mkdir(call: Call, operand: str, _switches: set[str]) -> int:
     """Makes folders with their parents."""
-    operands, _ = _split(call)
-    if not operands:
-        call.complain(SYNTAX)
-        return 1
-    result = 0
-    for operand in operands:
-        code = call.session.files.make_folder(call.session.resolve(operand))
-        if code:
-            exists = f"A subdirectory or file {operand} already exists."
-            call.complain(exists if code == codes.EXISTS else refusal(code))
-            result = 1
-    return result
+    code = call.session.files.make_folder(call.session.resolve(operand))
+    if code:
+        exists = f"A subdirectory or file {operand} already exists."
+        call.complain(exists if code == codes.EXISTS else refusal(code))
+    return 1 if code else 0
 
 
-def rmdir(call: Call) -> int:
+@_for_each
+def rmdir(call: Call, operand: str, switches: set[str]) -> int:
     """Removes empty folders; with /s, and /q as nobody answers, all that is in them."""
-    operands, switches = _split(call)
-    if not operands:
-        call.complain(SYNTAX)
+    session = call.session
+    path = session.resolve(operand)
+    if session.world.files.folder(path) is None:
+        call.complain("The directory name is invalid." if session.world.files.file(path) else NO_FILE)
+        return 2
+    if "/s" in switches and "/q" not in switches:
+        call.say(f"{operand}, Are you sure (Y/N)? ")
         return 1
-    session, result = call.session, 0
-    for operand in operands:
-        path = session.resolve(operand)
-        if session.world.files.folder(path) is None:
-            call.complain("The directory name is invalid." if session.world.files.file(path) else NO_FILE)
-            result = 2
-        elif "/s" in switches and "/q" not in switches:
-            call.say(f"{operand}, Are you sure (Y/N)? ")
-            result = 1
-        else:
-            code = _remove_tree(call, path) if "/s" in switches else session.files.delete(path)
-            if code:
-                call.complain(refusal(code))
-                result = 145 if code == codes.NOT_EMPTY else 5
-    return result
+    code = _remove_tree(call, path) if "/s" in switches else session.files.delete(path)
+    if not code:
+        return 0
+    call.complain(refusal(code))
+    return 145 if code == codes.NOT_EMPTY else 5
 
 
 def _remove_tree(call: Call, path: str) -> int:
@@ -154,22 +156,18 @@ def _remove_tree(call: Call, path: str) -> int:
     return 0
 
 
-def delete(call: Call) -> int:
+@_for_each
+def delete(call: Call, operand: str, _switches: set[str]) -> int:
     """Deletes files; what is not there is only mentioned."""
-    operands, _ = _split(call)
-    if not operands:
-        call.complain(SYNTAX)
-        return 1
     result = 0
-    for operand in operands:
-        found = list(_matches(call, operand))
-        for path in found:
-            code = call.session.files.delete(path) if call.session.world.files.folder(path) is None else 0
-            if code == codes.NOT_THERE:
-                call.complain(f"Could Not Find {path}")
-            elif code:
-                call.complain(f"{path}\r\n{refusal(code)}")
-                result = 1
+    found = list(_matches(call, operand))
+    for path in found:
+        code = call.session.files.delete(path) if call.session.world.files.folder(path) is None else 0
+        if code == codes.NOT_THERE:
+            call.complain(f"Could Not Find {path}")
+        elif code:
+            call.complain(f"{path}\r\n{refusal(code)}")
+            result = 1
     return result
 
 

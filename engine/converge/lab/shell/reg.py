@@ -34,7 +34,6 @@ NAMES = {
     11: "REG_QWORD",
 }
 _NUMBERS = {name: number for number, name in NAMES.items()} | {"REG_DWORD_LITTLE_ENDIAN": 4}
-_WITH_VALUE = {"v", "t", "d", "s", "f"}
 _MISSING = "The system was unable to find the specified registry key or value"
 
 

@@ -16,15 +16,7 @@ from converge.lab.world import Right, ServiceRecord
 from converge.model.facts import ServiceState, StartMode
 from converge.model.names import same
 
-_STATES = {
-    ServiceState.STOPPED: 1,
-    ServiceState.START_PENDING: 2,
-    ServiceState.STOP_PENDING: 3,
-    ServiceState.RUNNING: 4,
-    ServiceState.CONTINUE_PENDING: 5,
-    ServiceState.PAUSE_PENDING: 6,
-    ServiceState.PAUSED: 7,
-}
+_STATES = tuple(ServiceState)  # numbered from 1 (SERVICE_STATUS)
 _MODES = {"auto": StartMode.AUTOMATIC, "demand": StartMode.MANUAL, "disabled": StartMode.DISABLED}
 
 
@@ -74,7 +66,7 @@ def _print_status(call: Call, record: ServiceRecord) -> None:
     kind = "20  WIN32_SHARE_PROCESS" if record.shares_process else "10  WIN32_OWN_PROCESS"
     call.say(f"\r\nSERVICE_NAME: {record.name}")
     call.say(f"        TYPE               : {kind} ")
-    call.say(f"        STATE              : {_STATES.get(state, 0)}  {state.value.upper()} ")
+    call.say(f"        STATE              : {_STATES.index(state) + 1}  {state.value.upper()} ")
     call.say(f"        WIN32_EXIT_CODE    : {record.exit_code}  ({record.exit_code:#x})")
     call.say(f"        SERVICE_EXIT_CODE  : {record.specific_exit_code}  ({record.specific_exit_code:#x})")
     call.say("        CHECKPOINT         : 0x0")

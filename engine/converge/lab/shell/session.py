@@ -71,14 +71,6 @@ class Session:
         except LookupError:
             return text.encode("cp437", "replace")
 
-    def decode(self, data: bytes) -> str:
-        """Bytes of the console as text."""
-        name = "utf-8" if self.code_page == 65001 else f"cp{self.code_page}"
-        try:
-            return data.decode(name, "replace")
-        except LookupError:
-            return data.decode("cp437", "replace")
-
     def resolve(self, path: str) -> str:
         """A full path from one that may be relative to the current folder or drive, without `.` and `..`."""
         text = path.replace("/", "\\").strip()

@@ -18,31 +18,9 @@ NAMESPACE: Final = "root/cimv2"
 NOT_SUPPORTED: Final = 1
 INVALID_PARAMETER: Final = 21
 
-_STATES: Final = {
-    ServiceState.STOPPED: "Stopped",
-    ServiceState.START_PENDING: "Start Pending",
-    ServiceState.STOP_PENDING: "Stop Pending",
-    ServiceState.RUNNING: "Running",
-    ServiceState.CONTINUE_PENDING: "Continue Pending",
-    ServiceState.PAUSE_PENDING: "Pause Pending",
-    ServiceState.PAUSED: "Paused",
-    ServiceState.UNKNOWN: "Unknown",
-}
 # "Auto" is read, "Automatic" is written.
-_START_MODES: Final = {
-    StartMode.BOOT: "Boot",
-    StartMode.SYSTEM: "System",
-    StartMode.AUTOMATIC: "Auto",
-    StartMode.MANUAL: "Manual",
-    StartMode.DISABLED: "Disabled",
-}
-_WRITTEN_MODES: Final = {
-    "boot": StartMode.BOOT,
-    "system": StartMode.SYSTEM,
-    "automatic": StartMode.AUTOMATIC,
-    "manual": StartMode.MANUAL,
-    "disabled": StartMode.DISABLED,
-}
+_READ_MODES: Final = {mode: mode.value.title() for mode in StartMode} | {StartMode.AUTOMATIC: "Auto"}
+_WRITTEN_MODES: Final = {mode.value: mode for mode in StartMode}
 _ERROR_CONTROL: Final = ("Ignore", "Normal", "Severe", "Critical")
 
 
@@ -77,9 +55,9 @@ def _row(world: World, record: ServiceRecord) -> Row:
         "ServiceSpecificExitCode": record.specific_exit_code,
         "ServiceType": "Share Process" if record.shares_process else "Own Process",
         "Started": running,
-        "StartMode": _START_MODES[record.start_mode],
+        "StartMode": _READ_MODES[record.start_mode],
         "StartName": record.account,
-        "State": _STATES[record.state],
+        "State": record.state.value.replace("_", " ").title(),
         "Status": "OK",
         "SystemCreationClassName": "Win32_ComputerSystem",
         "SystemName": world.profile.host_name,
