@@ -126,7 +126,9 @@ class Daemon:
 
     def rounds(self) -> float:
         """How many rounds it has made."""
-        return sum(float(each) for each in re.findall(r"(?m)^converge_enforce_rounds_total\{.*\} (\S+)$", self.metrics()))
+        return sum(
+            float(each) for each in re.findall(r"(?m)^converge_enforce_rounds_total\{.*\} (\S+)$", self.metrics())
+        )
 
     def terminate(self) -> None:
         """Tell it to end, and wait until it has."""

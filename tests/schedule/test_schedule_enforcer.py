@@ -19,7 +19,6 @@ from converge.model.change import Change, HostResult, Problem, Status
 from converge.model.recorded import Drift
 from converge.schedule.drift import Left, Times, decide, drifting, seen
 from converge.schedule.enforcer import Enforcer, GroupState, Permitted, Round
-from converge.schedule.ledger import StoreLedger
 from converge.schedule.outlook import windows_without_rounds
 from converge.schedule.policy import GroupPolicy, Policy
 from converge.schedule.windows import read_windows
@@ -62,7 +61,9 @@ class World:
 
     def check(self, name: str, policy: GroupPolicy, *, stop: StopToken) -> GroupState:
         self.looks += 1
-        return GroupState(tuple(self._look(host) for host in self.drift), Times(dict.fromkeys(self.drift, policy.window)))
+        return GroupState(
+            tuple(self._look(host) for host in self.drift), Times(dict.fromkeys(self.drift, policy.window))
+        )
 
     def _look(self, host: str) -> HostResult:
         if host in self.gone:
@@ -140,7 +141,7 @@ class Rounds(list[Round]):
 def enforcer(world: World, store: Store, policy: GroupPolicy) -> tuple[Enforcer, Rounds]:
     rounds = Rounds()
     written = Written(Policy(version=1, groups={"web": policy}))
-    made = Enforcer(written, world, StoreLedger(store), world.clock, rounds, chance=random.Random(1))
+    made = Enforcer(written, world, store, world.clock, rounds, chance=random.Random(1))
     made.look_every = timedelta(hours=1)
     return made, rounds
 
@@ -365,7 +366,7 @@ class Waiting:
 def test_a_round_that_another_process_is_making_is_left_to_it(store: Store, tmp_path: Path) -> None:
     world = world_of(1, hours=1, drift={"service:A"})
     made, _ = enforcer(world, store, group(grace=0))
-    with Store.open(Where(tmp_path)) as other, StoreLedger(other).claim("web"):
+    with Store.open(Where(tmp_path)) as other, other.leases.acquire("the enforcement of web", run="another"):
         kept = made.round("web", stop=StopToken())
     assert kept.elsewhere is not None
     assert "held by" in kept.elsewhere.what
@@ -374,11 +375,10 @@ def test_a_round_that_another_process_is_making_is_left_to_it(store: Store, tmp_
 
 
 def test_a_store_that_is_away_for_a_while_costs_rounds_and_nothing_else(store: Store) -> None:
-    """The ledger fails from the second hour to the sixth: rounds are tried ever more seldom, and no host is touched."""
+    """The store fails from the second hour to the sixth: rounds are tried ever more seldom, and no host is touched."""
     world = world_of(1, hours=12)
     made, rounds = enforcer(world, store, group(grace=0, cadence="1h"))
-    fine = StoreLedger(store)
-    made.ledger = Away(fine, lambda: 2 * HOUR <= world.clock.moment - START < 6 * HOUR)  # type: ignore[assignment]  # __getattr__ has every method
+    made.store = Away(store, lambda: 2 * HOUR <= world.clock.moment - START < 6 * HOUR)  # type: ignore[assignment]  # __getattr__ has every part
     rounds.after = lambda _made: world.drift["web00"].add("service:A")
     made.run(StopToken())
     failed = [each for each in rounds if each.error is not None]
@@ -390,15 +390,15 @@ def test_a_store_that_is_away_for_a_while_costs_rounds_and_nothing_else(store: S
 
 @dataclass
 class Away:
-    """A ledger that cannot be reached while `away` says so."""
+    """A store that cannot be reached while `away` says so."""
 
-    ledger: StoreLedger
+    store: Store
     away: Callable[[], bool]
 
-    def __getattr__(self, name: str) -> Callable[..., object]:
+    def __getattr__(self, name: str) -> object:
         if self.away():
             raise JournalUnavailable("the store cannot be used: it is away")
-        return getattr(self.ledger, name)  # type: ignore[no-any-return]  # any method of the ledger
+        return getattr(self.store, name)
 
 
 def test_a_policy_that_changes_is_in_force_from_the_next_round_on(store: Store) -> None:

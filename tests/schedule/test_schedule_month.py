@@ -28,7 +28,6 @@ from converge.model.registry import RegistryData, RegistryPath, RegistryType
 from converge.runs.enforce import FleetRunner
 from converge.runs.options import RunOptions
 from converge.schedule.enforcer import Enforcer, Round
-from converge.schedule.ledger import StoreLedger
 from converge.schedule.logins import RefusedLogins
 from converge.schedule.policy import Policy
 from converge.schedule.windows import read_windows
@@ -208,7 +207,7 @@ def enforce(fleet: Fleet, store: Store, *, until: datetime, seed: int) -> Rounds
     clock, rounds = DrivenClock(fleet, until), Rounds()
     runner = FleetRunner(RunOptions(), clock, RefusedLogins(store.enforcement, clock), pytest.fail)
     source = Written(Policy.model_validate(POLICY))
-    enforcer = Enforcer(source, runner, StoreLedger(store), clock, rounds, chance=random.Random(seed))
+    enforcer = Enforcer(source, runner, store, clock, rounds, chance=random.Random(seed))
     enforcer.look_every = MINUTE
     enforcer.run(StopToken())
     return rounds

@@ -29,7 +29,6 @@ from converge.runs.options import RunOptions
 from converge.runs.recording import recorder_for_changes
 from converge.schedule.clock import WallClock
 from converge.schedule.enforcer import Enforcer
-from converge.schedule.ledger import StoreLedger
 from converge.schedule.logins import RefusedLogins
 from converge.schedule.metrics import Telemetry
 from converge.schedule.monitoring import served
@@ -112,7 +111,7 @@ def enforce(policy_file: str, asked: RunOptions, *, once: bool, retry_logins: bo
         runner = FleetRunner(asked, clock, logins, warn)
         source = LivePolicy(Path(policy_file), runner)
         rounds = Rounds(sink_for(sys.stdout), Telemetry(clock, source, logins), source, clock)
-        enforcer = Enforcer(source, runner, StoreLedger(store), clock, rounds, owner="" if once else owner())
+        enforcer = Enforcer(source, runner, store, clock, rounds, owner="" if once else owner())
         with stopping(stop, words=b"\nStopping at the next boundary. Again to stop at once.\n"), _hangups(source):
             if once:
                 for name in enforcer.source.policy.groups:

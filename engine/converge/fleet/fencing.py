@@ -6,26 +6,17 @@ from collections.abc import Callable, Collection
 
 from converge.model.action import AnyAction, Performed
 from converge.model.answer import Answers
-from converge.model.machine import Machine
+from converge.model.machine import Fronting, Machine
 from converge.model.query import AnyQuery
 
 
-class FencedMachine:
+class FencedMachine(Fronting):
     """Asks `confirm` right before each action; what it raises (LeaseLost) keeps the action from being sent."""
 
     def __init__(self, machine: Machine, *, confirm: Callable[[], None]) -> None:
+        super().__init__(machine)
         self._machine = machine
         self._confirm = confirm
-
-    @property
-    def host(self) -> str:
-        """The host's name in the inventory."""
-        return self._machine.host
-
-    @property
-    def round_trips(self) -> int:
-        """How many requests were sent after authentication."""
-        return self._machine.round_trips
 
     def ask(self, queries: Collection[AnyQuery]) -> Answers:
         """Answer every query, as the machine does."""

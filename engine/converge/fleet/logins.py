@@ -13,7 +13,7 @@ from converge.errors import LoginNotTried, LoginRefused
 from converge.fleet.accounts import Account
 from converge.model.action import AnyAction, Performed
 from converge.model.answer import Answers
-from converge.model.machine import Machine, Observer
+from converge.model.machine import Fronting, Machine, Observer
 from converge.model.names import fold
 from converge.model.query import AnyQuery, OperatingSystem
 
@@ -101,7 +101,7 @@ def not_tried(name: str, refused: int) -> LoginNotTried:
     )
 
 
-class GuardedObserver:
+class GuardedObserver(Fronting):
     """An observer whose first request, which logs in, waits for the guard. It can be asked, and do nothing.
 
     While nobody knows whether the account is let in, that first request is a short one, so that others need not wait for
@@ -109,20 +109,10 @@ class GuardedObserver:
     """
 
     def __init__(self, observer: Observer, *, account: str, guard: Guard) -> None:
-        self._observer = observer
+        super().__init__(observer)
         self._account = account
         self._guard = guard
         self._logged_in = False
-
-    @property
-    def host(self) -> str:
-        """The host's name in the inventory."""
-        return self._observer.host
-
-    @property
-    def round_trips(self) -> int:
-        """How many requests were sent after authentication."""
-        return self._observer.round_trips
 
     def ask(self, queries: Collection[AnyQuery]) -> Answers:
         """Answer every query. Raises LoginNotTried where logging in could lock the account, else as the observer does."""

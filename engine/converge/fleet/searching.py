@@ -11,7 +11,7 @@ from datetime import UTC, datetime, timedelta
 from converge.errors import JournalUnavailable
 from converge.model.answer import Answer, Answers, Found
 from converge.model.facts import NamedValue, SearchFinds
-from converge.model.machine import Observer
+from converge.model.machine import Fronting, Observer
 from converge.model.places import KnownPlaces, Place, Places
 from converge.model.query import AnyQuery, RegistrySearch
 from converge.model.registry import RegistryData, RegistryType
@@ -24,26 +24,16 @@ def _now() -> datetime:
     return datetime.now(UTC)
 
 
-class SearchingObserver:
+class SearchingObserver(Fronting):
     """Asks for a search in full where none is remembered or it is older than `due`, and remembers what it found."""
 
     def __init__(
         self, observer: Observer, places: Places, *, due: timedelta = DUE, now: Callable[[], datetime] = _now
     ) -> None:
-        self._observer = observer
+        super().__init__(observer)
         self._places = places
         self._due = due
         self._now = now
-
-    @property
-    def host(self) -> str:
-        """The host's name in the inventory."""
-        return self._observer.host
-
-    @property
-    def round_trips(self) -> int:
-        """How many requests were sent after authentication."""
-        return self._observer.round_trips
 
     def ask(self, queries: Collection[AnyQuery]) -> Answers:
         """Answer every query, searches from what is remembered where that is recent. Raises as the observer does."""

@@ -40,3 +40,20 @@ class RehearsalMachine(Machine, Protocol):
 
     def apart(self) -> RehearsalMachine:
         """Another rehearsal that begins where this one stands. What is performed there is not performed here."""
+
+
+class Fronting:
+    """An observer that stands before another one, of the same host and with its count of requests."""
+
+    def __init__(self, observer: Observer) -> None:
+        self._observer = observer
+
+    @property
+    def host(self) -> str:
+        """The host's name in the inventory."""
+        return self._observer.host
+
+    @property
+    def round_trips(self) -> int:
+        """How many requests were sent after authentication."""
+        return self._observer.round_trips

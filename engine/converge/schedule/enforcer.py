@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager, suppress
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Protocol
@@ -17,6 +17,8 @@ from converge.schedule.clock import Clock
 from converge.schedule.drift import Decision, Times, decide, drifting, repaired, seen
 from converge.schedule.outlook import Foresight
 from converge.schedule.policy import GroupPolicy, Policy
+from converge.store.names import new_run_id
+from converge.store.store import Store
 
 Permitted = Mapping[str, frozenset[str]]
 LOOK = timedelta(seconds=5)  # between two looks at the policy file while nothing is due
@@ -42,34 +44,6 @@ class GroupRunner(Protocol):
         self, name: str, policy: GroupPolicy, planned: Sequence[HostResult], *, permitted: Permitted, stop: StopToken
     ) -> Sequence[HostResult]:
         """Change these hosts, at each only these addresses."""
-
-
-class Ledger(Protocol):
-    """What outlasts a restart. Every method may raise JournalUnavailable."""
-
-    def claim(self, group: str) -> AbstractContextManager[object]:
-        """For one round nobody else makes one of this group. Raises Held."""
-
-    def begun(self, group: str) -> datetime | None:
-        """When the last round of a group began that looked at all its hosts."""
-
-    def begin(self, group: str, moment: datetime) -> None:
-        """A round that began at this moment has looked at all hosts."""
-
-    def drift(self, group: str) -> Sequence[Drift]:
-        """The drift known in a group."""
-
-    def keep(self, group: str, drift: Sequence[Drift]) -> None:
-        """The drift known from now on."""
-
-    def announce(self, outlook: Outlook) -> None:
-        """How a group stands and when its next round is due."""
-
-    def replace(self, group: str, intentions: Sequence[Intention]) -> None:
-        """What is meant to become of what the last round left."""
-
-    def forget(self, group: str) -> None:
-        """Nothing is meant any more: the group has left the policy."""
 
 
 @dataclass(slots=True)
@@ -129,7 +103,7 @@ class Enforcer:
 
     source: Source
     runner: GroupRunner
-    ledger: Ledger
+    store: Store
     clock: Clock
     watcher: Watcher
     owner: str = ""
@@ -161,7 +135,7 @@ class Enforcer:
     def _go(self, name: str, stop: StopToken) -> None:
         """The round that is due, unless another process has made it."""
         with suppress(JournalUnavailable):  # then the round says so
-            begun, now = self.ledger.begun(name), self.clock.now()
+            begun, now = self.store.enforcement.begun(name), self.clock.now()
             following = self._policy(name).due_after(begun) if begun is not None and begun <= now else now
             if following is None or following > now:
                 self._plan(name, begun)
@@ -184,7 +158,7 @@ class Enforcer:
         """One round of one group, now. What keeps it from being made is told, and the next one is tried all the same."""
         made = Round(name, self.clock.now())
         try:
-            with self.ledger.claim(name):
+            with self.store.leases.acquire(f"the enforcement of {name}", run=new_run_id()):
                 self._make(made, stop)
         except Held as error:
             made.elsewhere = Problem.of(error)
@@ -194,28 +168,28 @@ class Enforcer:
 
     def _make(self, made: Round, stop: StopToken) -> None:
         name, policy = made.group, self._policy(made.group)
-        before = {(each.host, each.address): each for each in self.ledger.drift(name)}
+        before = {(each.host, each.address): each for each in self.store.enforcement.drift(name)}
         looked = self.runner.check(name, policy, stop=stop)
         made.looked = looked.results
         known = seen(before, looked.results, policy=policy, now=self.clock.now())
-        self.ledger.keep(name, list(known.values()))
+        self.store.enforcement.keep(name, list(known.values()))
         if stop.is_set():  # a round that did not get to all hosts is made up by the next process
             return
-        self.ledger.begin(name, made.began)
+        self.store.enforcement.begin(name, made.began)
         made.decision = decide(known, drifting(looked.results), policy=policy, now=self.clock.now(), times=looked.times)
         if made.decision.permitted:
             planned = [result for result in looked.results if result.host in made.decision.permitted]
             done = self.runner.repair(name, policy, planned, permitted=made.decision.permitted, stop=stop)
             made.repaired = tuple(done)
             known = repaired(known, made.repaired, policy=policy, now=self.clock.now())
-            self.ledger.keep(name, list(known.values()))
+            self.store.enforcement.keep(name, list(known.values()))
         made.quarantined = tuple(each for each in known.values() if each.quarantined is not None)
         made.newly_quarantined = tuple(
             each for each in made.quarantined if each.quarantined is not None and each.quarantined >= made.began
         )
         foresight = Foresight(name, policy, looked.times, self.clock.now())
         made.intentions = tuple(foresight.intentions(known, made.looked, made.repaired, made.decision))
-        self.ledger.replace(name, made.intentions)
+        self.store.intentions.replace(name, made.intentions)
 
     def _policy(self, name: str) -> GroupPolicy:
         return self.source.policy.groups[name]
@@ -224,12 +198,12 @@ class Enforcer:
         """Plan the groups of the policy in force; those that are planned by the same words stay so, unless `anew`."""
         groups = self.source.policy.groups
         for name in self._planned_by.keys() - groups.keys():
-            self.ledger.forget(name)
+            self.store.intentions.forget(name)
             del self._planned_by[name]
             self._due.pop(name, None)
         for name, policy in groups.items():
             if anew or self._planned_by.get(name) != policy:
-                self._plan(name, self.ledger.begun(name))
+                self._plan(name, self.store.enforcement.begun(name))
 
     def _plan(self, name: str, begun: datetime | None, *, error: Problem | None = None) -> None:
         """When the next round is due: now if it never was made or was missed, else after its cadence and some splay."""
@@ -253,4 +227,4 @@ class Enforcer:
         mode, revision = self._policy(name).mode, self.source.revision
         outlook = Outlook(name, mode, revision, self.owner, self.clock.now(), due, words)
         with suppress(JournalUnavailable):  # it is told to readers only; rounds say that the store cannot be used
-            self.ledger.announce(outlook)
+            self.store.intentions.announce(outlook)

@@ -61,7 +61,9 @@ class _Server(ThreadingHTTPServer):
         right = hmac.compare_digest(_digest(said.strip()), _digest(self._token.reveal()))
         return scheme.lower() == "bearer" and right
 
-    def verify_request(self, request: object, client_address: tuple[str, int]) -> bool:  # the name that socketserver calls
+    def verify_request(
+        self, request: object, client_address: tuple[str, int]
+    ) -> bool:  # the name that socketserver calls
         """Whether there is room for one more, and for one more of this peer."""
         del request
         peer = client_address[0]
