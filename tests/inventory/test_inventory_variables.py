@@ -83,8 +83,8 @@ def test_a_template_is_rendered_and_keeps_its_type(
         ("{{ tested }}", "refers to itself: tested > tested"),
         ("{{ 1 / 0 }}", "ZeroDivisionError"),
         ("{{ ''.__class__ }}", "unsafe"),
-        ("{{ 'x' * 1000000000 }}", "TooMuch"),
-        ("{{ 9 ** 9 ** 9 }}", "TooMuch"),
+        ("{{ 'x' * 1000000000 }}", "grows beyond"),
+        ("{{ 9 ** 9 ** 9 }}", "the power is too large"),
         ("{{ range(1000000000) }}", "OverflowError"),
         ("{{ hostvars['h3'] }}", "no attribute 'h3'"),
     ],
@@ -224,5 +224,5 @@ def test_a_value_with_too_many_items_is_refused(read: Loader) -> None:
     )
     variables = read({"h.yml": text}).variables("h")
     assert variables["row"] == [1] * 1001
-    with pytest.raises(InputErrors, match="TooMuch"):
+    with pytest.raises(InputErrors, match="too large or too deeply nested"):
         variables["table"]

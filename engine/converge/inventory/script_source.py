@@ -9,8 +9,7 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 from converge.inventory.programs import NotAProgram, ProgramFailed, run_program
-from converge.inventory.text import MAX_BYTES
-from converge.inventory.values import Variable
+from converge.inventory.values import MAX_BYTES, Variable
 from converge.model.position import Position
 from converge.model.secret import Locked
 from converge.reading.problems import Problems

@@ -8,11 +8,10 @@ from typing import TYPE_CHECKING
 from converge.inventory.hostnames import BadRange, expand
 from converge.inventory.ini_source import read_ini_inventory
 from converge.inventory.script_source import is_script, read_script_inventory
-from converge.inventory.text import is_regular, read_text
-from converge.inventory.values import Variable
+from converge.inventory.values import MAX_BYTES, Variable
 from converge.inventory.yaml_source import CONVERT, PORT, read_yaml_inventory
 from converge.model.position import Position
-from converge.reading.files import is_own
+from converge.reading.files import is_own, is_regular, read_text
 from converge.reading.problems import Problems
 from converge.reading.tree import Node, Table
 from converge.reading.yaml import VAULT_HEADER, read_yaml
@@ -86,7 +85,9 @@ class _Reader:
             hint = CONVERT.format(file=path)
             self._problems.error(Position(path), "is TOML", expected="YAML, INI or a program", hint=hint)
             return
-        text = read_text(path, self._problems, comments=b"#" if ending in _YAML_ENDINGS else b"#;")
+        text = read_text(
+            path, limit=MAX_BYTES, problems=self._problems, comments=b"#" if ending in _YAML_ENDINGS else b"#;"
+        )
         if text is None:
             return
         if text.startswith(VAULT_HEADER):

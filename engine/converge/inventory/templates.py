@@ -10,68 +10,40 @@ from typing import Any
 from jinja2 import StrictUndefined, TemplateAssertionError, Undefined, pass_context
 from jinja2.nativetypes import NativeCodeGenerator
 from jinja2.runtime import Context
-from jinja2.sandbox import SandboxedEnvironment
 
 from converge.model.secret import Locked
+from converge.reading.sandbox import LockedUsed, Sandbox, Unusable, readable
 from converge.reading.scalars import Unsafe
 
 MAX_NODES = 100_000
 """Values that one variable may hold once rendered, aliases followed."""
 
 MAX_DEPTH = 64
-MAX_REPEAT = 1_000_000
 _MARKS = ("{{", "{%", "{#")
 _TRUE = frozenset({"1", "true", "t", "yes", "y", "on"})
 
 
-class LockedUsed(Exception):
-    """A template uses a value that cannot be read here."""
-
-    def __init__(self, locked: Locked) -> None:
-        super().__init__(locked.why)
-        self.locked = locked
-
-
-class TooMuch(ValueError):
-    """A value grows beyond all bounds."""
-
-
-class _Environment(SandboxedEnvironment):
+class _Environment(Sandbox):
     code_generator_class = NativeCodeGenerator
-    intercepted_binops = frozenset({"*", "**"})
 
     @staticmethod
     def concat(values: Iterator[Any]) -> object:  # type: ignore[override] # a lone value keeps its type: the point of it
         pieces = list(values)
         if len(pieces) == 1:
             return pieces[0]
-        return "".join(str(_readable(piece)) for piece in pieces)
+        return "".join(str(readable(piece)) for piece in pieces)
 
     def getattr(self, obj: Any, attribute: str) -> Any:
-        return _readable(super().getattr(obj, attribute))
+        return readable(super().getattr(obj, attribute))
 
     def getitem(self, obj: Any, argument: Any) -> Any:
-        return _readable(super().getitem(obj, argument))
-
-    def call_binop(self, context: Context, operator: str, left: Any, right: Any) -> Any:
-        sizes = [len(side) if isinstance(side, str | list | tuple) else side for side in (left, right)]
-        if operator == "**" and any(isinstance(side, int) and abs(side) > 1000 for side in sizes):
-            raise TooMuch("the power is too large")
-        if all(isinstance(side, int) for side in sizes) and sizes != [left, right] and sizes[0] * sizes[1] > MAX_REPEAT:
-            raise TooMuch("the repetition is too long")
-        return super().call_binop(context, operator, left, right)
-
-
-def _readable(value: Any) -> Any:
-    if isinstance(value, Locked):
-        raise LockedUsed(value)
-    return value
+        return readable(super().getitem(obj, argument))
 
 
 @pass_context
 def _finalize(_context: Context, value: Any) -> Any:
     """Refuses a locked value in the output. Taking the context keeps Jinja from turning constants into texts early."""
-    return _readable(value)
+    return readable(value)
 
 
 def _lookup(plugin: str, *terms: object, **options: object) -> object:
@@ -123,7 +95,7 @@ class _Names(Mapping[str, object]):
 
     def __getitem__(self, name: str) -> object:
         if name in self._scope:
-            return _readable(self._scope[name])
+            return readable(self._scope[name])
         return _ENVIRONMENT.globals[name]
 
     def __contains__(self, name: object) -> bool:
@@ -157,7 +129,7 @@ def render(value: object, scope: Mapping[str, object]) -> object:
 
     A template that uses a locked value makes the whole value a `Locked`; a locked item of a list or mapping stays one
     item. Raises jinja2.TemplateError (an undefined name, a mistake in the template) and whatever the expression itself
-    raises, TooMuch among it.
+    raises, Unusable among it.
     """
     try:
         return _Rendering(scope).value(value)
@@ -177,7 +149,7 @@ class _Rendering:
     def value(self, value: object, depth: int = 0) -> object:
         self._nodes += 1
         if self._nodes > MAX_NODES or depth > MAX_DEPTH:
-            raise TooMuch("the value is too large or too deeply nested")
+            raise Unusable("the value is too large or too deeply nested")
         if isinstance(value, dict):
             return {key: self.value(item, depth + 1) for key, item in value.items()}
         if isinstance(value, list):

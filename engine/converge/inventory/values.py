@@ -5,7 +5,9 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from converge.model.position import Position
-from converge.reading.tree import Node, plain
+
+MAX_BYTES = 64 * 1024 * 1024
+"""Of one file: an inventory of 100,000 hosts with a dozen variables each has a third of this."""
 
 
 class Variable(NamedTuple):
@@ -13,8 +15,3 @@ class Variable(NamedTuple):
 
     value: object
     place: Position
-
-
-def variable(node: Node, *, place: Position) -> Variable:
-    """A node as the value of a variable whose name stands at `place`."""
-    return Variable(plain(node), place)

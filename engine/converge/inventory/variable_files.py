@@ -5,10 +5,10 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from converge.inventory.text import is_regular, read_text
-from converge.inventory.values import Variable
+from converge.inventory.values import MAX_BYTES, Variable
 from converge.inventory.yaml_source import named_variables
 from converge.model.position import Position
+from converge.reading.files import is_regular, read_text
 from converge.reading.problems import Problems
 from converge.reading.tree import Node, Scalar, Table
 from converge.reading.yaml import VAULT_HEADER, read_yaml
@@ -78,7 +78,7 @@ class VariableFolder:
         variables: dict[str, Variable] = {}
         vaults: list[str] = []
         for path in paths:
-            text = read_text(path, self._problems)
+            text = read_text(path, limit=MAX_BYTES, problems=self._problems, comments=b"#")
             if text is None:
                 continue
             if text.startswith(VAULT_HEADER):

@@ -13,6 +13,7 @@ from converge.inventory.templates import holds_template, is_template, render
 from converge.inventory.values import Variable
 from converge.model.position import Position
 from converge.model.secret import Locked
+from converge.reading.sandbox import Unusable
 from converge.reading.scalars import Unsafe
 from converge.reading.spelling import did_you_mean
 
@@ -203,6 +204,8 @@ class HostVariables(Mapping[str, object]):
             raise self._problem(variable, f"variable {name}: mistake in the template{detail}") from None
         except TemplateError as error:
             raise self._problem(variable, f"variable {name} cannot be rendered: {_told(error, variable)}") from None
+        except Unusable as error:
+            raise self._problem(variable, f"variable {name} cannot be rendered: {error.message}") from None
         except Exception as error:  # noqa: BLE001 - an expression may raise anything; its text may hold a password
             raise self._problem(variable, f"variable {name} cannot be rendered: {type(error).__name__}") from None
 

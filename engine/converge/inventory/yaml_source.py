@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from converge.inventory.checks import check_variables
 from converge.inventory.hostnames import BadRange, expand
-from converge.inventory.values import Variable, variable
+from converge.inventory.values import Variable
 from converge.model.position import Position
 from converge.model.secret import Locked
 from converge.reading.problems import Problems
@@ -166,7 +166,7 @@ def named_variables(table: Table, problems: Problems) -> list[tuple[str, Variabl
     found: list[tuple[str, Variable]] = []
     for name, node in table.items.items():
         if name and name not in table.typed:
-            found.append((name, variable(node, place=table.place(name))))
+            found.append((name, Variable(plain(node), table.place(name))))
             note_changes(name, node, problems)
         else:
             key = table.typed.get(name, name)

@@ -87,7 +87,7 @@ from converge.lab.specs import AccountSpec, Effects, Profile, Quirks, StepSpec
 from converge.lab.world import World, account_of
 from converge.model.names import fold
 from converge.model.registry import Hive, RegistryPath
-from converge.reading.files import decoded, read_bytes
+from converge.reading.files import read_text
 from converge.reading.problems import Problems, failure, problem
 from converge.reading.tree import Listing, Node, Scalar, Table, place_at
 from converge.reading.yaml import read_yaml
@@ -182,8 +182,7 @@ def _parse(path: Path) -> _Document:
 @lru_cache(maxsize=64)
 def _parse_at(path: Path, _modified: int) -> _Document:
     problems = Problems()
-    data = read_bytes(str(path), limit=MAX_SIZE, problems=problems)
-    text = decoded(data, file=str(path), problems=problems) if data is not None else None
+    text = read_text(str(path), limit=MAX_SIZE, problems=problems)
     root = read_yaml(text, file=str(path), problems=problems) if text is not None else None
     problems.raise_if_any()
     assert root is not None  # else a problem was noted

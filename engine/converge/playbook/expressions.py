@@ -14,7 +14,8 @@ from jinja2 import TemplateError, TemplateSyntaxError, UndefinedError, nodes
 from jinja2.environment import Template
 from jinja2.parser import Parser
 
-from converge.playbook.sandbox import FILTERS, SANDBOX, TESTS, Unusable, settled
+from converge.playbook.sandbox import FILTERS, SANDBOX, TESTS, settled
+from converge.reading.sandbox import Unusable
 from converge.reading.spelling import did_you_mean
 
 MAX_LENGTH = 8192

@@ -15,13 +15,10 @@ from typing import Any
 from jinja2 import StrictUndefined, Undefined
 from jinja2.filters import FILTERS as JINJA_FILTERS
 from jinja2.runtime import Context
-from jinja2.sandbox import ImmutableSandboxedEnvironment
 from jinja2.tests import TESTS as JINJA_TESTS
 
-from converge.model.secret import Locked
+from converge.reading.sandbox import MAX_ITEMS, MAX_TEXT, Sandbox, Unusable, bounded, readable
 
-MAX_TEXT = 1024 * 1024
-MAX_ITEMS = 100_000
 MAX_DEPTH = 40
 _TEXT_METHODS = frozenset(
     {"lower", "upper", "strip", "lstrip", "rstrip", "startswith", "endswith", "split", "rsplit", "partition"}
@@ -38,31 +35,6 @@ _KEPT_TESTS = (
 )  # fmt: skip
 _TRUE = frozenset({"true", "yes", "on", "1"})
 _FALSE = frozenset({"false", "no", "off", "0", ""})
-
-
-class Unusable(ValueError):
-    """An expression cannot be worked out, in words for people; `hint` says what to do."""
-
-    def __init__(self, message: str, *, hint: str = "") -> None:
-        super().__init__(message)
-        self.message = message
-        self.hint = hint
-
-
-def readable(value: Any) -> Any:
-    """The value, unless it is one that cannot be read here. Raises Unusable."""
-    if isinstance(value, Locked):
-        raise Unusable(f"a value is used that cannot be read here: {value.why}")
-    return value
-
-
-def bounded(value: Any) -> Any:
-    """The value, unless it has grown beyond what anybody means. Raises Unusable."""
-    if isinstance(value, str) and len(value) > MAX_TEXT:
-        raise Unusable(f"the text grows beyond {MAX_TEXT} characters")
-    if isinstance(value, list | tuple) and len(value) > MAX_ITEMS:
-        raise Unusable(f"the list grows beyond {MAX_ITEMS} items")
-    return value
 
 
 def truth(value: object) -> bool:
@@ -128,9 +100,7 @@ def _guarded(function: Callable[..., Any]) -> Callable[..., Any]:
     return guarded
 
 
-class _Sandbox(ImmutableSandboxedEnvironment):
-    intercepted_binops = frozenset({"+", "*", "**", "%"})
-
+class _Sandbox(Sandbox):
     def getattr(self, obj: Any, attribute: str) -> Any:
         return self.getitem(obj, attribute)
 
@@ -153,30 +123,9 @@ class _Sandbox(ImmutableSandboxedEnvironment):
         return isinstance(obj, BuiltinMethodType) and isinstance(owner, str | Mapping)
 
     def call_binop(self, context: Context, operator: str, left: Any, right: Any) -> Any:
-        """Arithmetic, which must not be a way to fill the memory."""
         if operator == "%" and isinstance(left, str):
             raise Unusable("texts are not formatted by %", hint="join them with ~")
-        if operator == "**" and any(not isinstance(side, int | float) or abs(side) > 64 for side in (left, right)):
-            raise Unusable("the power is too large")
-        if operator == "*":
-            _require_bounded_product(left, right)
-        return bounded(super().call_binop(context, operator, left, right))
-
-
-def _require_bounded_product(left: Any, right: Any) -> None:
-    """Numbers that are not very large, or a text or a flat list repeated to a bounded size. Raises Unusable."""
-    repeated, times = (left, right) if isinstance(left, str | list | tuple) else (right, left)
-    if isinstance(repeated, str) and isinstance(times, int):
-        if len(repeated) * times > MAX_TEXT:
-            raise Unusable(f"the text grows beyond {MAX_TEXT} characters")
-    elif isinstance(repeated, list | tuple) and isinstance(times, int):
-        if any(not isinstance(item, str | int | float | None) for item in repeated):
-            raise Unusable("only lists of texts and numbers are repeated")
-        size = sum(len(item) if isinstance(item, str) else 1 for item in repeated)
-        if len(repeated) * times > MAX_ITEMS or size * times > MAX_TEXT:
-            raise Unusable(f"the list grows beyond {MAX_ITEMS} items or {MAX_TEXT} characters")
-    elif not all(isinstance(side, int | float) and abs(side) < 2**128 for side in (left, right)):
-        raise Unusable("only numbers are multiplied, and not very large ones; texts and lists are repeated")
+        return super().call_binop(context, operator, left, right)
 
 
 def _environment() -> _Sandbox:

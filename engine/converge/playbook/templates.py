@@ -8,8 +8,9 @@ from typing import Protocol
 
 from converge.model.position import Position
 from converge.playbook.expressions import Expression, Mention, parse_bare, parse_template
-from converge.playbook.sandbox import MAX_TEXT, Unusable, truth
+from converge.playbook.sandbox import truth
 from converge.reading.problems import Problems, failure
+from converge.reading.sandbox import MAX_TEXT, Unusable
 from converge.reading.tree import Listing, Node, Scalar, Table, plain
 from converge.windows.conditions import Expression as Condition
 

@@ -10,9 +10,9 @@ from converge.errors import InputErrors
 from converge.model.position import Position
 from converge.model.secret import Locked, Secret
 from converge.playbook.expressions import Mention
-from converge.playbook.sandbox import Unusable
 from converge.playbook.templates import Value
 from converge.reading.problems import Problems, failure
+from converge.reading.sandbox import Unusable
 from converge.reading.spelling import did_you_mean
 
 FACTS: Mapping[str, Collection[str]] = {

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import stat
+
 from converge.model.opening import doubt, read_bounded
 from converge.model.position import Position
 from converge.reading.problems import Problems
@@ -23,6 +26,20 @@ def read_bytes(path: str, *, limit: int, problems: Problems) -> bytes | None:
         problems.error(Position(path), f"the file is larger than {limit >> 20} MiB", hint="split it")
         return None
     return data
+
+
+def read_text(path: str, *, limit: int, problems: Problems, comments: bytes = b"") -> str | None:
+    """The text of such a file, or None once its problems are noted. Lines starting with one of `comments` may hold any bytes."""
+    data = read_bytes(path, limit=limit, problems=problems)
+    return None if data is None else decoded(data, file=path, problems=problems, comments=comments)
+
+
+def is_regular(path: str) -> bool:
+    """Whether a path found in a folder is an ordinary file: a pipe or device there would be waited on forever."""
+    try:
+        return stat.S_ISREG(os.stat(path).st_mode)
+    except OSError:
+        return True  # reading it tells what is wrong
 
 
 def is_own(path: str, problems: Problems) -> bool:
