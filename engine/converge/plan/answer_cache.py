@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection, Iterable
 from converge.errors import InputErrors, ResourceError, Undecided, Unpredictable
 from converge.model.action import AnyAction, Performed
 from converge.model.answer import Answer, Answers
-from converge.model.machine import Machine, Observer
+from converge.model.machine import Fronting, Machine, Observer
 from converge.model.query import AnyQuery
 from converge.plan.effects import may_change
 
@@ -15,24 +15,14 @@ MAX_ROUNDS = 40  # a directory or key tree is walked one level a round; no sane 
 Asker = Callable[[Answers], Collection[AnyQuery]]
 
 
-class AnswerCache:
+class AnswerCache(Fronting):
     """An observer's answers, kept. Asking again what is known costs nothing."""
 
     def __init__(self, observer: Observer, *, run: str, backup_folder: str = "") -> None:
-        self._observer = observer
+        super().__init__(observer)
         self._known: dict[AnyQuery, Answer[object]] = {}
         self.run = run
         self.backup_folder = backup_folder  # the folder set aside on the host for what is kept
-
-    @property
-    def host(self) -> str:
-        """The host's name in the inventory."""
-        return self._observer.host
-
-    @property
-    def round_trips(self) -> int:
-        """How many requests were sent after authentication."""
-        return self._observer.round_trips
 
     @property
     def answers(self) -> Answers:

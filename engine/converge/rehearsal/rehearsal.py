@@ -30,7 +30,7 @@ from converge.model.action import (
 )
 from converge.model.answer import Absent, Answer, Answers, Found, NotPredicted
 from converge.model.facts import DirectoryFacts, FileFacts, ServiceFacts, ServiceState, StartMode
-from converge.model.machine import Observer
+from converge.model.machine import Fronting, Observer
 from converge.model.names import fold, same
 from converge.model.query import (
     AnyQuery,
@@ -46,23 +46,13 @@ from converge.model.query import (
 from converge.rehearsal.predicting import Look, is_part_of_service, predict_registry, predict_service
 
 
-class Rehearsal:
+class Rehearsal(Fronting):
     """A machine that changes nothing. Performing an action changes what it answers from then on."""
 
     def __init__(self, observer: Observer) -> None:
-        self._observer = observer
+        super().__init__(observer)
         self._performed: list[AnyAction] = []
         self._base: dict[AnyQuery, Answer[object]] = {}
-
-    @property
-    def host(self) -> str:
-        """The host's name in the inventory."""
-        return self._observer.host
-
-    @property
-    def round_trips(self) -> int:
-        """How many requests the looking needed so far."""
-        return self._observer.round_trips
 
     def ask(self, queries: Collection[AnyQuery]) -> Answers:
         """The host's answers as they would be after what was performed here. Raises HostUnreachable."""
