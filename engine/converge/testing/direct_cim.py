@@ -12,7 +12,7 @@ from converge.lab.endpoint.wql_lexer import InvalidQuery, QueryTooComplex
 from converge.lab.world import Account, World
 from converge.model.answer import Absent, Answer, Found, Refused
 from converge.windows.return_codes import failed
-from converge.wsman.cim import Instance, Properties, Reference, Value, text_of
+from converge.wsman.cim import Properties
 
 _MACHINE_ITSELF = Account(name=r"NT AUTHORITY\SYSTEM", password="")
 
@@ -32,7 +32,7 @@ def query(world: World, account: Account | None, *, namespace: str, wql: str) ->
         return Refused("access-denied", "Access is denied.", f"Remote Enable on {namespace}")
     except (InvalidQuery, QueryTooComplex) as error:
         return Refused("invalid-query", str(error))
-    return Found(tuple({name: _plain(value) for name, value in row.properties.items()} for row in rows))
+    return Found(tuple(row.as_texts() for row in rows))
 
 
 def invoke(
@@ -63,15 +63,3 @@ def invoke(
 
 def _wmi(world: World, account: Account | None, namespace: str) -> Wmi:
     return Wmi(Repository(world), Served(world, account or _MACHINE_ITSELF), namespace.replace("\\", "/"))
-
-
-def _plain(value: Value) -> str | None:
-    """A property as rows show it: arrays joined, references by their last name and keys."""
-    if value is None:
-        return None
-    if isinstance(value, tuple):
-        return ", ".join(_plain(item) or "" for item in value)
-    if isinstance(value, Reference):
-        keys = ",".join(f"{name}={_plain(key)}" for name, key in value.selectors)
-        return f"{value.resource_uri.rpartition('/')[2]}.{keys}"
-    return value.class_name if isinstance(value, Instance) else text_of(value)

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
-from typing import Final, TypeVar
+from collections.abc import Collection, Iterable, Iterator
+from typing import Final
 
-from converge.winrm.answering import denies_everything
+from converge.model.answer import Refused
+from converge.model.names import fold
+from converge.windows import wql
+from converge.winrm.answering import denies_everything, refused
 from converge.winrm.exchange import Faulted
-
-T = TypeVar("T")
+from converge.winrm.session import CIMV2, Reader
+from converge.wsman.cim import Properties
 
 MOST_NAMES: Final = 40
 """WMI refuses queries with too many conditions (WBEM_E_QUERY_NOT_IMPLEMENTED, WBEM_E_QUOTA_VIOLATION)."""
@@ -29,20 +32,24 @@ def batches(names: Iterable[str]) -> Iterator[list[str]]:
         yield batch
 
 
-def answered(names: Iterable[str], ask: Callable[[list[str]], T]) -> Iterator[tuple[list[str], T | Faulted]]:
-    """Ask for the names batch by batch: each with what came back.
+def listed(
+    reader: Reader, class_name: str, names: Iterable[str], *, by: str, columns: Collection[str]
+) -> Iterator[tuple[list[str], list[Properties] | Refused]]:
+    """The instances of a class of root/cimv2 whose property `by` is one of the names, batch by batch.
 
     A batch that the host will not answer (an answer too large, a name it chokes on) is asked again in halves, so that in
     the end only the names that cause it go without an answer.
     """
-    waiting = list(batches(names))[::-1]
+    waiting = list(batches(sorted(names, key=fold)))[::-1]
     while waiting:
         batch = waiting.pop()
+        where = wql.any_of([wql.equals(by, name) for name in batch])
         try:
-            yield batch, ask(batch)
+            rows = reader.query(CIMV2, wql.select(columns, class_name, where=where))
+            yield batch, [row.properties for row in rows]
         except Faulted as faulted:
             if len(batch) == 1 or denies_everything(faulted.fault):
-                yield batch, faulted
+                yield batch, refused(faulted)
             else:
                 middle = len(batch) // 2
                 waiting += [batch[middle:], batch[:middle]]

@@ -32,12 +32,11 @@ from converge.windows.commands import ReadingCommand, command_line, in_quotes
 from converge.windows.files import RETURN_CODES
 from converge.windows.return_codes import failed
 from converge.winrm.answering import Answered, action_refused, refused
-from converge.winrm.batches import answered
+from converge.winrm.batches import listed
 from converge.winrm.exchange import Faulted, gave_up
-from converge.winrm.services import CIMV2
-from converge.winrm.session import Reader, Session
+from converge.winrm.session import CIMV2, Reader, Session
 from converge.winrm.shell import Finished
-from converge.wsman.cim import Instance, Properties
+from converge.wsman.cim import Properties
 from converge.wsman.envelopes import Target
 from converge.wsman.namespaces import wmi_uri
 
@@ -180,15 +179,11 @@ def _rows(reader: Reader, class_name: str, wanted: Collection[str], *, columns: 
         else:
             found[_key(path)] = Refused("unsupported", "files on shares cannot be asked for over WinRM")
 
-    def listed(batch: list[str]) -> list[Instance]:
-        where = wql.any_of([wql.equals("Name", path) for path in batch])
-        return reader.query(CIMV2, wql.select(columns, class_name, where=where))
-
-    for batch, rows in answered(sorted(set(local), key=fold), listed):
-        if isinstance(rows, Faulted):
-            found.update((_key(path), refused(rows)) for path in batch)
+    for batch, rows in listed(reader, class_name, set(local), by="Name", columns=columns):
+        if isinstance(rows, Refused):
+            found.update((_key(path), rows) for path in batch)
         else:
-            found.update((_key(name), row.properties) for row in rows if (name := _name(row.properties)))
+            found.update((_key(name), row) for row in rows if (name := _name(row)))
     return found
 
 

@@ -39,8 +39,8 @@ from converge.winrm.exchange import Faulted, OutOfTime
 from converge.winrm.files import perform_on_file
 from converge.winrm.observer import WinRMObserver
 from converge.winrm.registry_actions import perform_on_registry
-from converge.winrm.services import CIMV2, perform_on_service
-from converge.winrm.session import Session
+from converge.winrm.services import perform_on_service
+from converge.winrm.session import CIMV2, Session
 from converge.winrm.system import call_cim_method
 from converge.wsman.envelopes import Target
 from converge.wsman.namespaces import wmi_uri

@@ -25,15 +25,14 @@ from converge.windows import wql
 from converge.windows.return_codes import failed
 from converge.windows.services import RETURN_CODES, display_name_of
 from converge.winrm.answering import Answered, action_refused, is_absent, refused
-from converge.winrm.batches import answered
+from converge.winrm.batches import listed
 from converge.winrm.exchange import LONGEST_OPERATION, Faulted
 from converge.winrm.registry import ACCESS_DENIED, DONE, parameters, return_value
-from converge.winrm.session import Reader, ReadingMethod, Session
-from converge.wsman.cim import Instance, Properties, Reference, Value
+from converge.winrm.session import CIMV2, Reader, ReadingMethod, Session
+from converge.wsman.cim import Properties, Reference, Value
 from converge.wsman.envelopes import Target
 from converge.wsman.namespaces import wmi_uri
 
-CIMV2: Final = "root/cimv2"
 SERVICE: Final = wmi_uri(CIMV2, "Win32_Service")
 _COLUMNS: Final = (
     "DisplayName",
@@ -162,15 +161,11 @@ def _rows(reader: Reader, names: Collection[str]) -> dict[str, Properties | Refu
     """The row of each service by its folded name; None where there is no such service."""
     found: dict[str, Properties | Refused | None] = {fold(name): None for name in names}
 
-    def listed(batch: list[str]) -> list[Instance]:
-        condition = wql.any_of([wql.equals("Name", name) for name in batch])
-        return reader.query(CIMV2, wql.select(_COLUMNS, "Win32_Service", where=condition))
-
-    for batch, rows in answered(sorted(names, key=fold), listed):
-        if isinstance(rows, Faulted):
-            found.update((fold(name), refused(rows)) for name in batch)
+    for batch, rows in listed(reader, "Win32_Service", names, by="Name", columns=_COLUMNS):
+        if isinstance(rows, Refused):
+            found.update((fold(name), rows) for name in batch)
         else:
-            found.update((fold(row.properties.text("Name") or ""), row.properties) for row in rows)
+            found.update((fold(row.text("Name") or ""), row) for row in rows)
     found |= {fold(name): _hidden(reader, name) for name in names if found[fold(name)] is None}
     return found | _meant_otherwise(reader, [name for name in names if found[fold(name)] is None])
 
@@ -178,21 +173,12 @@ def _rows(reader: Reader, names: Collection[str]) -> dict[str, Properties | Refu
 def _meant_otherwise(reader: Reader, names: Collection[str]) -> dict[str, Refused]:
     """Which of the names that no service has are display names of some: those are not absent."""
     told: dict[str, Refused] = {}
-
-    def listed(batch: list[str]) -> list[Instance]:
-        condition = wql.any_of([wql.equals("DisplayName", name) for name in batch])
-        return reader.query(CIMV2, wql.select(("DisplayName", "Name"), "Win32_Service", where=condition))
-
-    for batch, rows in answered(sorted(names, key=fold), listed):
-        if isinstance(rows, Faulted):
-            told.update((fold(name), refused(rows)) for name in batch)
+    for batch, rows in listed(reader, "Win32_Service", names, by="DisplayName", columns=("DisplayName", "Name")):
+        if isinstance(rows, Refused):
+            told.update((fold(name), rows) for name in batch)
             continue
         for name in batch:
-            meant = [
-                row.properties.text("Name") or ""
-                for row in rows
-                if fold(row.properties.text("DisplayName") or "") == fold(name)
-            ]
+            meant = [row.text("Name") or "" for row in rows if fold(row.text("DisplayName") or "") == fold(name)]
             told |= {fold(name): display_name_of(name, meant)} if meant else {}
     return told
 

@@ -52,6 +52,7 @@ class ReadingMethod(StrEnum):
 
 
 REGISTRY: Final = wmi_uri("root/default", "StdRegProv")
+CIMV2: Final = "root/cimv2"
 
 
 class Reader:

@@ -16,10 +16,9 @@ from converge.windows import wql
 from converge.windows.return_codes import failed
 from converge.winrm.answering import Answered, action_refused, is_absent, refused
 from converge.winrm.exchange import LONGEST_OPERATION, Faulted
-from converge.winrm.services import CIMV2
-from converge.winrm.session import Reader, Session
+from converge.winrm.session import CIMV2, Reader, Session
 from converge.wsman import faults
-from converge.wsman.cim import Instance, Properties, Reference, Value, text_of
+from converge.wsman.cim import Properties
 from converge.wsman.envelopes import Target
 from converge.wsman.namespaces import wmi_uri
 
@@ -152,26 +151,11 @@ def _rows_answer(reader: Reader, query: CimInstances) -> Answer[tuple[dict[str, 
     namespace = query.namespace.replace("\\", "/")
     try:
         rows = reader.query(namespace, query.wql, seconds=LONGEST_OPERATION)
-        return Found(tuple(_row(row) for row in rows))
+        return Found(tuple(row.as_texts() for row in rows))
     except Faulted as faulted:
         if is_absent(faulted.fault) or _class_is_missing(reader, namespace, query.wql, faulted):
             return Absent()
         return refused(faulted)
-
-
-def _row(row: Instance) -> dict[str, str | None]:
-    return {name: _plain(value) for name, value in row.properties.items()}
-
-
-def _plain(value: Value) -> str | None:
-    if value is None:
-        return None
-    if isinstance(value, tuple):
-        return ", ".join(_plain(item) or "" for item in value)
-    if isinstance(value, Reference):
-        keys = ",".join(f"{name}={_plain(key)}" for name, key in value.selectors)
-        return f"{value.resource_uri.rpartition('/')[2]}.{keys}"
-    return value.class_name if isinstance(value, Instance) else text_of(value)
 
 
 def _class_is_missing(reader: Reader, namespace: str, text: str, faulted: Faulted) -> bool:

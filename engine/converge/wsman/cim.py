@@ -102,6 +102,10 @@ class Instance:
     class_name: str = ""
     class_uri: str = ""
 
+    def as_texts(self) -> dict[str, str | None]:
+        """Its properties as one text each: arrays joined, references by their last name and keys."""
+        return {name: _joined(value) for name, value in self.properties.items()}
+
 
 Scalar = str | int | float | datetime | timedelta | Reference | Instance
 Value = Scalar | None | tuple[Scalar | None, ...]
@@ -113,6 +117,17 @@ def _as_text(name: str, found: Value) -> str:
     if isinstance(found, (tuple, Reference, Instance)) or found is None:
         raise RemoteProtocolError(f"the property {name} is not a single value")
     return text_of(found)
+
+
+def _joined(value: Value) -> str | None:
+    if value is None:
+        return None
+    if isinstance(value, tuple):
+        return ", ".join(_joined(item) or "" for item in value)
+    if isinstance(value, Reference):
+        keys = ",".join(f"{name}={_joined(key)}" for name, key in value.selectors)
+        return f"{value.resource_uri.rpartition('/')[2]}.{keys}"
+    return value.class_name if isinstance(value, Instance) else text_of(value)
 
 
 def text_of(scalar: str | int | float | datetime | timedelta) -> str:
