@@ -111,7 +111,7 @@ def test_a_hundred_thousand_hosts_load_in_seconds(kind: str, tmp_path: Path) -> 
 
 
 def test_a_huge_file_is_refused_before_it_is_parsed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("converge.inventory.text.MAX_BYTES", 1 << 20)
+    monkeypatch.setattr("converge.inventory.sources.MAX_BYTES", 1 << 20)
     (tmp_path / "hosts.ini").write_text("web\n" * 300_000)
     with pytest.raises(InputErrors, match="is larger than 1 MiB"):
         load([str(tmp_path / "hosts.ini")])
