@@ -23,6 +23,7 @@ GRACE = 1.5  # seconds that hosts under way get to reach their next boundary onc
 STACK_SIZE = (
     1024 * 1024
 )  # bytes of stack for one host; the system's default of 8 MiB is what limits threads in containers
+_starting = threading.Lock()  # the size of stacks is one for the whole process
 
 
 @dataclass(slots=True)
@@ -121,12 +122,8 @@ class _Flight:
         return not most or self._at_site[name] < most
 
     def _start(self, host: str) -> None:
-        previous = threading.stack_size(STACK_SIZE)
-        try:
-            delay = random.uniform(0, self.fleet.jitter)  # noqa: S311  # it only spreads load
-            threading.Thread(target=self._fly, args=(host, delay), name=f"host {host}", daemon=True).start()
-        finally:
-            threading.stack_size(previous)
+        delay = random.uniform(0, self.fleet.jitter)  # noqa: S311  # it only spreads load
+        in_a_thread(f"host {host}", lambda: self._fly(host, delay))
 
     def _fly(self, host: str | None, delay: float) -> None:
         self.fleet.stop.wait(delay)
@@ -159,6 +156,16 @@ class _Flight:
                 yield self.fleet.recount(host, ABANDONED)
         for host in self._turns.rest():
             yield HostResult(host, Status.SKIPPED, error=self.fleet.not_begun())
+
+
+def in_a_thread(name: str, step: Callable[[], None]) -> None:
+    """Begin a step in a thread of little stack, which ends with the process."""
+    with _starting:
+        previous = threading.stack_size(STACK_SIZE)
+        try:
+            threading.Thread(target=step, name=name, daemon=True).start()
+        finally:
+            threading.stack_size(previous)
 
 
 def attempted(

@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 from converge.errors import ConvergeError
 from converge.fleet.messages import Begin, Begun, Ended, Go, LoggedIn, Message, OpenRunner, StageRunner, Stop
-from converge.fleet.parallel import STACK_SIZE, attempted
+from converge.fleet.parallel import attempted, in_a_thread
 from converge.fleet.stop import StopToken
 from converge.model.change import Problem
 
@@ -30,11 +30,11 @@ class Worker:
         """Do what a message of the control node says; returns at once."""
         match message:
             case Begin():
-                self._in_a_thread("order", lambda: self._begin(message))
+                in_a_thread("order", lambda: self._begin(message))
             case Go():
                 with self._lock:
                     self._under_way += 1
-                self._in_a_thread(f"host {message.host}", lambda: self._go(message))
+                in_a_thread(f"host {message.host}", lambda: self._go(message))
             case Stop():
                 self.stop.ask()
 
@@ -50,14 +50,6 @@ class Worker:
     def is_idle(self) -> bool:
         """Whether no host is under way."""
         return not self._under_way
-
-    def _in_a_thread(self, name: str, step: Callable[[], None]) -> None:
-        with self._lock:
-            previous = threading.stack_size(STACK_SIZE)
-            try:
-                threading.Thread(target=step, name=name, daemon=True).start()
-            finally:
-                threading.stack_size(previous)
 
     def _begin(self, message: Begin) -> None:
         problem: Problem | None = None

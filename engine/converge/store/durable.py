@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import os
+import tempfile
+from collections.abc import Callable
 from pathlib import Path
+from typing import IO
 
 OWNER_ONLY = 0o600
 FOLDER_OF_OWNER = 0o700
@@ -33,6 +36,22 @@ def create(path: Path) -> int:
     descriptor = os.open(path, flags, OWNER_ONLY)
     sync_folder(path.parent)
     return descriptor
+
+
+def replace_whole(path: Path, write: Callable[[IO[str]], object]) -> None:
+    """What `write` writes, and a line end, for its owner alone, in place of a file that may be there: all of it, or nothing."""
+    descriptor, name = tempfile.mkstemp(prefix=f".{path.name}-", dir=path.parent)  # made with mode 0600
+    try:
+        with os.fdopen(descriptor, "w", encoding="ascii") as file:
+            write(file)
+            file.write("\n")
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(name, path)
+    except BaseException:
+        os.unlink(name)
+        raise
+    sync_folder(path.parent)
 
 
 def append(descriptor: int, data: bytes) -> None:

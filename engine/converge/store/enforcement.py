@@ -27,7 +27,7 @@ class Enforcement:
         """When the last round of a group began that looked at all its hosts."""
         wanted = select(ENFORCED_GROUPS.c.begun).where(ENFORCED_GROUPS.c.name == group)
         with self._database.reading() as connection:
-            return _moment(connection.execute(wanted).scalar())
+            return moment_of(connection.execute(wanted).scalar())
 
     def begin(self, group: str, moment: datetime) -> None:
         """A round that began at this moment has looked at all hosts."""
@@ -42,7 +42,7 @@ class Enforcement:
             rows = connection.execute(wanted).all()
         return tuple(
             Drift(
-                row.host, row.address, _moment(row.since), _moment(row.repaired), row.reverted, _moment(row.quarantined)
+                row.host, row.address, moment_of(row.since), moment_of(row.repaired), row.reverted, moment_of(row.quarantined)
             )
             for row in rows
         )
@@ -93,14 +93,16 @@ class Enforcement:
 
 def _row(group: str, drift: Drift) -> dict[str, object]:
     return {
-        "name": group, "host": drift.host, "address": drift.address, "since": _text(drift.since),
-        "repaired": _text(drift.repaired), "reverted": drift.reverted, "quarantined": _text(drift.quarantined),
+        "name": group, "host": drift.host, "address": drift.address, "since": text_of(drift.since),
+        "repaired": text_of(drift.repaired), "reverted": drift.reverted, "quarantined": text_of(drift.quarantined),
     }  # fmt: skip
 
 
-def _moment(stamp: str | None) -> datetime | None:
+def moment_of(stamp: str | None) -> datetime | None:
+    """The moment of a column that may be empty."""
     return datetime.fromisoformat(stamp) if stamp else None
 
 
-def _text(moment: datetime | None) -> str | None:
+def text_of(moment: datetime | None) -> str | None:
+    """What such a column holds of a moment."""
     return moment.isoformat() if moment else None

@@ -9,6 +9,7 @@ from sqlalchemy import delete, insert, select, text, update
 
 from converge.model.recorded import Intention, Outlook
 from converge.store.database import Database
+from converge.store.enforcement import moment_of, text_of
 from converge.store.tables import ENFORCED_INTENTIONS, ENFORCED_OUTLOOK
 
 _ANNOUNCE = text(
@@ -32,7 +33,7 @@ class Intentions:
             rows = connection.execute(select(table).order_by(table.c.name)).all()
         return tuple(
             Outlook(
-                row.name, row.mode, row.revision, row.owner, datetime.fromisoformat(row.written), _moment(row.due),
+                row.name, row.mode, row.revision, row.owner, datetime.fromisoformat(row.written), moment_of(row.due),
                 row.error,
             )
             for row in rows
@@ -49,13 +50,13 @@ class Intentions:
         with self._database.reading() as connection:
             rows = connection.execute(wanted).all()
         for row in rows:
-            yield Intention(row.name, row.host, row.address, row.reason, _moment(row.due), row.words)
+            yield Intention(row.name, row.host, row.address, row.reason, moment_of(row.due), row.words)
 
     def announce(self, outlook: Outlook) -> None:
         """How a group stands and when its next round is due."""
         row = {
             "name": outlook.group, "mode": outlook.mode, "revision": outlook.revision, "owner": outlook.owner,
-            "written": outlook.written.isoformat(), "due": _text(outlook.due), "error": outlook.error,
+            "written": outlook.written.isoformat(), "due": text_of(outlook.due), "error": outlook.error,
         }  # fmt: skip
         with self._database.writing() as connection:
             connection.execute(_ANNOUNCE, row)
@@ -66,7 +67,7 @@ class Intentions:
         rows = [
             {
                 "name": group, "host": each.host, "address": each.address, "reason": each.reason,
-                "due": _text(each.due), "words": each.words,
+                "due": text_of(each.due), "words": each.words,
             }
             for each in intentions
         ]  # fmt: skip
@@ -86,11 +87,3 @@ class Intentions:
         with self._database.writing() as connection:
             for table in (ENFORCED_OUTLOOK, ENFORCED_INTENTIONS):
                 connection.execute(delete(table).where(table.c.name == group))
-
-
-def _moment(stamp: str | None) -> datetime | None:
-    return datetime.fromisoformat(stamp) if stamp else None
-
-
-def _text(moment: datetime | None) -> str | None:
-    return moment.isoformat() if moment else None

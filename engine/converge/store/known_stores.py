@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -32,13 +30,7 @@ class KnownStores:
         known = {**self._read(), store: key_name}
         try:
             durable.make_folder(self._path.parent)
-            descriptor, name = tempfile.mkstemp(prefix=f".{FILE_NAME}-", dir=self._path.parent)  # made with mode 0600
-            with os.fdopen(descriptor, "w", encoding="ascii") as file:
-                json.dump(known, file, indent=1)
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(name, self._path)
-            durable.sync_folder(self._path.parent)
+            durable.replace_whole(self._path, lambda file: json.dump(known, file, indent=1))
         except OSError as error:
             raise unavailable(str(self._path), error.strerror or str(error)) from error
 

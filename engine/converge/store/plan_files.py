@@ -59,18 +59,7 @@ def write_plan(plan: SavedPlan, path: Path, *, key: bytes) -> None:
     document: dict[str, Json] = {_HEAD: FORMAT, **_PLAN.dump_python(plan, mode="json")}
     document[_SEAL] = _signature(document, key=key)
     try:
-        descriptor, name = tempfile.mkstemp(prefix=f".{path.name}-", dir=path.parent)  # made with mode 0600
-        try:
-            with os.fdopen(descriptor, "w", encoding="ascii") as file:
-                json.dump(document, file, indent=1)
-                file.write("\n")
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(name, path)
-        except BaseException:
-            os.unlink(name)
-            raise
-        durable.sync_folder(path.parent)
+        durable.replace_whole(path, lambda file: json.dump(document, file, indent=1))
     except OSError as error:
         raise _unwritable(path, error) from error
 
