@@ -37,13 +37,13 @@ class HostSettings:
     connection: str
     """`winrm` or `lab`; anything else comes with a reason to skip the host."""
     address: str
-    port: int
-    scheme: Scheme
-    path: str
-    user: str
-    transports: tuple[str, ...]
+    port: int = HTTPS_PORT
+    scheme: Scheme = "https"
+    path: str = "/wsman"
+    user: str = ""
+    transports: tuple[str, ...] = ()
     """In the order in which to try them: negotiate, ntlm, kerberos, credssp, certificate or basic."""
-    message_encryption: Encryption
+    message_encryption: Encryption = "auto"
     """Over http never `auto`."""
     server_cert_validation: Literal["validate", "ignore"] = "validate"
     ca_trust_path: str | None = None
@@ -210,12 +210,6 @@ def _skipped(host: str, connection: str) -> HostSettings:
         name=host,
         connection=connection,
         address=host,
-        port=HTTPS_PORT,
-        scheme="https",
-        path="/wsman",
-        user="",
-        transports=(),
-        message_encryption="auto",
         skip=f"ansible_connection is {connection}: converge speaks WinRM only",
     )
 

@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import re
 from collections import deque
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
+from converge.inventory.checks import check_variables
+from converge.inventory.hostnames import BadRange, expand
 from converge.inventory.values import Variable
 from converge.model.names import quoted
 from converge.model.position import Position
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from converge.reading.problems import Problems
 
 PRIORITY = "ansible_group_priority"
+PORT = "ansible_port"
 _PARTED = re.compile(r"[\s,;]")
 
 
@@ -70,6 +74,28 @@ class Membership:
         group.hosts[name] = host
         host.groups[group.name] = group
         return host
+
+    def add_hosts(
+        self,
+        pattern: str,
+        group: Group,
+        *,
+        place: Position,
+        problems: Problems,
+        variables: Mapping[str, Variable] = MappingProxyType({}),
+    ) -> None:
+        """Every host that a pattern stands for, with these variables and the port that the pattern gives; it stands at `place`."""
+        try:
+            names, port = expand(pattern)
+        except BadRange as error:
+            problems.error(place, str(error))
+            check_variables(variables.items(), problems)  # of no host, so nobody else will
+            return
+        for name in names:
+            host = self.add_host(name, group, source=place.file)
+            if port is not None:
+                host.variables.setdefault(PORT, Variable(port, place))
+            host.variables.update(variables)
 
     def add_child(self, parent: str, child: str, *, place: Position) -> None:
         """Make every host of `child` one of `parent`. Loops are found when the membership is settled."""

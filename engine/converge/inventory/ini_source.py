@@ -7,9 +7,7 @@ import shlex
 from typing import TYPE_CHECKING, NamedTuple
 
 from converge.inventory.checks import check_variables
-from converge.inventory.hostnames import BadRange, expand
 from converge.inventory.values import Variable
-from converge.inventory.yaml_source import PORT
 from converge.model.position import Position
 from converge.reading.problems import Problems
 from converge.reading.scalars import became, ini_value
@@ -122,20 +120,12 @@ class _Reader:
             self._problems.error(place, "'---' starts a YAML file", hint="name the file .yml")
             return
         variables = self._inline(tokens[1:], place)
-        try:
-            names, port = expand(pattern)
-            if pattern.endswith(":"):
-                raise BadRange(f"{pattern[:80]} ends in a colon, after which the port is missing")
-        except BadRange as error:
-            self._problems.error(place, str(error))
+        if pattern.endswith(":"):
+            self._problems.error(place, f"{pattern[:80]} ends in a colon, after which the port is missing")
             check_variables(variables.items(), self._problems)  # of no host, so nobody else will
             return
         group = self._members.groups[self._group]
-        for name in names:
-            host = self._members.add_host(name, group, source=self._file)
-            if port is not None:
-                host.variables.setdefault(PORT, Variable(port, place))
-            host.variables.update(variables)
+        self._members.add_hosts(pattern, group, place=place, problems=self._problems, variables=variables)
 
     def _inline(self, tokens: list[_Token], place: Position) -> dict[str, Variable]:
         """The `name=value` pairs right of a host."""

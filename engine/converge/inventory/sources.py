@@ -5,11 +5,10 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from converge.inventory.hostnames import BadRange, expand
 from converge.inventory.ini_source import read_ini_inventory
 from converge.inventory.script_source import is_script, read_script_inventory
-from converge.inventory.values import MAX_BYTES, Variable
-from converge.inventory.yaml_source import CONVERT, PORT, read_yaml_inventory
+from converge.inventory.values import MAX_BYTES
+from converge.inventory.yaml_source import CONVERT, read_yaml_inventory
 from converge.model.position import Position
 from converge.reading.files import is_own, is_regular, read_text
 from converge.reading.problems import Problems
@@ -124,15 +123,7 @@ class _Reader:
         """Add the hosts that a list names."""
         place = Position(source)
         for pattern in filter(None, (piece.strip() for piece in source.split(","))):
-            try:
-                names, port = expand(pattern)
-            except BadRange as error:
-                self._problems.error(place, str(error))
-                continue
-            for name in names:
-                host = self._members.add_host(name, self._members.groups["ungrouped"], source=source)
-                if port is not None:
-                    host.variables.setdefault(PORT, Variable(port, place))
+            self._members.add_hosts(pattern, self._members.groups["ungrouped"], place=place, problems=self._problems)
 
 
 def _looks_like_yaml(text: str) -> bool:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from converge.inventory.checks import check_variables
-from converge.inventory.hostnames import BadRange, expand
 from converge.inventory.values import Variable
 from converge.model.position import Position
 from converge.model.secret import Locked
@@ -17,7 +16,6 @@ if TYPE_CHECKING:
     from converge.inventory.groups import Group, Membership
 
 SECTIONS: Final = ("hosts", "vars", "children")
-PORT = "ansible_port"
 CONVERT = "write it out once: ansible-inventory -i {file} --list --yaml --export --output inventory.yml"
 
 
@@ -139,21 +137,9 @@ class _Reader:
                     expected="`variable: value` below the host, or nothing",
                 )
                 continue
-            self._host(group, pattern=pattern, place=table.place(pattern), node=node)
-
-    def _host(self, group: Group, *, pattern: str, place: Position, node: Node) -> None:
-        try:
-            names, port = expand(pattern)
-        except BadRange as error:
-            self._problems.error(place, str(error))
-            self._check_of_none(node)
-            return
-        variables = dict(named_variables(node, self._problems)) if isinstance(node, Table) else {}
-        for name in names:
-            host = self._members.add_host(name, group, source=self._file)
-            if port is not None:
-                host.variables.setdefault(PORT, Variable(port, place))
-            host.variables.update(variables)
+            variables = dict(named_variables(node, self._problems)) if isinstance(node, Table) else {}
+            place = table.place(pattern)
+            self._members.add_hosts(pattern, group, place=place, problems=self._problems, variables=variables)
 
     def _check_of_none(self, node: Node) -> None:
         """Variables that belong to no host because its name is wrong: what is wrong with them is told all the same."""

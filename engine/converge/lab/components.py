@@ -7,7 +7,7 @@ without, and brings them along when it comes.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from converge.lab.effects import SUBCOMPONENTS, enact
 from converge.lab.specs import ComponentSpec, InstallVariant
@@ -74,25 +74,27 @@ def _record(world: World, name: str, *, on: bool) -> None:
 
 def _with_dependents(world: World, names: list[str]) -> list[str]:
     """The components and all that cannot do without them, those first."""
+    return _followed(
+        names, lambda name: [key for key, spec in world.components.items() if name in map(fold, spec.needs)]
+    )
+
+
+def _with_needs(world: World, names: list[str]) -> list[str]:
+    """The components and all they need, what is needed first."""
+    return _followed(
+        names, lambda name: [key for key in map(fold, world.components[name].needs) if key in world.components]
+    )
+
+
+def _followed(names: list[str], leads_to: Callable[[str], list[str]]) -> list[str]:
+    """The names and all that they lead to, what was reached last first."""
     found: list[str] = []
     waiting = list(names)
     while waiting:
         name = waiting.pop(0)
         if name not in found:
             found.append(name)
-            waiting += [key for key, spec in world.components.items() if name in {fold(item) for item in spec.needs}]
-    return found[::-1]
-
-
-def _with_needs(world: World, names: list[str]) -> list[str]:
-    """The components and all they need, what is needed first."""
-    found: list[str] = []
-    waiting = list(names)
-    while waiting:
-        name = waiting.pop(0)
-        if name in world.components and name not in found:
-            found.append(name)
-            waiting += [fold(item) for item in world.components[name].needs]
+            waiting += leads_to(name)
     return found[::-1]
 
 

@@ -186,7 +186,6 @@ def _log(world: World, spec: EventSpec) -> None:
         message = message.replace(f"%{number}", text)
     world.log(
         LoggedEvent(
-            record=0,
             log=spec.log,
             provider=spec.provider,
             id=spec.id,

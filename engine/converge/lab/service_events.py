@@ -65,7 +65,6 @@ def log(world: World, number: int, strings: tuple[str, ...], *, type_: str = "er
         message = message.replace(f"%{position}", shown)
     world.log(
         LoggedEvent(
-            record=0,
             log="System",
             provider=PROVIDER,
             id=number,

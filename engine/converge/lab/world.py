@@ -104,7 +104,7 @@ class ProcessRecord(_Record):
 class LoggedEvent(_Record):
     """One event in a classic log."""
 
-    record: int
+    record: int = 0
     log: str
     provider: str
     id: int

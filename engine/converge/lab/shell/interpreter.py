@@ -7,7 +7,7 @@ is not found ends with exit code 1 was recorded over WinRS; in batch files it is
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from converge.lab import file_system as codes
 from converge.lab.shell.grammar import (
@@ -150,9 +150,7 @@ def _counted(session: Session, counting: Counting, streams: _Streams, *, nesting
 
 def _run_apart(session: Session, node: Node, streams: _Streams, *, nesting: int) -> int:
     """One side of a pipe runs in a cmd of its own: what it sets does not last."""
-    apart = Session(
-        session.world, session.account, session.code_page, session.folder, dict(session.variables), session.error_level
-    )
+    apart = replace(session, variables=dict(session.variables))
     try:
         return _run(apart, node, streams, nesting=nesting)
     except Exit as end:
@@ -268,7 +266,5 @@ def _cmd(session: Session, tail: str, streams: _Streams, *, nesting: int) -> int
     if line.startswith('"') and not (keep and plain and find_program(session, split_arguments(line)[0])):
         head, _, after = line[1:].rpartition('"')
         line = head + after if '"' in line[1:] else line[1:]
-    inner = Session(
-        session.world, session.account, session.code_page, session.folder, dict(session.variables), session.error_level
-    )
+    inner = replace(session, variables=dict(session.variables))
     return _run_line(inner, line, streams, nesting=nesting + 1)
