@@ -36,7 +36,7 @@ def read_yaml_inventory(root: Node, *, file: str, members: Membership, problems:
             hint=CONVERT.format(file=file),
         )
         return
-    reader = _Reader(file, members=members, problems=problems)
+    reader = _Reader(members, problems)
     for key, node in root.items.items():
         if isinstance(node, Table) or _is_nothing(node):
             reader.group(root, key, node)
@@ -45,8 +45,7 @@ def read_yaml_inventory(root: Node, *, file: str, members: Membership, problems:
 
 
 class _Reader:
-    def __init__(self, file: str, *, members: Membership, problems: Problems) -> None:
-        self._file = file
+    def __init__(self, members: Membership, problems: Problems) -> None:
         self._members = members
         self._problems = problems
 
