@@ -120,7 +120,7 @@ class _Reader:
             self._problems.error(place, "'---' starts a YAML file", hint="name the file .yml")
             return
         variables = self._inline(tokens[1:], place)
-        if pattern.endswith(":"):
+        if pattern.endswith(":") and pattern.count("[") == pattern.count("]"):
             self._problems.error(place, f"{pattern[:80]} ends in a colon, after which the port is missing")
             check_variables(variables.items(), self._problems)  # of no host, so nobody else will
             return
