@@ -21,12 +21,13 @@ from converge.errors import HostUnreachable, RemoteProtocolError
 from converge.winrm import kerberos, refusals, unreached
 from converge.winrm.connection import Connection, Login
 from converge.winrm.http_line import CONNECT_SECONDS, Cut, HttpAnswer, new_tls
+from converge.winrm.kerberos_login import KerberosAuth
 from converge.winrm.line import Line, LineClosed, WatchedAdapter
 from converge.wsman import seal
 
 _PYWINRM_NAMES: Final = {
     Login.CERTIFICATE: "certificate",
-    Login.KERBEROS: "basic",  # a place for `kerberos.KerberosAuth` to take
+    Login.KERBEROS: "basic",  # a place for `KerberosAuth` to take
 }
 
 
@@ -109,7 +110,7 @@ class PywinrmTransport:
         session.proxies = {}
         session.headers["Accept-Encoding"] = "identity"
         if self.login is Login.KERBEROS:
-            session.auth = kerberos.KerberosAuth(connection, self._line)
+            session.auth = KerberosAuth(connection, self._line)
         # Of its own: requests adds the account's certificate to it.
         tls = new_tls(
             connection.ca_trust_path, validate=connection.validate_certificate, minimum=connection.tls_minimum
@@ -122,7 +123,7 @@ class PywinrmTransport:
     def _new_encryption(self) -> Encryption:
         encryption = Encryption(self._session, "kerberos")
         auth = self._session.auth
-        if isinstance(auth, kerberos.KerberosAuth) and auth.scheme == "Kerberos":
+        if isinstance(auth, KerberosAuth) and auth.scheme == "Kerberos":
             encryption.protocol_string = seal.KERBEROS.encode()
         return encryption
 

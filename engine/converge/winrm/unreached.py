@@ -10,9 +10,6 @@ import socket
 import ssl
 from typing import Final
 
-from requests.exceptions import ConnectTimeout
-from urllib3.exceptions import NameResolutionError, NewConnectionError
-
 from converge.errors import HostUnreachable
 from converge.winrm.connection import TLS_VERSIONS, Connection
 from converge.winrm.http_line import new_tls
@@ -28,11 +25,11 @@ def not_reached(connection: Connection, error: Exception) -> HostUnreachable:
     """No connection came about."""
     endpoint = connection.endpoint
     causes = _chain(error)
-    if any(isinstance(cause, (NameResolutionError, socket.gaierror, UnicodeError)) for cause in causes):
+    if any(isinstance(cause, (socket.gaierror, UnicodeError)) for cause in causes):
         return HostUnreachable(
             f"the name {connection.address} is not known", why=reason_of(error), try_="check ansible_host and your DNS"
         )
-    late = isinstance(error, (ConnectTimeout, TimeoutError))
+    late = any(isinstance(cause, TimeoutError) for cause in causes)
     if connection.port == HTTPS_PORT and _is_open(connection.address, HTTP_PORT):
         return HostUnreachable(
             f"port {HTTPS_PORT} of {connection.address} {'does not answer' if late else 'is closed'}, and port "
@@ -178,6 +175,4 @@ def reason_of(error: Exception) -> str:
         cause for cause in causes if isinstance(cause, (OSError, ssl.SSLError)) and cause.args and cause.strerror
     ]
     text = str(telling[-1].strerror) if telling and isinstance(telling[-1], OSError) else str(causes[-1] or error)
-    if any(isinstance(cause, NewConnectionError) for cause in causes) and not telling:
-        text = str(error)
     return re.sub(r"<[^>]*object at 0x[0-9a-f]+>(?:[:,] )?", "", text)[:300]
