@@ -109,6 +109,7 @@ def _fetched(principal: str, password: str, cache: str) -> float:
 
 
 def ticket_refusal(error: Exception) -> TicketRefused:
+    """What GSSAPI says, by Kerberos's own number where it has one."""
     told = getattr(error, "base_error", None) or error
     number = (int(getattr(told, "min_code", 0)) & 0xFFFFFFFF) - _ERROR_TABLE
     # The minor status says what happened; the major one mostly that it did not work.
