@@ -298,7 +298,7 @@ def test_a_saved_plan_compares_where_things_are_kept(site: Site) -> None:
     site.backup_folder = r"D:\another"
     stale = site.apply_plan(plan, plays)
     assert stale.status.value == "stale", told(stale)
-    assert "actions is now" in told(stale)
+    assert "actions: now" in told(stale)
     site.backup_folder = r"D:\converge"
     done = site.apply_plan(plan, plays)
     assert done.status.value == "changed", told(done)

@@ -138,6 +138,8 @@ class TestSomebodyElse:
         assert failed.error.code == "changed-since"
         for word in ("as it was", "ours", "theirs", site.runs[0]):
             assert word in failed.error.what + failed.error.why
+        assert "after it: data ours, type string" in failed.error.why
+        assert not set("{}[]") & set(failed.error.why)
         held = site.world.registry.value(parse_path(VENDOR), "Text")
         assert held is not None
         assert held.data == "theirs"

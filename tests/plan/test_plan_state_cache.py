@@ -264,7 +264,7 @@ def test_a_host_with_other_variables_gets_resources_of_its_own(plays: tuple[Play
         return declared.resource.model_dump()["data"]
 
     assert [data(1), data("1"), data(2), data(1)] == [1, "1", 2, 1]
-    with pytest.raises(InputErrors, match="True is no dword"):  # equal to 1 in Python, and not what was meant
+    with pytest.raises(InputErrors, match="true is no dword"):  # equal to 1 in Python, and not what was meant
         data(True)
 
 

@@ -15,7 +15,7 @@ from converge.model.facts import KeyContents, OperatingSystemFacts
 from converge.model.query import AnyQuery, OperatingSystem, RegistryKey, RegistryValue
 from converge.model.registry import RegistryData, RegistryType
 from converge.model.resource import KINDS
-from converge.windows.registry import parse_path
+from converge.windows.registry import parse_data, parse_path
 
 Decide = Callable[..., Any]
 
@@ -270,3 +270,19 @@ def test_absent(decided: Decide) -> None:
 def test_what_cannot_be_meant_is_refused_while_reading(fields: Mapping[str, object]) -> None:
     with pytest.raises(ValidationError):
         KINDS["registry_value"].model_validate({"key": TEXT, "name": "x", **fields})
+
+
+@pytest.mark.parametrize(
+    ("kind", "data", "told"),
+    [
+        ("string", (1, 2), "not a list"),
+        ("string", True, "not true; put it in quotes"),
+        ("dword", (1, 2), "a list is no dword"),
+        ("binary", (1, 2), "not a list"),
+        ("multi_string", ("a", {"b": 1}), "not a mapping"),
+    ],
+)
+def test_what_is_no_data_of_the_type_is_told_without_braces(kind: str, data: object, told: str) -> None:
+    with pytest.raises(ValueError, match=told) as caught:
+        parse_data(kind, data)
+    assert not set("{}()[]") & set(str(caught.value))

@@ -27,6 +27,7 @@ from converge.model.action import AnyAction, Performed, RestartComputer, RunComm
 from converge.model.answer import Answers
 from converge.model.change import Change, Json, Problem, Status
 from converge.model.journal import ChangeBegun, ChangeEnded, HandlerDone, HandlerPending, JournalEvent, PendingHandler
+from converge.model.phrasing import phrase
 from converge.model.query import AnyQuery
 from converge.model.resource import Resource, State
 from converge.model.secret import Secret
@@ -220,7 +221,8 @@ class Changing:
         actual = self.resource.actual_state(answers)
         if actual is not None and actual.as_json() == {"done": False}:
             return "looking again shows it is not done"
-        return f"looking again shows this: {_words(actual)}. It should be: {_words(self.resource.desired_state(actual, answers))}"
+        wanted = self.resource.desired_state(actual, answers)
+        return f"looking again shows this: {phrase(_json(actual))}. It should be: {phrase(_json(wanted))}"
 
     def _after_interruption(self, error: Interrupted | HostUnreachable) -> Change:
         """The line broke during an action, or before it was looked at: ask the host again. Nothing is sent twice."""
@@ -323,25 +325,6 @@ def needs_settling(host: str, what: str) -> Problem:
 def _and_then(error: ConvergeError, told: str) -> str:
     """Why the line broke, and what became of it."""
     return "\n".join(part for part in (error.why, told) if part)
-
-
-def _words(state: State | None) -> str:
-    return "nothing there" if state is None else _spoken(state.as_json())
-
-
-def _spoken(value: Json) -> str:
-    """A state as a person would say it: what is so or not, and what has which value."""
-    if isinstance(value, dict):
-        return ", ".join(_field(name.replace("_", " "), each) for name, each in value.items() if each is not None)
-    if isinstance(value, list):
-        return "; ".join(_spoken(each) for each in value) or "none"
-    return str(value)
-
-
-def _field(name: str, value: Json) -> str:
-    if isinstance(value, bool):
-        return name if value else f"not {name}"
-    return f"{name} {_spoken(value)}"
 
 
 def _json(state: State | None) -> Json:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
@@ -37,6 +36,7 @@ from converge.model.journal import (
     TakingBack,
 )
 from converge.model.machine import Machine, Observer
+from converge.model.phrasing import phrase
 from converge.model.recorded import LaterChange, LaterRun, RecordedChange
 from converge.model.resource import KINDS, State
 from converge.plan.answer_cache import ActingCache, gather
@@ -266,7 +266,7 @@ class _Undoing:
         """Why the resource is not touched: a later run did something to it that stands, or somebody else changed it."""
         now = actual.as_json() if actual is not None else None
         states = (("before the run", change.before), ("after it", change.after), ("now", now))
-        told = "" if change.sensitive else "; ".join(f"{when}: {_short(state)}" for when, state in states)
+        told = "" if change.sensitive else "; ".join(f"{when}: {phrase(state, most=_LONGEST_STATE)}" for when, state in states)
         foreign = restored.is_foreign(actual)
         if actual != restored.was and (undo := reverted_by(change, self.since)):
             return Decision(Status.SKIPPED, reason=f"run {undo} took it back already")
@@ -426,8 +426,3 @@ def _names(handler: RecordedChange, change: RecordedChange, name: str) -> bool:
 
 def _label(change: RecordedChange) -> Label:
     return Label(change.name, change.play, None, change.sensitive, notify=change.notify, part_of=change.part_of)
-
-
-def _short(state: Json) -> str:
-    text = json.dumps(state, ensure_ascii=False) if state is not None else "nothing there"
-    return text if len(text) <= _LONGEST_STATE else text[:_LONGEST_STATE] + "..."

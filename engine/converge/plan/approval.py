@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from converge.model.answer import Answers
 from converge.model.change import NO_WAY_BACK, Change, Json, Status
+from converge.model.phrasing import phrase
 from converge.model.saved_plan import HostPlan
 from converge.plan.evidence import evidence
 
@@ -70,13 +71,13 @@ class Approved:
         if _stage(planned) is not Status.CHANGED or _is_restart(planned):
             return None
         for what, before, after in (
-            ("before", planned.before, now.before),
-            ("after", planned.after, now.after),
+            ("how it is", planned.before, now.before),
+            ("how it would be", planned.after, now.after),
             ("way back", str(planned.way_back), str(now.way_back)),
             ("actions", list(planned.actions), self._as_planned(now.actions)),
         ):
             if _normal(before) != _normal(after):
-                return f"{what} is now {_short(after)}, planned {_short(before)}"
+                return f"{what}: now {phrase(after, most=_LONGEST)}, planned {phrase(before, most=_LONGEST)}"
         return None
 
     def _as_planned(self, actions: Iterable[Mapping[str, Json]]) -> Json:
@@ -124,8 +125,3 @@ def _is_restart(change: Change) -> bool:
 
 def _normal(value: Json) -> str:
     return json.dumps(value, sort_keys=True)
-
-
-def _short(value: Json) -> str:
-    text = json.dumps(value, ensure_ascii=False)
-    return text if len(text) <= _LONGEST else text[:_LONGEST] + "..."

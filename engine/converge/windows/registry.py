@@ -110,6 +110,16 @@ def parse_data(label: str, raw: object) -> RegistryData:
     return RegistryData(kind, _text(raw, label=f"a {label}", empty=True))
 
 
+_QUOTES = "; put it in quotes"
+
+
+def _shown(raw: object) -> str:
+    """What stands where something else is meant; a list or a mapping by its kind alone."""
+    if isinstance(raw, (bool, type(None))):
+        return "nothing" if raw is None else str(raw).lower()
+    return "a list" if isinstance(raw, (tuple, list)) else "a mapping" if isinstance(raw, dict) else repr(raw)
+
+
 def _number(raw: object, *, bits: int, label: str) -> int:
     number: int | None = None
     if isinstance(raw, int) and not isinstance(raw, bool):
@@ -117,13 +127,13 @@ def _number(raw: object, *, bits: int, label: str) -> int:
     elif isinstance(raw, str) and re.fullmatch(r"0[xX][0-9a-fA-F]+|[0-9]+", raw.strip()):
         number = int(raw, 16 if raw.strip()[:2].lower() == "0x" else 10)
     if number is None or not 0 <= number < 2**bits:
-        raise ValueError(f"{raw!r} is no {label}: a whole number from 0 to {2**bits - 1}, decimal or 0x")
+        raise ValueError(f"{_shown(raw)} is no {label}: a whole number from 0 to {2**bits - 1}, decimal or 0x")
     return number
 
 
 def _text(raw: object, *, label: str, empty: bool) -> str:
     if not isinstance(raw, str):
-        raise ValueError(f"{label} takes a text, not {raw!r}; put it in quotes")
+        raise ValueError(f"{label} takes a text, not {_shown(raw)}{_QUOTES if isinstance(raw, (int, float)) else ''}")
     if found := _CONTROL.search(raw):
         raise ValueError(
             f"{label} holds the control character {found.group()!r}; in YAML write backslashes in single quotes"
@@ -139,7 +149,7 @@ def _bytes(raw: object) -> bytes:
     if isinstance(raw, bytes):
         return raw
     if not isinstance(raw, str):
-        raise ValueError(f"binary takes hex digits such as '01 ff', not {raw!r}")
+        raise ValueError(f"binary takes hex digits such as '01 ff', not {_shown(raw)}")
     digits = re.sub(r"^hex:|[\s,]", "", raw.strip(), flags=re.IGNORECASE)
     try:
         data = bytes.fromhex(digits)
