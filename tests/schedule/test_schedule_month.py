@@ -24,7 +24,7 @@ from converge.model.action import AnyAction, Performed, RestartComputer, SetRegi
 from converge.model.answer import Answers
 from converge.model.journal import History
 from converge.model.query import AnyQuery, RegistryValue
-from converge.model.registry import RegistryData, RegistryPath, RegistryType
+from converge.model.registry import Hive, RegistryData, RegistryPath, RegistryType
 from converge.runs.enforce import FleetRunner
 from converge.runs.options import RunOptions
 from converge.schedule.enforcer import Enforcer, Round
@@ -38,7 +38,7 @@ from converge.winrm.connection import Connection
 START = datetime(2037, 3, 10, tzinfo=UTC)  # clocks in Berlin are set on the 29th
 DAY = timedelta(days=1)
 MINUTE = timedelta(minutes=1)
-KEY = RegistryPath.from_text(r"HKLM\SOFTWARE\Example")
+KEY = RegistryPath(Hive.LOCAL_MACHINE, r"SOFTWARE\Example")
 NAMES = ("One", "Two", "Three")
 NIGHTS = {"days": "mon-sat", "from": "21:00", "to": "05:00", "timezone": "Europe/Berlin"}
 OWN = {"from": "02:00", "to": "04:00", "timezone": "Europe/Berlin"}  # of srv01, besides that of the policy

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from converge.errors import InputErrors, UsageError
-from converge.schedule.policy import load_policy
+from converge.schedule.policy import Policy, parse_policy, read_content
 
 GOOD = """\
 version: 1
@@ -22,6 +22,10 @@ groups:
     budgets: {changes_per_host: 5, hosts: 3}
   iis4: {}
 """
+
+
+def load_policy(path: Path) -> Policy:
+    return parse_policy(read_content(path), path=path)
 
 
 def problems(tmp_path: Path, text: str) -> list[str]:

@@ -42,12 +42,6 @@ class RegistryPath(_Folding):
             object.__setattr__(self, "_folded", found)
             return found
 
-    @classmethod
-    def from_text(cls, text: str) -> RegistryPath:
-        """The key whose text this is. Raises ValueError for a text that no key has."""
-        hive, _, subkey = text.partition("\\")
-        return cls(Hive(hive), subkey)
-
     def __str__(self) -> str:
         return f"{self.hive.value}\\{self.subkey}" if self.subkey else self.hive.value
 

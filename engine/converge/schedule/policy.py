@@ -110,11 +110,6 @@ class Policy(_Part):
     groups: Mapping[str, GroupPolicy] = Field(min_length=1, max_length=1000)
 
 
-def load_policy(path: Path) -> Policy:
-    """Read a policy file. Raises InputErrors with everything wrong in it, each with its place, and UsageError."""
-    return parse_policy(read_content(path), path=path)
-
-
 def read_content(path: Path) -> bytes:
     """What a policy file holds. Raises UsageError."""
     try:
