@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from converge.lab import service_events
-from converge.lab.specs import Need
+from converge.lab.specs import StepNeed
 from converge.model.change import Status
 from converge.model.facts import ServiceState, StartMode
 
@@ -213,7 +213,7 @@ def test_a_service_that_fails_with_1083_after_the_restart_has_another_fault(imag
     host = lab_host(image, ARTICLE)
     pop = host.world.service("POP3SVC")
     assert pop is not None
-    pop.needs = (Need(file=r"C:\missing.dll", exit_code=1083),)  # whatever is dispatched
+    pop.needs = (StepNeed(file=r"C:\missing.dll", exit_code=1083),)  # whatever is dispatched
     first = host.apply()
     assert HANDLER in changed(first)
     assert the(first, "service:POP3SVC").status is Status.FAILED

@@ -21,10 +21,10 @@ from pathlib import Path
 
 import spnego
 
-from converge.lab.endpoint.host import Host
+from converge.lab.endpoint.host import SimulatedHost
 from converge.lab.endpoint.operations import Operations
 from converge.lab.image import load_image
-from converge.lab.world import Account
+from converge.lab.world import LabAccount
 from converge.wsman import seal
 
 USER, PASSWORD = "bench", "Correct horse 1!"
@@ -56,8 +56,8 @@ class Answering:
 
     def __init__(self, image: str) -> None:
         world = load_image(image)
-        self.account = Account(name=USER, password=PASSWORD)
-        self._operations = Operations(Host("bench", world))
+        self.account = LabAccount(name=USER, password=PASSWORD)
+        self._operations = Operations(SimulatedHost("bench", world))
         self._kept: dict[bytes, tuple[int, bytes, bytes]] = {}
         self._lock = asyncio.Lock()
         self.asked: list[bytes] = []

@@ -8,7 +8,7 @@ from __future__ import annotations
 import sys
 import time
 
-from converge.lab.endpoint.host import Host
+from converge.lab.endpoint.host import SimulatedHost
 from converge.lab.endpoint.server import LabServer
 from converge.lab.image import load_image
 from converge.lab.world import World
@@ -45,7 +45,7 @@ def searched(*, shells: bool) -> tuple[frozenset[str], int, float]:
     world = crowded_world(shells=shells)
     account = next(iter(world.accounts.values()))
     with LabServer() as server:
-        (endpoint,) = server.start([Host("crowded", world)])
+        (endpoint,) = server.start([SimulatedHost("crowded", world)])
         connection = Connection("crowded", endpoint.url, username=account.name, password=Secret(account.password))
         observer = WinRMObserver(connection)
         try:

@@ -16,17 +16,17 @@ from pathlib import Path
 import pytest
 from tests.cli.cli_program import BOUND, Program
 
-from converge.lab.endpoint.host import Host, Policy
+from converge.lab.endpoint.host import EndpointPolicy, SimulatedHost
 from converge.lab.endpoint.server import LabServer
 from converge.lab.image import load_image
-from converge.lab.world import Account
+from converge.lab.world import LabAccount
 from converge.model.names import fold
 from converge.model.secret import Secret
 from converge.runs.connections import connection_of
 from converge.runs.options import Sources
 from converge.runs.selection import select
 from converge.windows.registry import parse_path
-from converge.winrm.carrier import Carrier
+from converge.winrm.carrier import MessageCarrier
 from converge.winrm.machine import WinRMMachine
 
 PASSWORD = "CanaryPassword-4711"
@@ -68,7 +68,7 @@ class Site:
 
     program: Program
     port: int
-    host: Host
+    host: SimulatedHost
 
     def inventory(self, **settings: object) -> None:
         given = {
@@ -134,9 +134,9 @@ def cores_of(canary: str) -> list[bytes]:
 @pytest.fixture
 def site(program: Program) -> Iterator[Site]:
     world = load_image("exchange2003", host_name="LAB1")
-    world.accounts[fold("canary")] = Account(name="canary", password=PASSWORD)
+    world.accounts[fold("canary")] = LabAccount(name="canary", password=PASSWORD)
     world.registry.create(parse_path(r"HKLM\SOFTWARE\Canary")).set("Token", number=1, data=EARLIER)
-    host = Host("web01", world, policy=Policy(basic=True, allow_unencrypted=True))
+    host = SimulatedHost("web01", world, policy=EndpointPolicy(basic=True, allow_unencrypted=True))
     with LabServer() as server:
         (endpoint,) = server.start([host])
         made = Site(program, endpoint.port, host)
@@ -265,7 +265,7 @@ def test_nothing_that_holds_it_shows_it(site: Site, monkeypatch: pytest.MonkeyPa
     target = selection.targets["web01"]
     connection = connection_of(target.settings)
     account = site.host.world.accounts[fold("canary")]
-    holders = [selection, selection.inventory, target, target.settings, connection, Carrier(connection),
+    holders = [selection, selection.inventory, target, target.settings, connection, MessageCarrier(connection),
                WinRMMachine(connection), Secret(PASSWORD), account, site.host]  # fmt: skip
     for holder in holders:
         for text in (repr(holder), str(holder), f"{holder}"):

@@ -15,10 +15,10 @@ from tests.cli.cli_program import Ended, Program
 from tests.logins.conftest import Authority, listening
 
 from converge.cli import doctor as examining
-from converge.lab.endpoint.host import Host, Policy
+from converge.lab.endpoint.host import EndpointPolicy, SimulatedHost
 from converge.lab.endpoint.server import LabServer
 from converge.lab.image import load_image
-from converge.lab.world import Account
+from converge.lab.world import LabAccount
 from converge.model.names import fold
 
 USER, PASSWORD = "auditor", "Canary horse 1!"
@@ -38,15 +38,15 @@ def doctor(program: Program, authority: Authority) -> Iterator[Doctor]:
 
         def run(
             *,
-            policy: Policy | None = None,
+            policy: EndpointPolicy | None = None,
             denies: tuple[str, ...] = (),
             certificate: Path | None = None,
             **variables: Any,
         ) -> Ended:
             world = load_image("exchange2003", host_name="LAB1")
-            world.accounts[fold(USER)] = Account(name=USER, password=PASSWORD, denies=denies)
+            world.accounts[fold(USER)] = LabAccount(name=USER, password=PASSWORD, denies=denies)
             tls = listening(certificate) if certificate else None
-            (endpoint,) = server.start([Host("web01", world, policy=policy or Policy())], tls=tls)
+            (endpoint,) = server.start([SimulatedHost("web01", world, policy=policy or EndpointPolicy())], tls=tls)
             settings = {
                 "ansible_host": "127.0.0.1", "ansible_port": endpoint.port, "ansible_connection": "winrm",
                 "ansible_winrm_scheme": "https" if tls else "http", "ansible_user": USER, "ansible_password": PASSWORD,

@@ -13,15 +13,15 @@ from tests.cli.cli_program import PLAYBOOK, Program
 from tests.winrm.meddler import meddling
 
 from converge.errors import HostUnreachable
-from converge.lab.endpoint.host import Host, Policy
+from converge.lab.endpoint.host import EndpointPolicy, SimulatedHost
 from converge.lab.endpoint.server import LabServer
 from converge.lab.image import load_image
-from converge.lab.world import Account
+from converge.lab.world import LabAccount
 from converge.model.names import fold
 from converge.model.query import CimInstances, OperatingSystem
 from converge.model.secret import Secret
 from converge.winrm import carrier
-from converge.winrm.connection import Connection, Login, Sealing
+from converge.winrm.connection import Connection, Login, MessageSealing
 from converge.winrm.observer import WinRMObserver
 
 USER, PASSWORD = "checker", "Correct horse 1!"
@@ -46,9 +46,9 @@ TOKEN = re.compile(rb"(?<=Negotiate )[A-Za-z0-9+/=]+")
 def port() -> Iterator[int]:
     """Where a simulated host listens."""
     world = load_image("exchange55", host_name="LAB1")
-    world.accounts[fold(USER)] = Account(name=USER, password=PASSWORD)
+    world.accounts[fold(USER)] = LabAccount(name=USER, password=PASSWORD)
     with LabServer() as server:
-        (endpoint,) = server.start([Host("lab1", world, policy=Policy(basic=True, allow_unencrypted=True))])
+        (endpoint,) = server.start([SimulatedHost("lab1", world, policy=EndpointPolicy(basic=True, allow_unencrypted=True))])
         yield endpoint.port
 
 
@@ -108,7 +108,7 @@ def test_what_one_host_may_say_in_a_conversation_is_bounded(port: int, monkeypat
     observer = WinRMObserver(
         Connection(
             "lab1", f"http://127.0.0.1:{port}/wsman", username=USER, password=Secret(PASSWORD), login=Login.BASIC,
-            sealing=Sealing.NEVER,
+            sealing=MessageSealing.NEVER,
         )
     )  # fmt: skip
     query = CimInstances("root/cimv2", "SELECT * FROM Win32_Service")

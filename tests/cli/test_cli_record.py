@@ -14,10 +14,10 @@ import pytest
 from tests.cli.cli_program import Program
 
 from converge.errors import UsageError
-from converge.lab.endpoint.host import Host
+from converge.lab.endpoint.host import SimulatedHost
 from converge.lab.endpoint.server import LabServer
 from converge.lab.image import load_image
-from converge.lab.world import Account
+from converge.lab.world import LabAccount
 from converge.model.names import fold
 from converge.model.secret import Secret
 from converge.store.exchanges import ExchangeFolder
@@ -31,9 +31,9 @@ PASSWORD = "Canary<&>\"7'Kaese"
 def recorded(program: Program) -> Iterator[Path]:
     """What doctor kept of a host that this process serves."""
     world = load_image("exchange2003", host_name="LAB1")
-    world.accounts[fold("auditor")] = Account(name="auditor", password=PASSWORD)
+    world.accounts[fold("auditor")] = LabAccount(name="auditor", password=PASSWORD)
     with LabServer() as server:
-        (endpoint,) = server.start([Host("web01", world)])
+        (endpoint,) = server.start([SimulatedHost("web01", world)])
         settings = {
             "ansible_host": "127.0.0.1", "ansible_port": endpoint.port, "ansible_winrm_scheme": "http",
             "ansible_connection": "winrm", "ansible_user": "auditor", "ansible_password": PASSWORD,

@@ -11,7 +11,7 @@ import pytest
 from tests.cli.cli_program import Ended, Program
 from tests.cluster.cluster_site import Site, owner, site, until
 
-from converge.lab.endpoint.host import Policy
+from converge.lab.endpoint.host import EndpointPolicy
 from converge.lab.endpoint.mishaps import Mishap, MishapKind
 
 NAMES = [f"web{number:02}" for number in range(1, 9)]
@@ -122,7 +122,7 @@ def test_only_what_failed_is_done_again(hosts: Site, executor: str) -> None:
 def test_a_fleet_with_dead_slow_denied_and_drifting_members(tmp_path: Path, executor: str) -> None:
     """Four at once: those who keep silent cost a place and their deadline, and everybody has a true result."""
     with (
-        site(tmp_path, NAMES, policy=Policy(lock_out_after=3)) as hosts,
+        site(tmp_path, NAMES, policy=EndpointPolicy(lock_out_after=3)) as hosts,
         socket.create_server(("127.0.0.1", 0)) as mute,
     ):
         short = "ansible_winrm_operation_timeout_sec: 2, ansible_winrm_read_timeout_sec: 4"

@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 from tests.cli.cli_program import Program
 
-from converge.lab.endpoint.host import Host, Policy
+from converge.lab.endpoint.host import EndpointPolicy, SimulatedHost
 from converge.lab.endpoint.mishaps import Mishap, MishapKind
 from converge.lab.endpoint.server import LabServer
 from converge.lab.image import load_image
-from converge.lab.world import Account
+from converge.lab.world import LabAccount
 from converge.model.names import fold
 from converge.winrm.exchange import PATIENCE
 from converge.wsman import faults
@@ -39,11 +39,11 @@ SAID = "ansible_winrm_read_timeout_sec: 3"
 
 
 @pytest.fixture
-def served() -> Iterator[tuple[Host, int]]:
+def served() -> Iterator[tuple[SimulatedHost, int]]:
     """A simulated Exchange 2003, and its port."""
     world = load_image("exchange2003", host_name="LAB1")
-    world.accounts[fold(USER)] = Account(name=USER, password=PASSWORD)
-    host = Host("lab1", world, policy=Policy())
+    world.accounts[fold(USER)] = LabAccount(name=USER, password=PASSWORD)
+    host = SimulatedHost("lab1", world, policy=EndpointPolicy())
     with LabServer() as server:
         (endpoint,) = server.start([host])
         yield host, endpoint.port
@@ -62,12 +62,12 @@ def run(program: Program, port: int, *words: str) -> tuple[int, dict[str, Any], 
     return ended.code, ended.document()["hosts"]["mail01"], ended.out
 
 
-def asked(host: Host) -> list[tuple[str, str, str]]:
+def asked(host: SimulatedHost) -> list[tuple[str, str, str]]:
     return [(record.operation, record.method, record.detail) for record in host.log.records]
 
 
 def test_a_host_that_is_silent_at_any_question_is_waited_for_as_long_as_the_inventory_says_and_asked_no_more(
-    program: Program, served: tuple[Host, int]
+    program: Program, served: tuple[SimulatedHost, int]
 ) -> None:
     host, port = served
     assert run(program, port, "--check")[0] == 2
@@ -85,7 +85,7 @@ def test_a_host_that_is_silent_at_any_question_is_waited_for_as_long_as_the_inve
 
 
 def test_a_write_is_waited_for_as_long_as_the_inventory_says_and_not_sent_again(
-    program: Program, served: tuple[Host, int]
+    program: Program, served: tuple[SimulatedHost, int]
 ) -> None:
     host, port = served
     host.mishaps.add(Mishap(MishapKind.SILENCE, method="StopService"))
@@ -97,7 +97,7 @@ def test_a_write_is_waited_for_as_long_as_the_inventory_says_and_not_sent_again(
 
 
 def test_a_host_that_stays_over_its_quota_is_asked_as_often_as_is_said_in_all(
-    program: Program, served: tuple[Host, int]
+    program: Program, served: tuple[SimulatedHost, int]
 ) -> None:
     host, port = served
     host.mishaps.add(Mishap(MishapKind.FAULT, amount=faults.QUOTA_OPERATIONS))

@@ -17,10 +17,10 @@ from typing import Any
 import pytest
 from tests.cli.cli_program import BOUND, Program
 
-from converge.lab.endpoint.host import Host, Policy
+from converge.lab.endpoint.host import EndpointPolicy, SimulatedHost
 from converge.lab.endpoint.server import LabServer
 from converge.lab.image import load_image
-from converge.lab.world import Account
+from converge.lab.world import LabAccount
 from converge.model.names import fold
 
 PASSWORD = "Streaming-1"
@@ -74,10 +74,10 @@ class Site:
 @pytest.fixture
 def site(program: Program) -> Iterator[Site]:
     world = load_image("exchange55-registry-stopped", host_name="QUICK")
-    world.accounts[fold("looker")] = Account(name="looker", password=PASSWORD)
+    world.accounts[fold("looker")] = LabAccount(name="looker", password=PASSWORD)
     hung = HungHost()
     with LabServer() as server:
-        (endpoint,) = server.start([Host("quick", world, policy=Policy(basic=True, allow_unencrypted=True))])
+        (endpoint,) = server.start([SimulatedHost("quick", world, policy=EndpointPolicy(basic=True, allow_unencrypted=True))])
         common: dict[str, Any] = {
             "ansible_host": "127.0.0.1", "ansible_winrm_scheme": "http", "ansible_connection": "winrm",
             "ansible_user": "looker", "ansible_password": PASSWORD,

@@ -9,10 +9,10 @@ from collections.abc import Iterator
 import pytest
 from tests.cli.cli_program import Program
 
-from converge.lab.endpoint.host import Host, Policy
+from converge.lab.endpoint.host import EndpointPolicy, SimulatedHost
 from converge.lab.endpoint.server import LabServer
 from converge.lab.image import load_image
-from converge.lab.world import Account
+from converge.lab.world import LabAccount
 from converge.model.names import fold
 from converge.windows.registry import parse_path
 
@@ -40,7 +40,7 @@ PLAYBOOK = """\
 @pytest.fixture
 def evil(program: Program) -> Iterator[Program]:
     world = load_image("sbs2003-dispatch-broken", host_name="LAB1")
-    world.accounts[fold("looker")] = Account(name="looker", password=PASSWORD)
+    world.accounts[fold("looker")] = LabAccount(name="looker", password=PASSWORD)
     key = world.registry.create(parse_path(r"HKLM\SOFTWARE\Evil"))
     key.set("Text", number=1, data=EVIL)
     key.set("List", number=7, data=(EVIL, "other"))
@@ -51,7 +51,7 @@ def evil(program: Program) -> Iterator[Program]:
     for service in world.services.values():
         service.display_name = EVIL
     world.profile = world.profile.model_copy(update={"caption": EVIL, "domain": EVIL})
-    host = Host("web01", world, policy=Policy(basic=True, allow_unencrypted=True))
+    host = SimulatedHost("web01", world, policy=EndpointPolicy(basic=True, allow_unencrypted=True))
     with LabServer() as server:
         (endpoint,) = server.start([host])
         settings = {

@@ -12,10 +12,10 @@ import pytest
 from tests.cli.cli_program import PLAYBOOK, Program
 from tests.winrm.meddler import Meddler, meddling
 
-from converge.lab.endpoint.host import Host, Policy
+from converge.lab.endpoint.host import EndpointPolicy, SimulatedHost
 from converge.lab.endpoint.server import LabServer
 from converge.lab.image import load_image
-from converge.lab.world import Account
+from converge.lab.world import LabAccount
 from converge.model.names import fold
 
 USER, PASSWORD = "checker", "Correct horse 1!"
@@ -30,9 +30,9 @@ PROVED = re.compile(rb"Authorization: Negotiate ([A-Za-z0-9+/=]+)", re.IGNORECAS
 def port() -> Iterator[int]:
     """Where a simulated host listens that takes NTLM."""
     world = load_image("exchange55", host_name="LAB1")
-    world.accounts[fold(USER)] = Account(name=USER, password=PASSWORD)
+    world.accounts[fold(USER)] = LabAccount(name=USER, password=PASSWORD)
     with LabServer() as server:
-        (endpoint,) = server.start([Host("lab1", world, policy=Policy())])
+        (endpoint,) = server.start([SimulatedHost("lab1", world, policy=EndpointPolicy())])
         yield endpoint.port
 
 

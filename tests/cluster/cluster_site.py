@@ -18,11 +18,11 @@ from distributed import Security
 from sqlalchemy import select
 from tests.cli.cli_program import Program
 
-from converge.lab.endpoint.host import Host, Policy
+from converge.lab.endpoint.host import EndpointPolicy, SimulatedHost
 from converge.lab.endpoint.mishaps import Mishap, MishapKind
 from converge.lab.endpoint.server import LabServer
 from converge.lab.image import load_image
-from converge.lab.world import Account
+from converge.lab.world import LabAccount
 from converge.model.names import fold
 from converge.store.database import open_sqlite
 from converge.store.tables import LEASES
@@ -43,7 +43,7 @@ class Site:
     """Simulated hosts that the program reaches as it reaches real ones, and what was sent to each."""
 
     program: Program
-    hosts: dict[str, Host] = field(default_factory=dict)
+    hosts: dict[str, SimulatedHost] = field(default_factory=dict)
     ports: dict[str, int] = field(default_factory=dict)
 
     def inventory(self, settings: Mapping[str, str] | None = None) -> None:
@@ -73,15 +73,15 @@ class Site:
 
 
 @contextmanager
-def site(folder: Path, names: Sequence[str], *, policy: Policy | None = None) -> Iterator[Site]:
+def site(folder: Path, names: Sequence[str], *, policy: EndpointPolicy | None = None) -> Iterator[Site]:
     """A folder with a playbook, an inventory and these hosts."""
     found = Site(Program(folder))
-    account = Account(name=USER, password=PASSWORD)
+    account = LabAccount(name=USER, password=PASSWORD)
     with LabServer() as server:
         for name in names:
             world = load_image(IMAGE, host_name=name)
             world.accounts = {fold(USER): account}
-            found.hosts[name] = Host(name, world, policy or Policy())
+            found.hosts[name] = SimulatedHost(name, world, policy or EndpointPolicy())
         endpoints = server.start(list(found.hosts.values()))
         found.ports = {endpoint.name: endpoint.port for endpoint in endpoints}
         found.program.write("playbooks/registry.yml", PLAYBOOK)

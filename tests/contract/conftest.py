@@ -22,10 +22,10 @@ from tests.wine.prefix import Prefix
 
 from converge.errors import ActionRefused
 from converge.lab import effects
-from converge.lab.endpoint.host import Host, Policy
+from converge.lab.endpoint.host import EndpointPolicy, SimulatedHost
 from converge.lab.endpoint.server import LabServer
 from converge.lab.specs import Effects, Profile
-from converge.lab.world import Account, World
+from converge.lab.world import LabAccount, World
 from converge.model.action import (
     AnyAction,
     NewDirectory,
@@ -43,7 +43,7 @@ from converge.model.registry import RegistryPath
 from converge.model.secret import Secret
 from converge.testing.world_machine import WorldMachine
 from converge.windows.registry import parse_path
-from converge.winrm.connection import Connection, Login, Sealing
+from converge.winrm.connection import Connection, Login, MessageSealing
 from converge.winrm.machine import WinRMMachine
 
 __all__ = ["accounts", "cache", "prefix", "windows"]
@@ -105,7 +105,7 @@ def _world() -> World:
     )
     world = World(profile)
     effects.enact(world, Effects.model_validate(WORLD))
-    world.accounts[fold(USER)] = Account(name=USER, password=PASSWORD)
+    world.accounts[fold(USER)] = LabAccount(name=USER, password=PASSWORD)
     return world
 
 
@@ -117,7 +117,7 @@ def _memory(request: pytest.FixtureRequest) -> Iterator[Machine]:
 @contextlib.contextmanager
 def _endpoint(request: pytest.FixtureRequest) -> Iterator[Machine]:
     with LabServer() as server:
-        (endpoint,) = server.start([Host("contract", _world(), policy=Policy(basic=True, allow_unencrypted=True))])
+        (endpoint,) = server.start([SimulatedHost("contract", _world(), policy=EndpointPolicy(basic=True, allow_unencrypted=True))])
         with _over_winrm(_open_connection(endpoint.port)) as machine:
             yield machine
 
@@ -156,7 +156,7 @@ def _open_connection(port: int) -> Connection:
         username=USER,
         password=Secret(PASSWORD),
         login=Login.BASIC,
-        sealing=Sealing.NEVER,
+        sealing=MessageSealing.NEVER,
     )
 
 

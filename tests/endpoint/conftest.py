@@ -12,17 +12,17 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from converge.lab import effects
-from converge.lab.endpoint.host import Host, Policy, Stack
+from converge.lab.endpoint.host import EndpointPolicy, SimulatedHost, Stack
 from converge.lab.endpoint.server import Endpoint, LabServer
 from converge.lab.specs import Effects, Profile
-from converge.lab.world import Account, LoggedEvent, World
+from converge.lab.world import LabAccount, LoggedEvent, World
 from converge.model.names import fold
 from converge.wsman import messages, namespaces
 from converge.wsman.cim import Instance, Properties, Selector, Value
-from converge.wsman.envelopes import Option, RequestHeader, Target, new_message_id
+from converge.wsman.envelopes import Option, RequestHeader, ResourceTarget, new_message_id
 from converge.wsman.faults import Fault
 from converge.wsman.messages import AnyAnswer, AnyRequest
-from converge.wsman.operations import Enumerate, Get, Got, Invoke, Output, Page, Pull
+from converge.wsman.operations import Enumerate, Get, Got, Invoke, Page, Pull, ShellOutput
 
 USER, PASSWORD = "Administrator", "Correct horse 1!"
 START = datetime(2006, 3, 1, 12, 0, tzinfo=UTC)
@@ -96,7 +96,7 @@ def make_world(*, version: str = "5.2.3790", stack: str = "2.0", denies: tuple[s
     effects.enact(world, Effects.model_validate(CONTENTS))
     more = {f"Svc{number:04}": {"display_name": f"Service {number} " + "x" * 200} for number in range(many)}
     effects.enact(world, Effects.model_validate({"services": more}))
-    world.accounts[fold(USER)] = Account(name=USER, password=PASSWORD, denies=denies)
+    world.accounts[fold(USER)] = LabAccount(name=USER, password=PASSWORD, denies=denies)
     world.clock.freeze(START + timedelta(days=30))
     for number, minutes in ((7000, 30), (7036, 20)):
         moment = world.now() - timedelta(minutes=minutes)
@@ -120,7 +120,7 @@ class Asker:
     """Talks to one endpoint over one connection, with Basic unless told otherwise."""
 
     endpoint: Endpoint
-    host: Host
+    host: SimulatedHost
     user: str = USER
     password: str = PASSWORD
     connection: http.client.HTTPConnection = field(init=False)
@@ -166,7 +166,7 @@ class Asker:
 
     def rows(self, wql: str, *, namespace: str = "root/cimv2") -> list[Properties]:
         """All rows of a query, pulled to the end."""
-        target = Target(namespaces.wql_uri(namespace))
+        target = ResourceTarget(namespaces.wql_uri(namespace))
         page = self.ask(Enumerate(target, expression=wql))
         assert isinstance(page, Page), page
         items = list(page.items)
@@ -180,11 +180,11 @@ class Asker:
 
     def query_fault(self, wql: str, *, namespace: str = "root/cimv2") -> Fault:
         """The fault a query is answered with."""
-        return fault_of(self.ask(Enumerate(Target(namespaces.wql_uri(namespace)), expression=wql)))
+        return fault_of(self.ask(Enumerate(ResourceTarget(namespaces.wql_uri(namespace)), expression=wql)))
 
     def get(self, class_name: str, *selectors: tuple[str, Selector]) -> AnyAnswer:
         """The answer to Get."""
-        return self.ask(Get(Target(namespaces.wmi_uri("root/cimv2", class_name), selectors)))
+        return self.ask(Get(ResourceTarget(namespaces.wmi_uri("root/cimv2", class_name), selectors)))
 
     def instance(self, class_name: str, *selectors: tuple[str, Selector]) -> Instance:
         """The instance Get returns."""
@@ -194,9 +194,9 @@ class Asker:
 
     def invoke(self, class_name: str, method: str, *selectors: tuple[str, Selector], **arguments: Value) -> Properties:
         """What a method of root/cimv2 returns."""
-        target = Target(namespaces.wmi_uri("root/cimv2", class_name), selectors)
+        target = ResourceTarget(namespaces.wmi_uri("root/cimv2", class_name), selectors)
         answer = self.ask(Invoke(target, method, arguments))
-        assert isinstance(answer, Output), answer
+        assert isinstance(answer, ShellOutput), answer
         return answer.properties
 
     def registry(self, method: str, subkey: str, *, view: int = 0, **arguments: Value) -> Properties:
@@ -204,10 +204,10 @@ class Asker:
         options: tuple[Option, ...] = ()
         if view:
             options = (Option("wmi:__ProviderArchitecture", str(view), "xs:int"),)
-        target = Target(namespaces.wmi_uri("root/default", "StdRegProv"), options=options)
+        target = ResourceTarget(namespaces.wmi_uri("root/default", "StdRegProv"), options=options)
         given: dict[str, Value] = {"hDefKey": 0x80000002, "sSubKeyName": subkey, **arguments}
         answer = self.ask(Invoke(target, method, given))
-        assert isinstance(answer, Output), answer
+        assert isinstance(answer, ShellOutput), answer
         return answer.properties
 
 
@@ -217,7 +217,7 @@ def fault_of(answer: AnyAnswer) -> Fault:
     return answer
 
 
-OPEN = Policy(basic=True, allow_unencrypted=True)
+OPEN = EndpointPolicy(basic=True, allow_unencrypted=True)
 
 
 @pytest.fixture
@@ -232,9 +232,9 @@ def serve(server: LabServer) -> Callable[..., Asker]:
     """Serves a host and returns a client of it."""
 
     def start(
-        world: World | None = None, *, policy: Policy = OPEN, stack: Stack | None = None, user: str = USER
+        world: World | None = None, *, policy: EndpointPolicy = OPEN, stack: Stack | None = None, user: str = USER
     ) -> Asker:
-        host = Host("lab1", world or make_world(), policy=policy, stack=stack)
+        host = SimulatedHost("lab1", world or make_world(), policy=policy, stack=stack)
         (endpoint,) = server.start([host])
         return Asker(endpoint, host, user=user)
 

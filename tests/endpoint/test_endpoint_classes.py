@@ -14,10 +14,10 @@ from converge.model.facts import ServiceState, StartMode
 from converge.model.registry import Hive, RegistryPath
 from converge.wsman import messages, namespaces
 from converge.wsman.cim import Properties, Reference
-from converge.wsman.envelopes import Target
+from converge.wsman.envelopes import ResourceTarget
 from converge.wsman.faults import Fault
 from converge.wsman.messages import AnyAnswer
-from converge.wsman.operations import Invoke, Output
+from converge.wsman.operations import Invoke, ShellOutput
 
 if TYPE_CHECKING:
     from tests.endpoint.conftest import Asker
@@ -116,13 +116,13 @@ def test_the_registry_is_written(modern: Asker) -> None:
 
 
 def test_qwords_and_root_cimv2_came_with_vista(asker: Asker, modern: Asker, faulted: FaultOf) -> None:
-    older = Target(namespaces.wmi_uri("root/default", "StdRegProv"))
+    older = ResourceTarget(namespaces.wmi_uri("root/default", "StdRegProv"))
     fault = faulted(asker.ask(Invoke(older, "GetQWORDValue", {"sSubKeyName": VENDOR, "sValueName": "Large"})))
     assert fault.subcode == "a:ActionNotSupported"
-    newer = Target(namespaces.wmi_uri("root/cimv2", "StdRegProv"))
+    newer = ResourceTarget(namespaces.wmi_uri("root/cimv2", "StdRegProv"))
     enum_key = Invoke(newer, "EnumKey", {"sSubKeyName": VENDOR})
     assert faulted(asker.ask(enum_key)).code == 2150858752
-    assert isinstance(modern.ask(enum_key), Output)
+    assert isinstance(modern.ask(enum_key), ShellOutput)
 
 
 def test_the_32_bit_view_only_where_windows_reads_the_option(asker: Asker, modern: Asker) -> None:
@@ -332,15 +332,15 @@ def test_classes_an_image_adds(modern: Asker) -> None:
     }
     rows = modern.rows("SELECT Name, Roles FROM MSCluster_Node WHERE State=0", namespace="ROOT/mscluster")
     assert [(row.text("Name"), row.array("Roles")) for row in rows] == [("N1", ("a", "b"))]
-    target = Target(namespaces.wmi_uri("root/MSCluster", "MSCluster_Node"), (("Name", "n2"),))
+    target = ResourceTarget(namespaces.wmi_uri("root/MSCluster", "MSCluster_Node"), (("Name", "n2"),))
     paused = modern.ask(Invoke(target, "Pause", {"Drain": "true"}))
-    assert isinstance(paused, Output)
+    assert isinstance(paused, ShellOutput)
     assert dict(paused.properties) == {"Text": "done", "ReturnValue": "7"}
     assert modern.query_fault("SELECT * FROM MSCluster_Secret", namespace="root/MSCluster").code == 2150859013
 
 
 def test_output_comes_in_the_order_of_declaration(asker: Asker) -> None:
-    target = Target(namespaces.wmi_uri("root/default", "StdRegProv"))
+    target = ResourceTarget(namespaces.wmi_uri("root/default", "StdRegProv"))
     header = asker.header()
     _, body = asker.post(messages.build_request(Invoke(target, "EnumValues", {"sSubKeyName": VENDOR}), header=header))
     text = body.decode()

@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from converge.wsman import messages, namespaces
-from converge.wsman.envelopes import Target
+from converge.wsman.envelopes import ResourceTarget
 from converge.wsman.messages import AnyRequest
 from converge.wsman.operations import Enumerate, Invoke, Pull
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 QUIET = settings(
     max_examples=120, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
 )
-SANE = Enumerate(Target(namespaces.wql_uri("root/cimv2")), expression="SELECT Name FROM Win32_ComputerSystem")
+SANE = Enumerate(ResourceTarget(namespaces.wql_uri("root/cimv2")), expression="SELECT Name FROM Win32_ComputerSystem")
 MARKUP = ("</s:Header>", "<s:Body/>", "&amp;", "&#0;", "&x;", "]]>", "<!--", "<!DOCTYPE x>", "<?xml?>", "<a:Action/>")
 TEXTS = ("xmlns:s=''", "\x00", "'", "uuid:", "root/", "PT1S", "9" * 21, "-1", "*", "SELECT", "ü\u2028\U0001f600", "")
 FRAGMENTS = st.sampled_from(MARKUP + TEXTS)
@@ -33,7 +33,7 @@ OPERATIONS: tuple[AnyRequest, ...] = (
     SANE,
     Pull(SANE.target, context="uuid:1"),
     Invoke(
-        Target(namespaces.wmi_uri("root/default", "StdRegProv"), (("a", "b"),)),
+        ResourceTarget(namespaces.wmi_uri("root/default", "StdRegProv"), (("a", "b"),)),
         "GetDWORDValue",
         {"hDefKey": 2147483650, "sSubKeyName": "x", "sValueName": "y"},
     ),
@@ -79,7 +79,7 @@ def test_a_good_message_with_a_bad_place(asker: Asker, data: st.DataObject) -> N
     method=st.sampled_from(["EnumKey", "GetStringValue", "SetDWORDValue", "SetBinaryValue", "CheckAccess", "Nope"]),
 )
 def test_any_arguments(asker: Asker, arguments: dict[str, int | str], method: str) -> None:
-    target = Target(namespaces.wmi_uri("root/default", "StdRegProv"))
+    target = ResourceTarget(namespaces.wmi_uri("root/default", "StdRegProv"))
     send(asker, messages.build_request(Invoke(target, method, arguments), header=asker.header(timeout=1)))
 
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from converge.lab.endpoint.host import Host, Policy
+from converge.lab.endpoint.host import EndpointPolicy, SimulatedHost
 from converge.lab.endpoint.server import LabServer
 from converge.lab.world import World
 from converge.wsman import messages
@@ -90,7 +90,7 @@ def test_a_plain_message_where_only_sealed_ones_are_allowed(
     server: LabServer, worlds: Callable[..., World], tmp_path: Path
 ) -> None:
     """Over HTTP: status 500 without a body. Over HTTPS the same message is answered."""
-    host = Host("lab1", worlds(), policy=Policy(basic=True))
+    host = SimulatedHost("lab1", worlds(), policy=EndpointPolicy(basic=True))
     (endpoint,) = server.start([host])
     connection = http.client.HTTPConnection("127.0.0.1", endpoint.port, timeout=120)
     connection.request("POST", "/wsman", b"<x/>")
@@ -113,7 +113,7 @@ def test_a_plain_message_where_only_sealed_ones_are_allowed(
     assert isinstance(answer.body, Identity)
 
 
-def basic(host: Host) -> str:
+def basic(host: SimulatedHost) -> str:
     account = next(iter(host.world.accounts.values()))
     return "Basic " + base64.b64encode(f"{account.name}:{account.password}".encode()).decode()
 
@@ -152,7 +152,7 @@ def test_identify_without_a_login(
 
 def test_two_hundred_hosts_from_one_server(server: LabServer, worlds: Callable[..., World]) -> None:
     world = worlds()
-    endpoints = server.start([Host(f"lab{number}", world) for number in range(200)])
+    endpoints = server.start([SimulatedHost(f"lab{number}", world) for number in range(200)])
     assert len({endpoint.port for endpoint in endpoints}) == 200
     for endpoint in endpoints[::50]:
         with socket.create_connection(("127.0.0.1", endpoint.port), timeout=120):
@@ -161,7 +161,7 @@ def test_two_hundred_hosts_from_one_server(server: LabServer, worlds: Callable[.
 
 def test_a_stopped_server_listens_no_more(worlds: Callable[..., World]) -> None:
     server = LabServer()
-    (endpoint,) = server.start([Host("lab1", worlds())])
+    (endpoint,) = server.start([SimulatedHost("lab1", worlds())])
     server.stop()
     server.stop()
     with pytest.raises(OSError, match="refused"):
@@ -172,7 +172,7 @@ def test_a_port_that_is_wanted(server: LabServer, worlds: Callable[..., World]) 
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    (endpoint,) = server.start([Host("lab1", worlds())], ports=[port])
+    (endpoint,) = server.start([SimulatedHost("lab1", worlds())], ports=[port])
     assert endpoint.port == port
     with pytest.raises(OSError, match=str(port)):
-        server.start([Host("lab2", worlds())], ports=[port])
+        server.start([SimulatedHost("lab2", worlds())], ports=[port])

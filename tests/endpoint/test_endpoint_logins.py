@@ -17,16 +17,16 @@ from pypsrp.wsman import WSMan
 from winrm.exceptions import InvalidCredentialsError
 
 import winrm
-from converge.lab.endpoint.host import Policy
+from converge.lab.endpoint.host import EndpointPolicy
 from converge.lab.world import World
 from converge.wsman import messages, namespaces, seal
-from converge.wsman.envelopes import RequestHeader, Target
+from converge.wsman.envelopes import RequestHeader, ResourceTarget
 from converge.wsman.operations import Enumerate, Page
 
 if TYPE_CHECKING:
     from tests.endpoint.conftest import Asker
 
-SEALED_ONLY = Policy()
+SEALED_ONLY = EndpointPolicy()
 
 
 def session(asker: Asker, *, password: str = "", transport: str = "ntlm", encryption: str = "always") -> winrm.Session:
@@ -86,7 +86,7 @@ def test_a_wrong_password(serve: Callable[..., Asker]) -> None:
 
 
 def test_an_account_is_locked_out(serve: Callable[..., Asker]) -> None:
-    asker = serve(policy=Policy(basic=True, allow_unencrypted=True, lock_out_after=2))
+    asker = serve(policy=EndpointPolicy(basic=True, allow_unencrypted=True, lock_out_after=2))
     for transport, encryption in (("ntlm", "always"), ("basic", "never")):
         with pytest.raises(InvalidCredentialsError):
             session(asker, password="wrong", transport=transport, encryption=encryption).run_cmd("ver")
@@ -95,7 +95,7 @@ def test_an_account_is_locked_out(serve: Callable[..., Asker]) -> None:
 
 
 def test_a_success_between_two_failures_keeps_the_account_open(serve: Callable[..., Asker]) -> None:
-    asker = serve(policy=Policy(lock_out_after=2))
+    asker = serve(policy=EndpointPolicy(lock_out_after=2))
     for _ in range(3):
         with pytest.raises(InvalidCredentialsError):
             session(asker, password="wrong").run_cmd("ver")
@@ -153,7 +153,7 @@ class Sealer:
 
 
 def question(asker: Asker) -> bytes:
-    operation = Enumerate(Target(namespaces.wql_uri("root/cimv2")), expression="SELECT Name FROM Win32_ComputerSystem")
+    operation = Enumerate(ResourceTarget(namespaces.wql_uri("root/cimv2")), expression="SELECT Name FROM Win32_ComputerSystem")
     return messages.build_request(operation, header=RequestHeader(to=asker.endpoint.url, message_id="uuid:1"))
 
 

@@ -12,7 +12,7 @@ import pytest
 from converge.lab.endpoint.host import WINRM_2, WINRM_3
 from converge.lab.world import World
 from converge.wsman import messages, namespaces
-from converge.wsman.envelopes import RequestHeader, Target
+from converge.wsman.envelopes import RequestHeader, ResourceTarget
 from converge.wsman.faults import Fault
 from converge.wsman.messages import AnyAnswer
 from converge.wsman.operations import Enumerate, Get, Invoke, Page, Pull, Release, Released
@@ -20,7 +20,7 @@ from converge.wsman.operations import Enumerate, Get, Invoke, Page, Pull, Releas
 if TYPE_CHECKING:
     from tests.endpoint.conftest import Asker
 
-CIMV2 = Target(namespaces.wql_uri("root/cimv2"))
+CIMV2 = ResourceTarget(namespaces.wql_uri("root/cimv2"))
 SERVICES = "SELECT * FROM Win32_Service"
 FaultOf = Callable[[AnyAnswer], Fault]
 
@@ -122,7 +122,7 @@ def test_an_item_too_large_for_the_envelope(asker: Asker, faulted: FaultOf) -> N
 
 def test_an_answer_too_large_for_the_envelope(asker: Asker, faulted: FaultOf) -> None:
     asker.registry("SetStringValue", r"SOFTWARE\Vendor", sValueName="Huge", sValue="y" * 20_000)
-    target = Target(namespaces.wmi_uri("root/default", "StdRegProv"))
+    target = ResourceTarget(namespaces.wmi_uri("root/default", "StdRegProv"))
     get = Invoke(target, "GetStringValue", {"sSubKeyName": r"SOFTWARE\Vendor", "sValueName": "Huge"})
     assert faulted(asker.ask(get, envelope=9000)).code == 2150858824
 
@@ -161,16 +161,16 @@ def test_a_query_that_cannot_be_processed(asker: Asker, wql: str) -> None:
 
 
 def test_filters_and_resource_uris(asker: Asker, faulted: FaultOf) -> None:
-    a_class = Target(namespaces.wmi_uri("ROOT/CIMV2", "win32_service"))
+    a_class = ResourceTarget(namespaces.wmi_uri("ROOT/CIMV2", "win32_service"))
     assert len(page_of(asker.ask(Enumerate(a_class))).items) == 4
     assert faulted(asker.ask(Enumerate(a_class, expression=SERVICES))).code == 2150859003
     assert faulted(asker.ask(Enumerate(CIMV2))).code == 2150859003
     assert faulted(asker.ask(Enumerate(CIMV2, expression="//x", dialect="urn:xpath"))).code == 2150858777
     assert faulted(asker.ask(Enumerate(CIMV2, expression=SERVICES, mode="EnumerateEPR"))).code == 2150858886
     assert (
-        faulted(asker.ask(Enumerate(Target(namespaces.wql_uri("root/nope")), expression=SERVICES))).code == 2150858752
+        faulted(asker.ask(Enumerate(ResourceTarget(namespaces.wql_uri("root/nope")), expression=SERVICES))).code == 2150858752
     )
-    assert faulted(asker.ask(Get(Target("http://example.com/what")))).code == 2150858811
+    assert faulted(asker.ask(Get(ResourceTarget("http://example.com/what")))).code == 2150858811
 
 
 def test_get_one_instance(asker: Asker, faulted: FaultOf) -> None:
@@ -190,14 +190,14 @@ def test_get_one_instance(asker: Asker, faulted: FaultOf) -> None:
 
 def test_a_method_call_on_what_is_not_there(asker: Asker, modern: Asker, faulted: FaultOf) -> None:
     for client, code in ((asker, 2150858752), (modern, 0x80041002)):
-        target = Target(namespaces.wmi_uri("root/cimv2", "Win32_Service"), (("Name", "nope"),))
+        target = ResourceTarget(namespaces.wmi_uri("root/cimv2", "Win32_Service"), (("Name", "nope"),))
         fault = faulted(client.ask(Invoke(target, "StartService")))
         assert fault.code == code
         assert fault.cim_status == (6 if client is modern else None)
         here = replace(target, selectors=(("Name", "SMTPSVC"),))
         assert faulted(client.ask(Invoke(here, "Explode"))).subcode == "a:ActionNotSupported"
         assert faulted(client.ask(Invoke(here, "ChangeStartMode", {"Mode": "Auto"}))).subcode == "w:InvalidParameter"
-        registry = Target(namespaces.wmi_uri("root/default", "StdRegProv"))
+        registry = ResourceTarget(namespaces.wmi_uri("root/default", "StdRegProv"))
         assert faulted(client.ask(Invoke(registry, "EnumKey", {"hDefKey": "many"}))).subcode == "w:InvalidParameter"
         assert faulted(client.ask(Invoke(registry, "EnumKey", {"HDEFKEY": 1}))).subcode == "w:InvalidParameter"
 
@@ -218,7 +218,7 @@ def test_an_account_that_may_call_no_methods(
 ) -> None:
     asker = serve(worlds(denies=("invoke",)))
     assert len(asker.rows(SERVICES)) == 4
-    target = Target(namespaces.wmi_uri("root/default", "StdRegProv"))
+    target = ResourceTarget(namespaces.wmi_uri("root/default", "StdRegProv"))
     assert faulted(asker.ask(Invoke(target, "EnumKey", {"sSubKeyName": "SOFTWARE"}))).access_denied
 
 
@@ -283,7 +283,7 @@ def test_headers_that_are_refused(
 
 
 def test_the_machine_of_a_fault_is_the_host_it_was_sent_to(asker: Asker, faulted: FaultOf) -> None:
-    operation = Get(Target(namespaces.wmi_uri("root/cimv2", "Win32_Service"), (("Name", "nope"),)))
+    operation = Get(ResourceTarget(namespaces.wmi_uri("root/cimv2", "Win32_Service"), (("Name", "nope"),)))
     header = RequestHeader(to="http://some-name:5985/wsman", message_id="uuid:1")
     _, body = asker.post(messages.build_request(operation, header=header))
     fault = faulted(messages.parse_answer(body).body)

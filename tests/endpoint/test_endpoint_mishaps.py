@@ -13,11 +13,11 @@ from winrm.exceptions import WinRMTransportError
 from winrm.transport import Transport
 
 from converge.errors import RemoteProtocolError
-from converge.lab.endpoint.host import Policy
+from converge.lab.endpoint.host import EndpointPolicy
 from converge.lab.endpoint.mishaps import Mishap, MishapKind, Mishaps
 from converge.lab.endpoint.request_log import RequestRecord
 from converge.wsman import messages, namespaces
-from converge.wsman.envelopes import Target
+from converge.wsman.envelopes import ResourceTarget
 from converge.wsman.faults import Fault
 from converge.wsman.messages import AnyAnswer
 from converge.wsman.operations import Enumerate, Invoke
@@ -26,9 +26,9 @@ if TYPE_CHECKING:
     from tests.endpoint.conftest import Asker
 
 FaultOf = Callable[[AnyAnswer], Fault]
-QUERY = Enumerate(Target(namespaces.wql_uri("root/cimv2")), expression="SELECT Name FROM Win32_ComputerSystem")
+QUERY = Enumerate(ResourceTarget(namespaces.wql_uri("root/cimv2")), expression="SELECT Name FROM Win32_ComputerSystem")
 CREATE_KEY = Invoke(
-    Target(namespaces.wmi_uri("root/default", "StdRegProv")), "CreateKey", {"sSubKeyName": r"SOFTWARE\Made"}
+    ResourceTarget(namespaces.wmi_uri("root/default", "StdRegProv")), "CreateKey", {"sSubKeyName": r"SOFTWARE\Made"}
 )
 
 
@@ -163,7 +163,7 @@ def transport(asker: Asker) -> Transport:
 
 
 def test_a_login_forgotten_in_the_middle(serve: Callable[..., Asker]) -> None:
-    asker = serve(policy=Policy())
+    asker = serve(policy=EndpointPolicy())
     carrier = transport(asker)
     question = messages.build_request(QUERY, header=asker.header())
     carrier.send_message(question)
@@ -175,7 +175,7 @@ def test_a_login_forgotten_in_the_middle(serve: Callable[..., Asker]) -> None:
 
 
 def test_a_plain_answer_to_a_sealed_request(serve: Callable[..., Asker]) -> None:
-    asker = serve(policy=Policy())
+    asker = serve(policy=EndpointPolicy())
     carrier = transport(asker)
     strike(asker, MishapKind.UNSEALED)
     # pywinrm takes it for good even where it was told to seal always.
@@ -184,7 +184,7 @@ def test_a_plain_answer_to_a_sealed_request(serve: Callable[..., Asker]) -> None
 
 
 def test_a_sealed_answer_that_was_tampered_with(serve: Callable[..., Asker]) -> None:
-    asker = serve(policy=Policy())
+    asker = serve(policy=EndpointPolicy())
     carrier = transport(asker)
     strike(asker, MishapKind.BAD_SEAL)
     with pytest.raises(Exception, match=r"(?i)signature|mic|tampered|invalid"):

@@ -13,7 +13,7 @@ from tests.recordings import WIRE, needs_recordings
 from converge.lab.endpoint.mishaps import Mishap, MishapKind
 from converge.lab.world import World
 from converge.wsman import messages, namespaces
-from converge.wsman.envelopes import RequestHeader, Target
+from converge.wsman.envelopes import RequestHeader, ResourceTarget
 from converge.wsman.messages import AnyRequest
 from converge.wsman.operations import Enumerate, Get, Invoke, Page, Pull
 from converge.wsman.shells import Command, CommandStarted, CreateShell, Receive, ShellCreated
@@ -21,7 +21,7 @@ from converge.wsman.shells import Command, CommandStarted, CreateShell, Receive,
 if TYPE_CHECKING:
     from tests.endpoint.conftest import Asker
 
-CIMV2 = Target(namespaces.wql_uri("root/cimv2"))
+CIMV2 = ResourceTarget(namespaces.wql_uri("root/cimv2"))
 
 pytestmark = needs_recordings
 
@@ -121,7 +121,7 @@ def body_names(message: bytes) -> list[str]:
 
 def test_an_invoke(asker: Asker) -> None:
     theirs = recorded("openwsman/EnumKey.xml")
-    target = Target(namespaces.wmi_uri("root/default", "StdRegProv"))
+    target = ResourceTarget(namespaces.wmi_uri("root/default", "StdRegProv"))
     ours = raw(asker, Invoke(target, "EnumKey", {"sSubKeyName": r"SOFTWARE\Vendor"}))
     assert header_order(ours) == header_order(theirs)
     assert etree.fromstring(ours)[0][0].text == etree.fromstring(theirs)[0][0].text
@@ -134,7 +134,7 @@ def test_an_invoke(asker: Asker) -> None:
 def test_the_fault_of_an_instance_that_is_not_there(modern: Asker) -> None:
     theirs = recorded("omi/fault_get_instance_not_found_2012R2.xml")
     uri = namespaces.wmi_uri("root/cimv2", "Win32_Process")
-    ours = raw(modern, Get(Target(uri, (("Handle", "29"),))))
+    ours = raw(modern, Get(ResourceTarget(uri, (("Handle", "29"),))))
     assert root_declarations(ours) == root_declarations(theirs)
     assert header_order(ours) == header_order(theirs)
     strip = re.compile(
@@ -150,13 +150,13 @@ def names(node: etree._Element) -> list[str]:
 
 
 def test_shells(modern: Asker) -> None:
-    created = raw(modern, CreateShell(Target(namespaces.CMD_SHELL)))
+    created = raw(modern, CreateShell(ResourceTarget(namespaces.CMD_SHELL)))
     theirs = from_exchange("test_winrs_standard.yml", 0)
     assert root_declarations(created) == root_declarations(theirs)
     assert shape(etree.fromstring(created)) == shape(etree.fromstring(theirs))
     opened = messages.parse_answer(created).body
     assert isinstance(opened, ShellCreated)
-    shell = Target(namespaces.CMD_SHELL, (("ShellId", opened.shell_id),))
+    shell = ResourceTarget(namespaces.CMD_SHELL, (("ShellId", opened.shell_id),))
     started = raw(modern, Command(shell, "echo", ("hi",)))
     assert shape(etree.fromstring(started)) == shape(etree.fromstring(from_exchange("test_winrs_standard.yml", 1)))
     running = messages.parse_answer(started).body
@@ -170,7 +170,7 @@ def test_shells(modern: Asker) -> None:
 
 def test_the_fault_of_a_shell_that_is_not_there(modern: Asker) -> None:
     theirs = recorded_fault("test_psrp_is_alive_invalid_selectors.yml", "InvalidSelectors")
-    shell = Target(namespaces.CMD_SHELL, (("ShellId", "00000000-0000-0000-0000-000000000000"),))
+    shell = ResourceTarget(namespaces.CMD_SHELL, (("ShellId", "00000000-0000-0000-0000-000000000000"),))
     ours = raw(modern, Command(shell, "ver"), to="http://127.0.0.1:5985/wsman")
     assert root_declarations(ours) == root_declarations(theirs)
     assert shape(etree.fromstring(ours)) == shape(etree.fromstring(theirs))
@@ -179,9 +179,9 @@ def test_the_fault_of_a_shell_that_is_not_there(modern: Asker) -> None:
 
 def test_the_fault_of_a_command_that_is_not_there(modern: Asker) -> None:
     theirs = recorded_fault("test_winrs_bad_cmd_id.yml", "InvalidSelectors")
-    created = messages.parse_answer(raw(modern, CreateShell(Target(namespaces.CMD_SHELL)))).body
+    created = messages.parse_answer(raw(modern, CreateShell(ResourceTarget(namespaces.CMD_SHELL)))).body
     assert isinstance(created, ShellCreated)
-    ours = raw(modern, Receive(Target(namespaces.CMD_SHELL, (("ShellId", created.shell_id),)), "nope"))
+    ours = raw(modern, Receive(ResourceTarget(namespaces.CMD_SHELL, (("ShellId", created.shell_id),)), "nope"))
     assert shape(etree.fromstring(ours)[1]) == shape(etree.fromstring(theirs)[1])
     assert texts(ours) == texts(theirs)
 
@@ -189,7 +189,7 @@ def test_the_fault_of_a_command_that_is_not_there(modern: Asker) -> None:
 def test_the_fault_of_output_that_is_late(modern: Asker) -> None:
     theirs = recorded_fault("test_winrs_operation_timeout.yml", "TimedOut")
     modern.host.mishaps.add(Mishap(MishapKind.FAULT, amount=2150858793))
-    ours = raw(modern, CreateShell(Target(namespaces.CMD_SHELL)))
+    ours = raw(modern, CreateShell(ResourceTarget(namespaces.CMD_SHELL)))
     assert shape(etree.fromstring(ours)) == shape(etree.fromstring(theirs))
     assert texts(ours) == texts(theirs)
 

@@ -13,10 +13,10 @@ from winrm.protocol import Protocol
 
 from converge.lab.endpoint.mishaps import Mishap, MishapKind
 from converge.lab.file_tree import StoredFile
-from converge.lab.world import Account, World
+from converge.lab.world import LabAccount, World
 from converge.model.names import fold
 from converge.wsman import namespaces
-from converge.wsman.envelopes import Option, Target
+from converge.wsman.envelopes import Option, ResourceTarget
 from converge.wsman.faults import Fault
 from converge.wsman.messages import AnyAnswer
 from converge.wsman.operations import Get
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from tests.endpoint.conftest import Asker
 
 FaultOf = Callable[[AnyAnswer], Fault]
-CMD = Target(namespaces.CMD_SHELL)
+CMD = ResourceTarget(namespaces.CMD_SHELL)
 
 
 @pytest.fixture
@@ -99,15 +99,15 @@ def test_pypsrp_gets_a_large_output_whole(modern: Asker) -> None:
     assert raised.value.code == 2150858843
 
 
-def open_shell(asker: Asker, *options: Option) -> Target:
-    created = asker.ask(CreateShell(Target(namespaces.CMD_SHELL, options=options)))
+def open_shell(asker: Asker, *options: Option) -> ResourceTarget:
+    created = asker.ask(CreateShell(ResourceTarget(namespaces.CMD_SHELL, options=options)))
     assert isinstance(created, ShellCreated), created
     assert created.resource_uri == namespaces.CMD_SHELL
     assert created.address == asker.endpoint.url
-    return Target(namespaces.CMD_SHELL, (("ShellId", created.shell_id),))
+    return ResourceTarget(namespaces.CMD_SHELL, (("ShellId", created.shell_id),))
 
 
-def start(asker: Asker, shell: Target, command: str = "ver") -> str:
+def start(asker: Asker, shell: ResourceTarget, command: str = "ver") -> str:
     started = asker.ask(Command(shell, command))
     assert isinstance(started, CommandStarted), started
     return started.command_id
@@ -148,7 +148,7 @@ def test_a_command_from_start_to_end(asker: Asker) -> None:
 
 def test_ids_that_name_nothing(asker: Asker, faulted: FaultOf) -> None:
     shell = open_shell(asker)
-    nowhere = Target(namespaces.CMD_SHELL, (("ShellId", "nope"),))
+    nowhere = ResourceTarget(namespaces.CMD_SHELL, (("ShellId", "nope"),))
     for operation in (Command(nowhere, "ver"), Receive(nowhere, "x"), DeleteShell(nowhere), DeleteShell(CMD)):
         fault = faulted(asker.ask(operation))
         assert (fault.subcode, fault.code) == ("w:InvalidSelectors", 2150858843)
@@ -163,7 +163,7 @@ def test_ids_that_name_nothing(asker: Asker, faulted: FaultOf) -> None:
 
 def test_a_shell_is_of_the_account_that_opened_it(asker: Asker, faulted: FaultOf) -> None:
     shell = open_shell(asker)
-    asker.world.accounts[fold("Other")] = Account(name="Other", password=asker.password)
+    asker.world.accounts[fold("Other")] = LabAccount(name="Other", password=asker.password)
     asker.user = "Other"
     assert faulted(asker.ask(Command(shell, "ver"))).code == 2150858843
 
@@ -213,7 +213,7 @@ def test_code_pages(asker: Asker, faulted: FaultOf) -> None:
         asker.ask(DeleteShell(shell))
     for wrong in ("99999", "x", "-1", "٣"):
         fault = faulted(
-            asker.ask(CreateShell(Target(namespaces.CMD_SHELL, options=(Option("WINRS_CODEPAGE", wrong),))))
+            asker.ask(CreateShell(ResourceTarget(namespaces.CMD_SHELL, options=(Option("WINRS_CODEPAGE", wrong),))))
         )
         assert (fault.code, fault.subcode) == (87, "w:InvalidParameter")
 
@@ -225,7 +225,7 @@ def test_an_account_without_shells(serve: Callable[..., Asker], worlds: Callable
 
 
 def test_other_things_asked_of_shells(asker: Asker, faulted: FaultOf) -> None:
-    assert faulted(asker.ask(CreateShell(Target(namespaces.SHELL + "/other")))).code == 2150858811
+    assert faulted(asker.ask(CreateShell(ResourceTarget(namespaces.SHELL + "/other")))).code == 2150858811
     assert faulted(asker.ask(Get(CMD))).subcode == "a:ActionNotSupported"
     shell = open_shell(asker)
     command = start(asker, shell)
@@ -247,7 +247,7 @@ def test_commands_are_remembered_and_the_world_kept(asker: Asker) -> None:
 def test_a_program_without_cmd(asker: Asker, modern: Asker, faulted: FaultOf) -> None:
     for client in (asker, modern):
         shell = open_shell(client)
-        alone = Target(shell.resource_uri, shell.selectors, (Option("WINRS_SKIP_CMD_SHELL", "TRUE"),))
+        alone = ResourceTarget(shell.resource_uri, shell.selectors, (Option("WINRS_SKIP_CMD_SHELL", "TRUE"),))
         fault = faulted(client.ask(Command(alone, "no-such-program")))
         assert (fault.code, fault.subcode) == (2147942402, "w:InternalError")
         command = client.ask(Command(alone, "hostname"))

@@ -8,7 +8,7 @@ import pytest
 
 from converge.lab import components
 from converge.lab.shell import run_command_line
-from converge.lab.world import Account, World
+from converge.lab.world import LabAccount, World
 
 MakeWorld = Callable[..., World]
 
@@ -46,7 +46,7 @@ def world(make_world: MakeWorld) -> World:
     return make_world(IMAGE)
 
 
-def _run(world: World, answers: str, *, inf: str = r"%windir%\inf\sysoc.inf", account: Account | None = None) -> int:
+def _run(world: World, answers: str, *, inf: str = r"%windir%\inf\sysoc.inf", account: LabAccount | None = None) -> int:
     echoed = " & ".join(f"echo {line}" for line in answers.splitlines())
     run_command_line(world, rf"({echoed}) > C:\temp\answers.txt")
     return run_command_line(world, rf"sysocmgr.exe /i:{inf} /u:C:\temp\answers.txt /q /r", account=account).exit_code
@@ -88,7 +88,7 @@ def test_setups_source_path_counts_too(world: World) -> None:
 
 def test_the_exit_code_says_nothing(world: World) -> None:
     before = world.registry.to_json()
-    helper = Account(name="helper", password="x", administrator=False)
+    helper = LabAccount(name="helper", password="x", administrator=False)
     assert _run(world, "[Components]\niis_smtp = off", account=helper) == 0
     assert _run(world, "[Components]\niis_smtp = off", inf=r"C:\gone.inf") == 0
     assert _run(world, "[Other]\niis_smtp = off") == 0

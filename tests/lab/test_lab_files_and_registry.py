@@ -8,7 +8,7 @@ import pytest
 
 from converge.lab.file_system import FileSystem
 from converge.lab.registry_provider import Getter, RegistryProvider
-from converge.lab.world import Account, World
+from converge.lab.world import LabAccount, World
 from converge.windows.registry import parse_path
 
 MakeWorld = Callable[..., World]
@@ -179,7 +179,7 @@ def test_keys_are_made_with_parents_and_removed_only_without_subkeys(registry: R
 
 
 def test_an_account_is_denied_what_it_lacks_and_below_it(world: World) -> None:
-    account = Account(name="x", password="y", denies=(r"registry_read:HKEY_LOCAL_MACHINE\Software\lab\sub",))
+    account = LabAccount(name="x", password="y", denies=(r"registry_read:HKEY_LOCAL_MACHINE\Software\lab\sub",))
     registry = RegistryProvider(world, account)
     assert registry.enum_key(LAB / r"Sub\Deep")[0] == 5
     assert registry.enum_key(LAB)[0] == 0
@@ -189,7 +189,7 @@ def test_classes_root_is_a_view_of_the_machines_classes(world: World, registry: 
     registry.create_key(parse_path(r"HKCR\.lab"))
     assert world.registry.find(parse_path(r"HKLM\SOFTWARE\Classes\.LAB")) is not None
     assert not RegistryProvider(
-        world, Account(name="x", password="y", denies=(r"registry_write:HKLM\SOFTWARE\Classes",))
+        world, LabAccount(name="x", password="y", denies=(r"registry_write:HKLM\SOFTWARE\Classes",))
     ).writable(parse_path(r"HKCR\.lab"))
 
 

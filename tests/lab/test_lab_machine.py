@@ -9,7 +9,7 @@ from datetime import timedelta
 import pytest
 
 from converge.errors import ActionRefused, HostUnreachable, Interrupted
-from converge.lab.world import Account, World
+from converge.lab.world import LabAccount, World
 from converge.model.action import (
     AnyAction,
     CopyFile,
@@ -135,7 +135,7 @@ def test_a_raw_text_is_unknown_where_neither_getter_nor_shell_tells_it(make_worl
     assert found(WorldMachine(world), query) == RegistryData(
         RegistryType.EXPAND_STRING, r"%SystemRoot%\seo.dll", expanded=r"C:\WINDOWS\seo.dll"
     )
-    shut = WorldMachine(world, Account(name="x", password="y", denies=("shells",)))
+    shut = WorldMachine(world, LabAccount(name="x", password="y", denies=("shells",)))
     assert found(shut, query) == RegistryData(RegistryType.EXPAND_STRING, None, expanded=r"C:\WINDOWS\seo.dll")
 
 
@@ -197,13 +197,13 @@ def test_what_only_wmi_knows_is_asked_in_wql(machine: WorldMachine) -> None:
     ],
 )
 def test_a_host_that_will_not_say_is_not_a_host_that_lacks(world: World, query: AnyQuery, denial: str) -> None:
-    machine = WorldMachine(world, Account(name="x", password="y", denies=(denial,)))
+    machine = WorldMachine(world, LabAccount(name="x", password="y", denies=(denial,)))
     assert isinstance(machine.ask([query])[query], Refused)
 
 
 def test_denied_events_are_refused(world: World) -> None:
     query = Events("System", "", (), world.now())
-    machine = WorldMachine(world, Account(name="x", password="y", denies=("events:system",)))
+    machine = WorldMachine(world, LabAccount(name="x", password="y", denies=("events:system",)))
     assert isinstance(machine.ask([query])[query], Refused)
 
 
@@ -308,7 +308,7 @@ def test_what_is_refused_was_not_done(machine: WorldMachine, world: World, actio
 def test_an_account_cannot_do_what_it_is_denied(world: World, action: AnyAction, denial: str) -> None:
     before = world.to_json()
     with pytest.raises(ActionRefused, match="access denied"):
-        WorldMachine(world, Account(name="x", password="y", denies=(denial,))).perform(action)
+        WorldMachine(world, LabAccount(name="x", password="y", denies=(denial,))).perform(action)
     assert world.to_json() == before
 
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from converge.lab import service_manager
-from converge.lab.world import Account, World
+from converge.lab.world import LabAccount, World
 from converge.model.facts import ServiceState, StartMode
 from converge.windows.registry import parse_path
 
@@ -195,10 +195,10 @@ def test_paused_goes_on_and_what_runs_can_pause(world: World) -> None:
     ],
 )
 def test_a_denied_right_is_access_denied_and_changes_nothing(
-    world: World, denial: str, act: Callable[[World, Account], int]
+    world: World, denial: str, act: Callable[[World, LabAccount], int]
 ) -> None:
     before = world.to_json()
-    assert act(world, Account(name="x", password="y", denies=(denial,))) == 5
+    assert act(world, LabAccount(name="x", password="y", denies=(denial,))) == 5
     assert world.to_json() == before
 
 

@@ -8,7 +8,7 @@ from collections.abc import Callable
 import pytest
 
 from converge.lab.shell import ShellResult, run_arguments, run_command_line
-from converge.lab.world import Account, World
+from converge.lab.world import LabAccount, World
 from converge.windows.commands import ReadingCommand
 from converge.windows.registry import parse_path
 
@@ -314,7 +314,7 @@ def test_output_is_in_the_code_page_asked_for(world: World) -> None:
 
 
 def test_an_account_may_do_no_more_in_a_shell_than_elsewhere(world: World) -> None:
-    account = Account(
+    account = LabAccount(
         name=r"LAB\me", password="x", denies=(r"file_write:C:\data", r"registry_write:HKLM\SOFTWARE", "service_start")
     )
     before = world.to_json()

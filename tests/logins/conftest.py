@@ -16,10 +16,10 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID, ObjectIdentifier
 
-from converge.lab.endpoint.host import Host, Policy
+from converge.lab.endpoint.host import EndpointPolicy, SimulatedHost
 from converge.lab.endpoint.server import LabServer
 from converge.lab.specs import Profile
-from converge.lab.world import Account, World
+from converge.lab.world import LabAccount, World
 from converge.model.names import fold
 from converge.model.query import OperatingSystem
 from converge.model.secret import Secret
@@ -104,7 +104,7 @@ def listening(path: Path, *, clients: Path | None = None) -> ssl.SSLContext:
 class Served:
     """A simulated host that listens."""
 
-    host: Host
+    host: SimulatedHost
     url: str
 
 
@@ -116,7 +116,7 @@ def world(accounts: Mapping[str, str]) -> World:
     profile = {"caption": "Windows", "version": VERSION, "architecture": "x64", "host_name": "LAB1"}
     made = World(Profile.model_validate(profile), started=datetime(2020, 1, 1, tzinfo=UTC))
     for name, password in accounts.items():
-        made.accounts[fold(name)] = Account(name=name, password=password)
+        made.accounts[fold(name)] = LabAccount(name=name, password=password)
     return made
 
 
@@ -126,14 +126,14 @@ def serve() -> Iterator[Serve]:
     with LabServer() as server:
 
         def start(
-            policy: Policy,
+            policy: EndpointPolicy,
             *,
             certificate: Path | None = None,
             clients: Path | None = None,
             name: str = "127.0.0.1",
             accounts: Mapping[str, str] | None = None,
         ) -> Served:
-            host = Host("lab1", world({USER: PASSWORD, **(accounts or {})}), policy=policy)
+            host = SimulatedHost("lab1", world({USER: PASSWORD, **(accounts or {})}), policy=policy)
             if certificate is None:
                 (endpoint,) = server.start([host])
             else:

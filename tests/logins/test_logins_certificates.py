@@ -14,12 +14,12 @@ import pytest
 from tests.logins.conftest import PASSWORD, USER, VERSION, Authority, Serve, listening, version
 
 from converge.errors import ConvergeError, HostUnreachable, LoginRefused
-from converge.lab.endpoint.host import Policy
-from converge.winrm.connection import Login, Sealing
+from converge.lab.endpoint.host import EndpointPolicy
+from converge.winrm.connection import Login, MessageSealing
 
-OPEN = Policy(basic=True)
+OPEN = EndpointPolicy(basic=True)
 UPN = "deploy@lab.test"
-MAPPED = Policy(negotiate=False, certificates={UPN: USER})
+MAPPED = EndpointPolicy(negotiate=False, certificates={UPN: USER})
 
 
 @pytest.fixture(scope="module")
@@ -36,8 +36,8 @@ def test_a_private_authority(serve: Serve, authority: Authority, of_the_host: Pa
 
 
 def test_messages_may_be_sealed_within_tls(serve: Serve, authority: Authority, of_the_host: Path) -> None:
-    served = serve(Policy(), certificate=of_the_host)
-    assert version(served.url, sealing=Sealing.ALWAYS, ca_trust_path=str(authority.path)) == VERSION
+    served = serve(EndpointPolicy(), certificate=of_the_host)
+    assert version(served.url, sealing=MessageSealing.ALWAYS, ca_trust_path=str(authority.path)) == VERSION
 
 
 @pytest.mark.parametrize(
@@ -85,7 +85,7 @@ def test_https_where_http_listens(serve: Serve, authority: Authority) -> None:
     assert "set ansible_port" in refused.value.try_
 
 
-def by_certificate(serve: Serve, authority: Authority, own: Path, policy: Policy = MAPPED) -> str:
+def by_certificate(serve: Serve, authority: Authority, own: Path, policy: EndpointPolicy = MAPPED) -> str:
     """A login with a client's certificate alone."""
     served = serve(policy, certificate=authority.sign("host2", names=("127.0.0.1",)), clients=authority.path)
     return version(
@@ -172,11 +172,11 @@ def in_between(upstream: str, certificate: Path) -> Iterator[str]:
 
 def test_a_login_is_bound_to_the_certificate_of_the_host(serve: Serve, authority: Authority, of_the_host: Path) -> None:
     """Whoever passes a login on to the host is refused there, even where the client did not check his certificate."""
-    served = serve(Policy(binds_channel=True), certificate=of_the_host)
+    served = serve(EndpointPolicy(binds_channel=True), certificate=of_the_host)
     assert version(served.url, ca_trust_path=str(authority.path)) == VERSION
     with in_between(served.url, authority.sign("between", names=("127.0.0.1",))) as url, pytest.raises(LoginRefused):
         version(url, validate_certificate=False)
-    loose = serve(Policy(), certificate=of_the_host)
+    loose = serve(EndpointPolicy(), certificate=of_the_host)
     with in_between(loose.url, authority.sign("between", names=("127.0.0.1",))) as url:
         assert version(url, validate_certificate=False) == VERSION
 
@@ -186,9 +186,9 @@ def test_a_login_is_bound_to_the_certificate_of_the_host(serve: Serve, authority
     [
         (OPEN, {"password": "wrong"}, LoginRefused, "the password is wrong", "check the password"),
         (OPEN, {"password": "wrong", "login": Login.BASIC}, LoginRefused, "the password is wrong", "check the password"),
-        (Policy(), {"login": Login.BASIC}, LoginRefused, "does not offer basic, only negotiate", "ansible_winrm_transport"),
-        (Policy(), {"login": Login.BASIC}, LoginRefused, "does not offer basic", 'service/auth @{Basic="true"}'),
-        (Policy(negotiate=False, basic=True), {}, LoginRefused, "does not offer negotiate, only basic", "ansible_winrm_transport"),
+        (EndpointPolicy(), {"login": Login.BASIC}, LoginRefused, "does not offer basic, only negotiate", "ansible_winrm_transport"),
+        (EndpointPolicy(), {"login": Login.BASIC}, LoginRefused, "does not offer basic", 'service/auth @{Basic="true"}'),
+        (EndpointPolicy(negotiate=False, basic=True), {}, LoginRefused, "does not offer negotiate", "ansible_winrm_transport"),
         (OPEN, {"user": r"CORP\deploy", "login": Login.BASIC}, LoginRefused, "only the host's own accounts", "negotiate"),
         (OPEN, {"user": "deploy", "password": "x"}, LoginRefused, "filtered by UAC", "LocalAccountTokenFilterPolicy"),
     ],
@@ -197,7 +197,7 @@ def test_a_refused_login_ranks_its_causes(
     serve: Serve,
     authority: Authority,
     of_the_host: Path,
-    policy: Policy,
+    policy: EndpointPolicy,
     settings: dict[str, str],
     error: type[ConvergeError],
     cause: str,
@@ -212,7 +212,7 @@ def test_a_refused_login_ranks_its_causes(
 
 
 def test_a_locked_account_is_a_cause_too(serve: Serve) -> None:
-    served = serve(Policy(lock_out_after=1))
+    served = serve(EndpointPolicy(lock_out_after=1))
     with pytest.raises(LoginRefused):
         version(served.url, password="wrong")
     with pytest.raises(LoginRefused, match="does not accept") as refused:
@@ -223,9 +223,9 @@ def test_a_locked_account_is_a_cause_too(serve: Serve) -> None:
 
 @pytest.mark.parametrize("encrypts", [True, False])
 def test_messages_in_the_clear_are_refused_by_the_host(serve: Serve, encrypts: bool) -> None:
-    served = serve(Policy(basic=True))
+    served = serve(EndpointPolicy(basic=True))
     ask: Callable[[], str] = lambda: version(  # noqa: E731  # asked in two ways
-        served.url, sealing=Sealing.AUTO if encrypts else Sealing.NEVER
+        served.url, sealing=MessageSealing.AUTO if encrypts else MessageSealing.NEVER
     )
     if encrypts:
         assert ask() == VERSION

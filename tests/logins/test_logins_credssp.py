@@ -14,24 +14,24 @@ from tests.logins.conftest import PASSWORD, USER, VERSION, Authority, Serve, ver
 
 from converge.errors import HostUnreachable, LoginRefused
 from converge.lab.endpoint import acceptors
-from converge.lab.endpoint.host import Policy
+from converge.lab.endpoint.host import EndpointPolicy
 from converge.lab.endpoint.mishaps import Mishap, MishapKind
 from converge.model.query import CimInstances
 from converge.model.secret import Secret
-from converge.winrm.connection import Connection, Login, Sealing
+from converge.winrm.connection import Connection, Login, MessageSealing
 from converge.winrm.observer import WinRMObserver
 
 Accept = Callable[..., list[spnego.ContextProxy]]
 
-CREDSSP = Policy(negotiate=False, credssp=True)
+CREDSSP = EndpointPolicy(negotiate=False, credssp=True)
 
 
 def test_sealed_over_http(serve: Serve) -> None:
     assert version(serve(CREDSSP).url, login=Login.CREDSSP) == VERSION
 
 
-@pytest.mark.parametrize("sealing", [Sealing.AUTO, Sealing.ALWAYS])
-def test_over_https(serve: Serve, authority: Authority, of_the_host: Path, sealing: Sealing) -> None:
+@pytest.mark.parametrize("sealing", [MessageSealing.AUTO, MessageSealing.ALWAYS])
+def test_over_https(serve: Serve, authority: Authority, of_the_host: Path, sealing: MessageSealing) -> None:
     served = serve(CREDSSP, certificate=of_the_host)
     assert version(served.url, login=Login.CREDSSP, sealing=sealing, ca_trust_path=str(authority.path)) == VERSION
 
@@ -53,7 +53,7 @@ def test_a_wrong_password(serve: Serve) -> None:
 
 def test_a_host_on_which_it_is_switched_off(serve: Serve) -> None:
     with pytest.raises(LoginRefused) as refused:
-        version(serve(Policy()).url, login=Login.CREDSSP)
+        version(serve(EndpointPolicy()).url, login=Login.CREDSSP)
     assert "does not offer credssp, only negotiate" in refused.value.why
     assert 'winrm set winrm/config/service/auth @{CredSSP="true"}' in refused.value.try_
 

@@ -15,9 +15,9 @@ from tests.logins.conftest import VERSION, Authority, Serve, Served, version
 from tests.logins.realm import PASSWORD, PRINCIPAL, Realm
 
 from converge.errors import HostUnreachable, LoginRefused
-from converge.lab.endpoint.host import Policy
+from converge.lab.endpoint.host import EndpointPolicy
 from converge.lab.endpoint.mishaps import Mishap, MishapKind
-from converge.winrm.connection import Login, Sealing
+from converge.winrm.connection import Login, MessageSealing
 
 pytestmark = [
     pytest.mark.skipif(
@@ -45,8 +45,8 @@ def realm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Realm]:
 def host(serve: Serve, realm: Realm) -> Callable[..., Served]:
     """Serves a host of the realm under its name there. One account has another password there than in the realm."""
 
-    def start(policy: Policy | None = None, **settings: Any) -> Served:
-        policy = replace(policy or Policy(), keytab=realm.keytab)
+    def start(policy: EndpointPolicy | None = None, **settings: Any) -> Served:
+        policy = replace(policy or EndpointPolicy(), keytab=realm.keytab)
         accounts = {r"ELSEWHERE.TEST\alice": NTLM_PASSWORD, r"LAB.TEST\same": "same", "many": "x", "late": "x"}
         return serve(policy, **{"name": realms.HOST, "accounts": accounts, **settings})
 
@@ -65,17 +65,17 @@ def test_sealed_over_http(host: Callable[..., Served], login: Login) -> None:
     assert {record.account for record in served.host.log.records} == {r"ELSEWHERE.TEST\alice"}
 
 
-@pytest.mark.parametrize("sealing", [Sealing.AUTO, Sealing.ALWAYS])
+@pytest.mark.parametrize("sealing", [MessageSealing.AUTO, MessageSealing.ALWAYS])
 @pytest.mark.parametrize("binds", [True, False])
 def test_over_https(
-    host: Callable[..., Served], authority: Authority, of_the_host: Path, sealing: Sealing, binds: bool
+    host: Callable[..., Served], authority: Authority, of_the_host: Path, sealing: MessageSealing, binds: bool
 ) -> None:
-    served = host(Policy(binds_channel=binds), certificate=of_the_host)
+    served = host(EndpointPolicy(binds_channel=binds), certificate=of_the_host)
     assert ask(served, login=Login.KERBEROS, sealing=sealing, ca_trust_path=str(authority.path)) == VERSION
 
 
 def test_a_host_that_offers_only_kerberos(host: Callable[..., Served]) -> None:
-    served = host(Policy(negotiate=False))
+    served = host(EndpointPolicy(negotiate=False))
     assert ask(served, login=Login.KERBEROS) == VERSION
 
 
@@ -216,7 +216,7 @@ def test_clocks_that_differ(serve: Serve, tmp_path: Path) -> None:
         ahead.start()
         try:
             ahead.admin("addprinc -pw skewed skewed")
-            served = serve(Policy(keytab=ahead.keytab), name=realms.HOST)
+            served = serve(EndpointPolicy(keytab=ahead.keytab), name=realms.HOST)
             with pytest.raises(HostUnreachable) as refused:
                 version(served.url, user="skewed@LAB.TEST", password="skewed", login=Login.KERBEROS)
         finally:

@@ -15,17 +15,17 @@ from pathlib import Path
 import pytest
 from tests.debian import install
 
-from converge.lab.endpoint.host import WINRM_3, Host, Policy, Stack
+from converge.lab.endpoint.host import WINRM_3, EndpointPolicy, SimulatedHost, Stack
 from converge.lab.endpoint.server import LabServer
 from converge.lab.image import load_image
-from converge.lab.world import Account, World
+from converge.lab.world import LabAccount, World
 from converge.model.names import fold
 
 INSTALLING = 300  # seconds that fetching a program may take
 RUNNING = 60  # seconds for one run of it
 USER, PASSWORD = "outsider", "Outsider-1"  # no name that the image has in its domain
-OPEN = Policy(basic=True, allow_unencrypted=True)
-SEALED_ONLY = Policy()
+OPEN = EndpointPolicy(basic=True, allow_unencrypted=True)
+SEALED_ONLY = EndpointPolicy()
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +33,7 @@ class Served:
     """A simulated Windows Server 2003 that listens, and who may log in there."""
 
     world: World
-    host: Host
+    host: SimulatedHost
     port: int
 
     @property
@@ -60,10 +60,10 @@ def serve() -> Iterator[Callable[..., Served]]:
     """Serves an image to clients that log in as USER with PASSWORD."""
     with LabServer() as server:
 
-        def start(policy: Policy = OPEN, *, stack: Stack = WINRM_3, image: str = "exchange2003") -> Served:
+        def start(policy: EndpointPolicy = OPEN, *, stack: Stack = WINRM_3, image: str = "exchange2003") -> Served:
             world = load_image(image, host_name="LAB1")
-            world.accounts[fold(USER)] = Account(name=USER, password=PASSWORD)
-            host = Host("lab1", world, policy=policy, stack=stack)
+            world.accounts[fold(USER)] = LabAccount(name=USER, password=PASSWORD)
+            host = SimulatedHost("lab1", world, policy=policy, stack=stack)
             (endpoint,) = server.start([host])
             return Served(world, host, endpoint.port)
 

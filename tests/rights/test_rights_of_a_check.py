@@ -11,10 +11,10 @@ import converge.resources  # noqa: F401  # the kinds enter KINDS by being define
 from converge.apply.diagnosing import diagnose
 from converge.apply.host import check
 from converge.apply.options import ApplyOptions
-from converge.lab.endpoint.host import Host, Policy
+from converge.lab.endpoint.host import EndpointPolicy, SimulatedHost
 from converge.lab.endpoint.server import LabServer
 from converge.lab.image import load_image
-from converge.lab.world import Account
+from converge.lab.world import LabAccount
 from converge.model.change import Change, HostResult, Status
 from converge.model.diagnosis import Certainty, Diagnosis
 from converge.model.journal import History
@@ -92,8 +92,8 @@ def look(tmp_path: Path) -> Iterator[Callable[..., Looked]]:
 
         def start(*denies: str) -> Looked:
             world = load_image("exchange2003", host_name="LAB1")
-            world.accounts[fold(USER)] = Account(name=USER, password=PASSWORD, administrator=False, denies=denies)
-            (endpoint,) = server.start([Host("lab1", world, policy=Policy())])
+            world.accounts[fold(USER)] = LabAccount(name=USER, password=PASSWORD, administrator=False, denies=denies)
+            (endpoint,) = server.start([SimulatedHost("lab1", world, policy=EndpointPolicy())])
             observer = WinRMObserver(Connection("lab1", endpoint.url, username=USER, password=Secret(PASSWORD)))
             observers.append(observer)
             return Looked(observer, tmp_path)

@@ -9,7 +9,7 @@ import pytest
 from converge.cli.rounds import codes_of
 from converge.model.change import HostResult, Problem, Status
 from converge.runs.exit_codes import worst
-from converge.schedule.drift import Decision, Left
+from converge.schedule.drift import Left, RoundDecision
 from converge.schedule.enforcer import Round
 
 NOW = datetime(2026, 11, 20, 22, 0, tzinfo=UTC)
@@ -29,7 +29,7 @@ def of(host: str, status: Status) -> HostResult:
         (Round("g", NOW, (of("a", Status.WAITING),)), 2),
         (Round("g", NOW, (of("a", Status.UNREACHABLE), of("b", Status.CHANGED))), 4),
         (Round("g", NOW, (of("a", Status.CHANGED),), (of("a", Status.FAILED),)), 3),
-        (Round("g", NOW, (of("a", Status.CHANGED),), decision=Decision({}, {("a", "x"): Left.WINDOW})), 6),
+        (Round("g", NOW, (of("a", Status.CHANGED),), decision=RoundDecision({}, {("a", "x"): Left.WINDOW})), 6),
         (Round("g", NOW, elsewhere=BAD), 7),
         (Round("g", NOW, error=BAD), 3),
     ],

@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 from tests.cli.cli_program import PLAYBOOK, Program
 
-from converge.lab.endpoint.host import Host, Policy
+from converge.lab.endpoint.host import EndpointPolicy, SimulatedHost
 from converge.lab.endpoint.mishaps import Mishap, MishapKind
 from converge.lab.endpoint.server import LabServer
 from converge.lab.image import load_image
@@ -35,7 +35,7 @@ class Site:
     """Hosts that listen on loopback, and a folder from which they are enforced."""
 
     program: Program
-    hosts: dict[str, Host]
+    hosts: dict[str, SimulatedHost]
     ports: dict[str, int]
     account: str
     password: str
@@ -152,8 +152,8 @@ def site(tmp_path: Path) -> Iterator[Site]:
     program.write("playbooks/registry.yml", PLAYBOOK)
     with LabServer() as server:
         hosts = {
-            name: Host(
-                name, load_image("exchange55-registry-stopped", host_name=name), Policy(lock_out_after=LOCKS_AFTER)
+            name: SimulatedHost(
+                name, load_image("exchange55-registry-stopped", host_name=name), EndpointPolicy(lock_out_after=LOCKS_AFTER)
             )
             for name in HOSTS
         }

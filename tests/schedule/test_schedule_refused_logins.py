@@ -10,7 +10,7 @@ import pytest
 
 from converge.errors import LoginNotTried
 from converge.fleet.stop import StopToken
-from converge.schedule.logins import Login, RefusedLogins
+from converge.schedule.logins import AccountLogin, RefusedLogins
 from converge.store.store import Store, Where
 
 START = datetime(2026, 3, 1, tzinfo=UTC)
@@ -46,11 +46,11 @@ def logins(store: Store, clock: HandClock) -> RefusedLogins:
     return RefusedLogins(store.enforcement, clock, DAY)
 
 
-def login(host: str, account: str = "CORP\\deploy", password: str = "wrong") -> Login:
-    return Login(host, account, password.encode())
+def login(host: str, account: str = "CORP\\deploy", password: str = "wrong") -> AccountLogin:
+    return AccountLogin(host, account, password.encode())
 
 
-def is_tried(logins: RefusedLogins, wanted: Login) -> bool:
+def is_tried(logins: RefusedLogins, wanted: AccountLogin) -> bool:
     try:
         logins.require_untried(wanted)
     except LoginNotTried:

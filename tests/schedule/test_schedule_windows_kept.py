@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from tests.cli.cli_program import INVENTORY, PLAYBOOK, Program
 
-from converge.lab.endpoint.host import Host
+from converge.lab.endpoint.host import SimulatedHost
 from converge.lab.endpoint.mishaps import Mishap, MishapKind
 from converge.lab.endpoint.server import LabServer
 from converge.lab.image import load_image
@@ -117,13 +117,13 @@ def ends_in(seconds: float) -> str:
 
 
 @pytest.fixture
-def slow(tmp_path: Path) -> Iterator[tuple[Program, dict[str, Host]]]:
+def slow(tmp_path: Path) -> Iterator[tuple[Program, dict[str, SimulatedHost]]]:
     """Two hosts that listen, in a folder with a play of many values."""
     program = Program(tmp_path)
     program.write("playbooks/settings.yml", SETTINGS)
     with LabServer() as server:
         hosts = {
-            name: Host(name, load_image("exchange55-registry-stopped", host_name=name)) for name in ("web01", "web02")
+            name: SimulatedHost(name, load_image("exchange55-registry-stopped", host_name=name)) for name in ("web01", "web02")
         }
         lines = ""
         for name, host in hosts.items():
@@ -137,12 +137,12 @@ def slow(tmp_path: Path) -> Iterator[tuple[Program, dict[str, Host]]]:
         yield program, hosts
 
 
-def slowed(host: Host, seconds: float) -> None:
+def slowed(host: SimulatedHost, seconds: float) -> None:
     """It takes so long over each value that it is to write."""
     host.mishaps.add(Mishap(MishapKind.DELAY, seconds, operation="Invoke", method="SetDWORDValue"))
 
 
-def test_at_the_end_of_a_window_hosts_finish_their_resource_and_stop(slow: tuple[Program, dict[str, Host]]) -> None:
+def test_at_the_end_of_a_window_hosts_finish_their_resource_and_stop(slow: tuple[Program, dict[str, SimulatedHost]]) -> None:
     program, hosts = slow
     slowed(hosts["web01"], 3.0)
     program.write("inventory/host_vars/web01.yml", ends_in(22) + "\n")
@@ -170,7 +170,7 @@ def test_at_the_end_of_a_window_hosts_finish_their_resource_and_stop(slow: tuple
     assert service.state is ServiceState.RUNNING, "the handler was pending and has run"
 
 
-def test_no_host_is_begun_that_by_what_was_measured_would_not_end(slow: tuple[Program, dict[str, Host]]) -> None:
+def test_no_host_is_begun_that_by_what_was_measured_would_not_end(slow: tuple[Program, dict[str, SimulatedHost]]) -> None:
     """web02 was measured; web01 never was, and is expected to take as long."""
     program, hosts = slow
     slowed(hosts["web02"], 2.0)

@@ -15,10 +15,10 @@ from typing import Any
 import pytest
 from tests.cli.cli_program import BOUND, Ended, Program
 
-from converge.lab.endpoint.host import Host, Policy
+from converge.lab.endpoint.host import EndpointPolicy, SimulatedHost
 from converge.lab.endpoint.server import LabServer
 from converge.lab.image import load_image
-from converge.lab.world import Account, World
+from converge.lab.world import LabAccount, World
 from converge.model.names import fold
 
 PASSWORD = "Full-1"
@@ -84,11 +84,11 @@ def limited(program: Program) -> Callable[..., Ended]:
 @pytest.fixture(params=["a full disk", "a limit of sizes"])
 def site(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Site]:
     world = load_image("exchange55-registry-stopped", host_name="FULL")
-    world.accounts[fold("doer")] = Account(name="doer", password=PASSWORD)
+    world.accounts[fold("doer")] = LabAccount(name="doer", password=PASSWORD)
     program = Program(tmp_path)
     disk = small_disk(tmp_path) if request.param == "a full disk" else nullcontext()
     with disk, LabServer() as server:
-        (endpoint,) = server.start([Host("host", world, policy=Policy(basic=True, allow_unencrypted=True))])
+        (endpoint,) = server.start([SimulatedHost("host", world, policy=EndpointPolicy(basic=True, allow_unencrypted=True))])
         variables: dict[str, Any] = {
             "ansible_host": "127.0.0.1", "ansible_winrm_scheme": "http", "ansible_connection": "winrm",
             "ansible_user": "doer", "ansible_password": PASSWORD, "ansible_port": endpoint.port,

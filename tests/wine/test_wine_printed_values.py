@@ -21,7 +21,7 @@ from tests.wine.agent import (
 from converge.model.registry import RegistryData, RegistryType
 from converge.windows.commands import ReadingCommand, ReadingLine
 from converge.windows.registry import parse_path
-from converge.winrm.printed import TELLING, Form, PrintedValue
+from converge.winrm.printed import TELLING, PrintedForm, PrintedValue
 
 KEY = r"SOFTWARE\Witness\Printed (values)"
 PLACE = parse_path(f"HKLM\\{KEY}")
@@ -69,7 +69,7 @@ def printed(windows: Agent) -> dict[str, PrintedValue | None]:
     ended = windows.run(f"cmd.exe /c {line.line}", seconds=60)
     pieces = ended.stdout.decode("cp437").split(f"{MARK}\r\n")[1:-1]
     assert len(pieces) == len(line.commands)
-    form = Form.learnt("Active code page: 65001\r\n", *pieces[1 : len(TELLING)])
+    form = PrintedForm.learnt("Active code page: 65001\r\n", *pieces[1 : len(TELLING)])
     assert form is not None
     assert form.unset == "(value not set)"
     return {name: form.read(piece, PLACE, name) for name, piece in zip(asked, pieces[len(TELLING) :], strict=True)}
@@ -97,7 +97,7 @@ def test_a_shell_whose_code_page_is_another_tells_no_texts(windows: Agent) -> No
     line = ReadingLine((*TELLING, ReadingCommand.query_registry_value(PLACE, "Best")), MARK)
     ended = windows.run(f"cmd.exe /c {line.line}", seconds=60)
     pieces = ended.stdout.decode("utf-8").split(f"{MARK}\r\n")[1:-1]
-    form = Form.learnt(*pieces[: len(TELLING)])
+    form = PrintedForm.learnt(*pieces[: len(TELLING)])
     assert form is not None
     value = form.read(pieces[-1], PLACE, "Best")
     assert value is not None

@@ -28,8 +28,8 @@ def _serve(listener: socket.socket, kind: str) -> None:
     from converge.wsman import messages
     from converge.wsman.cim import Instance, Properties
     from converge.wsman.namespaces import CMD_SHELL, wmi_uri
-    from converge.wsman.operations import Enumerate, Invoke, Output, Page, Pull
-    from converge.wsman.shells import Command, CommandStarted, CreateShell, Receive, Received, ShellCreated, Stream
+    from converge.wsman.operations import Enumerate, Invoke, Page, Pull, ShellOutput
+    from converge.wsman.shells import Command, CommandStarted, CreateShell, Receive, Received, ShellCreated, ShellStream
 
     answered = ANSWERED.get(kind, 60)
     names = tuple(f"{number:04}" + "k" * 200 for number in range(3000))
@@ -59,13 +59,13 @@ def _serve(listener: socket.socket, kind: str) -> None:
                     answer = flood
                 elif kind == "walk" and isinstance(asked, Invoke):
                     told = Properties({"ReturnValue": 0, "sNames": names, "Types": ("4",) * len(names)})
-                    answer = soap(request, Output(told, asked.method, asked.target.resource_uri))
+                    answer = soap(request, ShellOutput(told, asked.method, asked.target.resource_uri))
                 elif kind == "keys" and isinstance(asked, CreateShell):
                     answer = soap(request, ShellCreated("1", CMD_SHELL, ""))
                 elif isinstance(asked, Command):
                     answer = soap(request, CommandStarted("1"))
                 elif isinstance(asked, Receive):
-                    answer = soap(request, Received("1", (Stream("stdout", "1", keys[turn]),), state="Running"))
+                    answer = soap(request, Received("1", (ShellStream("stdout", "1", keys[turn]),), state="Running"))
                 else:
                     answer = honest(request)
                 line.sendall(answer)

@@ -12,19 +12,19 @@ from datetime import UTC, datetime
 import pytest
 
 from converge.errors import HostUnreachable, Interrupted
-from converge.lab.endpoint.host import Host, Policy
+from converge.lab.endpoint.host import EndpointPolicy, SimulatedHost
 from converge.lab.endpoint.mishaps import Mishap, MishapKind
 from converge.lab.endpoint.request_log import RequestRecord
 from converge.lab.endpoint.server import LabServer
 from converge.lab.image import load_image
-from converge.lab.world import Account, World
+from converge.lab.world import LabAccount, World
 from converge.model.action import RunCommand, StopService
 from converge.model.answer import Found
 from converge.model.facts import ServiceState
 from converge.model.names import fold
 from converge.model.query import Service
 from converge.model.secret import Secret
-from converge.winrm.connection import Connection, Login, Sealing
+from converge.winrm.connection import Connection, Login, MessageSealing
 from converge.winrm.machine import WinRMMachine
 
 USER, PASSWORD = "cutter", "Correct horse 1!"
@@ -97,7 +97,7 @@ class Cutter:
 class Line:
     """A host behind a line that can be cut, and how it is reached."""
 
-    host: Host
+    host: SimulatedHost
     world: World
     cutter: Cutter
     sealed: bool
@@ -110,7 +110,7 @@ class Line:
             username=USER,
             password=Secret(PASSWORD),
             login=Login.NEGOTIATE if self.sealed else Login.BASIC,
-            sealing=Sealing.AUTO if self.sealed else Sealing.NEVER,
+            sealing=MessageSealing.AUTO if self.sealed else MessageSealing.NEVER,
             operation_timeout=4.0,
             read_timeout=8.0,
         )
@@ -133,10 +133,10 @@ class Line:
 def line(request: pytest.FixtureRequest) -> Iterator[Line]:
     """A host whose service runs."""
     world = load_image("exchange2003", host_name="LAB1")
-    world.accounts[fold(USER)] = Account(name=USER, password=PASSWORD)
+    world.accounts[fold(USER)] = LabAccount(name=USER, password=PASSWORD)
     world.started = datetime(2020, 1, 1, tzinfo=UTC)
-    policy = Policy() if request.param else Policy(basic=True, allow_unencrypted=True)
-    host = Host("lab1", world, policy=policy)
+    policy = EndpointPolicy() if request.param else EndpointPolicy(basic=True, allow_unencrypted=True)
+    host = SimulatedHost("lab1", world, policy=policy)
     with LabServer() as server:
         (endpoint,) = server.start([host])
         cutter = Cutter(endpoint.port)

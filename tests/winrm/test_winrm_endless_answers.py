@@ -15,7 +15,7 @@ from converge.model.answer import Refused
 from converge.model.query import OperatingSystem
 from converge.model.secret import Secret
 from converge.winrm import kerberos
-from converge.winrm.connection import Connection, Login, Sealing
+from converge.winrm.connection import Connection, Login, MessageSealing
 from converge.winrm.observer import WinRMObserver
 
 LIMIT = 200_000
@@ -98,7 +98,7 @@ def test_what_goes_on_without_end_is_hung_up_on(kind: str, login: Login, monkeyp
         observer = WinRMObserver(
             Connection(
                 "h", f"http://127.0.0.1:{listener.getsockname()[1]}/wsman", username="u", password=Secret("p"),
-                login=login, sealing=Sealing.NEVER, operation_timeout=50, read_timeout=100, max_answer=LIMIT,
+                login=login, sealing=MessageSealing.NEVER, operation_timeout=50, read_timeout=100, max_answer=LIMIT,
             )
         )  # fmt: skip
         told: object

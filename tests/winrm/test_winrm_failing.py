@@ -12,11 +12,11 @@ from typing import Any
 import pytest
 
 from converge.errors import ActionRefused, DeadlineExceeded, HostUnreachable, Interrupted
-from converge.lab.endpoint.host import WINRM_2, Host, Policy, Stack
+from converge.lab.endpoint.host import WINRM_2, EndpointPolicy, SimulatedHost, Stack
 from converge.lab.endpoint.mishaps import Mishap, MishapKind
 from converge.lab.endpoint.server import LabServer
 from converge.lab.image import load_image
-from converge.lab.world import Account, World
+from converge.lab.world import LabAccount, World
 from converge.model.action import RunCommand, StopService
 from converge.model.answer import Absent, Found, Refused
 from converge.model.facts import ServiceState
@@ -36,11 +36,11 @@ SOFTWARE = RegistryKey(RegistryPath(Hive.LOCAL_MACHINE, "SOFTWARE"))
 @contextmanager
 def reached(
     *, denies: tuple[str, ...] = (), stack: Stack | None = None, **settings: Any
-) -> Iterator[tuple[Host, WinRMMachine, World]]:
+) -> Iterator[tuple[SimulatedHost, WinRMMachine, World]]:
     """A host, a client of it that has logged in, and its world."""
     world = load_image("exchange2003", host_name="LAB1")
-    world.accounts[fold(USER)] = Account(name=USER, password=PASSWORD, denies=denies)
-    host = Host("lab1", world, policy=Policy(), stack=stack)
+    world.accounts[fold(USER)] = LabAccount(name=USER, password=PASSWORD, denies=denies)
+    host = SimulatedHost("lab1", world, policy=EndpointPolicy(), stack=stack)
     with LabServer() as server:
         (endpoint,) = server.start([host])
         given = {"operation_timeout": 4.0, "read_timeout": 8.0, **settings}
@@ -176,7 +176,7 @@ def test_one_forbidden_class_leaves_the_rest() -> None:
         assert isinstance(answers[OperatingSystem()], Found)
 
 
-def ended(host: Host) -> bool:
+def ended(host: SimulatedHost) -> bool:
     """Whether every shell that was opened was deleted, and every command in it signalled."""
     records = host.log.records
     operations = [record.operation for record in records]
@@ -197,7 +197,7 @@ def test_shells_are_deleted_however_the_line_breaks(operation: str, kind: Mishap
         assert kinds.count("Command") == 1
 
 
-def interrupt_at(host: Host, operation: str) -> None:
+def interrupt_at(host: SimulatedHost, operation: str) -> None:
     """Press Ctrl-C once the host was asked this."""
     deadline = time.monotonic() + 60
     while operation not in [record.operation for record in host.log.records] and time.monotonic() < deadline:

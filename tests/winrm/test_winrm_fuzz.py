@@ -13,10 +13,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from converge.errors import ConvergeError
-from converge.lab.endpoint.host import Host, Policy
+from converge.lab.endpoint.host import EndpointPolicy, SimulatedHost
 from converge.lab.endpoint.server import LabServer
 from converge.lab.image import load_image
-from converge.lab.world import Account
+from converge.lab.world import LabAccount
 from converge.model.answer import Absent, Found, Refused
 from converge.model.names import fold
 from converge.model.query import (
@@ -33,7 +33,7 @@ from converge.model.query import (
 )
 from converge.model.secret import Secret
 from converge.windows.registry import parse_path
-from converge.winrm.connection import Connection, Login, Sealing
+from converge.winrm.connection import Connection, Login, MessageSealing
 from converge.winrm.observer import WinRMObserver
 
 USER, PASSWORD = "fuzzer", "Fuzz-1"
@@ -142,9 +142,9 @@ class _Handler(http.server.BaseHTTPRequestHandler):
 @pytest.fixture(scope="module")
 def proxy() -> Iterator[Proxy]:
     world = load_image("exchange2003-dispatch-broken", host_name="LAB1")
-    world.accounts[fold(USER)] = Account(name=USER, password=PASSWORD)
+    world.accounts[fold(USER)] = LabAccount(name=USER, password=PASSWORD)
     with LabServer() as server:
-        (endpoint,) = server.start([Host("lab1", world, policy=Policy(basic=True, allow_unencrypted=True))])
+        (endpoint,) = server.start([SimulatedHost("lab1", world, policy=EndpointPolicy(basic=True, allow_unencrypted=True))])
         with Proxy(endpoint.port) as made:
             threading.Thread(target=made.serve_forever, daemon=True).start()
             yield made
@@ -154,7 +154,7 @@ def proxy() -> Iterator[Proxy]:
 def ask(proxy: Proxy) -> dict[AnyQuery, object]:
     """Everything asked anew, one question after the other, until one ends the conversation."""
     connection = Connection(
-        "lab1", proxy.url, username=USER, password=Secret(PASSWORD), login=Login.BASIC, sealing=Sealing.NEVER,
+        "lab1", proxy.url, username=USER, password=Secret(PASSWORD), login=Login.BASIC, sealing=MessageSealing.NEVER,
         operation_timeout=3, read_timeout=5, host_timeout=SECONDS,
     )  # fmt: skip
     observer = WinRMObserver(connection)

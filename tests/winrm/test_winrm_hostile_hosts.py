@@ -26,7 +26,7 @@ from converge.model.answer import Found, Refused
 from converge.model.query import CimInstances, Events, File, OperatingSystem, Service
 from converge.model.secret import Secret
 from converge.winrm import kerberos
-from converge.winrm.connection import Connection, Login, Sealing
+from converge.winrm.connection import Connection, Login, MessageSealing
 from converge.winrm.machine import WinRMMachine
 from converge.wsman import faults, messages
 from converge.wsman.cim import Instance, Properties
@@ -34,7 +34,7 @@ from converge.wsman.envelopes import RequestHeader, new_message_id
 from converge.wsman.faults import Fault
 from converge.wsman.messages import AnyAnswer, Request
 from converge.wsman.namespaces import wmi_uri
-from converge.wsman.operations import Enumerate, Get, Got, Invoke, Output, Page, Pull, Release, Released
+from converge.wsman.operations import Enumerate, Get, Got, Invoke, Page, Pull, Release, Released, ShellOutput
 from converge.wsman.shells import Command, CommandStarted, CreateShell, Receive, ShellCreated
 
 PASSWORD = "correct horse"
@@ -66,7 +66,7 @@ def honest(request: Request) -> bytes:
     if isinstance(operation, Get):
         return soap(request, Got(SYSTEM))
     if isinstance(operation, Invoke):
-        return soap(request, Output(Properties({"ReturnValue": 0}), operation.method, operation.target.resource_uri))
+        return soap(request, ShellOutput(Properties({"ReturnValue": 0}), operation.method, operation.target.resource_uri))
     if isinstance(operation, (Enumerate, Pull)):
         return soap(request, Page((), context="", first=isinstance(operation, Enumerate)))
     return soap(request, Released() if isinstance(operation, Release) else Fault("s:Sender", "w:AccessDenied", code=5))
@@ -157,7 +157,7 @@ def machine(host: Host | str, **settings: object) -> WinRMMachine:
         username="deploy",
         password=Secret(PASSWORD),
         login=Login.BASIC,
-        sealing=Sealing.NEVER,
+        sealing=MessageSealing.NEVER,
         **values,  # type: ignore[arg-type]  # the settings a test names
     )
     return WinRMMachine(connection)
@@ -470,8 +470,8 @@ def test_a_command_whose_end_is_not_seen_may_have_happened() -> None:
     ("settings", "words"),
     [
         ({"endpoint": "http://h:5985/wsman", "login": Login.BASIC}, "password readable"),
-        ({"endpoint": "http://h:5985/wsman", "login": Login.BASIC, "sealing": Sealing.ALWAYS}, "password readable"),
-        ({"endpoint": "https://h:5986/wsman", "login": Login.BASIC, "sealing": Sealing.ALWAYS}, "cannot encrypt"),
+        ({"endpoint": "http://h:5985/wsman", "login": Login.BASIC, "sealing": MessageSealing.ALWAYS}, "password readable"),
+        ({"endpoint": "https://h:5986/wsman", "login": Login.BASIC, "sealing": MessageSealing.ALWAYS}, "cannot encrypt"),
         ({"endpoint": "ftp://h/wsman"}, "no WinRM address"),
         ({"endpoint": "http://deploy:secret@h:5985/wsman"}, "no WinRM address"),
         ({"endpoint": "https://h:5986/wsman", "username": ""}, "no user name"),

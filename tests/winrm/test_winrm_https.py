@@ -15,16 +15,16 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from converge.errors import HostUnreachable
-from converge.lab.endpoint.host import Host, Policy
+from converge.lab.endpoint.host import EndpointPolicy, SimulatedHost
 from converge.lab.endpoint.mishaps import Mishap, MishapKind
 from converge.lab.endpoint.server import LabServer
 from converge.lab.specs import Profile
-from converge.lab.world import Account, World
+from converge.lab.world import LabAccount, World
 from converge.model.names import fold
 from converge.model.query import OperatingSystem
 from converge.model.secret import Secret
 from converge.winrm import probes
-from converge.winrm.connection import Connection, Login, Sealing
+from converge.winrm.connection import Connection, Login, MessageSealing
 from converge.winrm.observer import WinRMObserver
 
 USER, PASSWORD = "Administrator", "Correct horse 1!"
@@ -64,16 +64,16 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def host() -> Host:
+def host() -> SimulatedHost:
     """A host that demands encryption."""
     profile = {"caption": "Windows", "version": "6.3.9600", "architecture": "x64", "host_name": "LAB1"}
     world = World(Profile.model_validate(profile), started=datetime(2020, 1, 1, tzinfo=UTC))
-    world.accounts[fold(USER)] = Account(name=USER, password=PASSWORD)
-    return Host("lab1", world, policy=Policy(negotiate=True, basic=True))
+    world.accounts[fold(USER)] = LabAccount(name=USER, password=PASSWORD)
+    return SimulatedHost("lab1", world, policy=EndpointPolicy(negotiate=True, basic=True))
 
 
 @pytest.fixture(scope="module")
-def served(folder: Path, host: Host) -> Iterator[dict[str, str]]:
+def served(folder: Path, host: SimulatedHost) -> Iterator[dict[str, str]]:
     """The host's addresses: with a certificate for its own address, and with one for another."""
     with LabServer() as server:
         urls = {}
@@ -103,16 +103,16 @@ def test_a_certificate_of_a_trusted_authority_is_accepted(served: dict[str, str]
     assert version(served["127.0.0.1"], login=login, ca_trust_path=trusted) == "6.3.9600"
 
 
-def test_messages_can_be_sealed_within_tls(served: dict[str, str], folder: Path, host: Host) -> None:
+def test_messages_can_be_sealed_within_tls(served: dict[str, str], folder: Path, host: SimulatedHost) -> None:
     trusted = str(folder / "127.0.0.1.pem")
-    assert version(served["127.0.0.1"], sealing=Sealing.ALWAYS, ca_trust_path=trusted) == "6.3.9600"
+    assert version(served["127.0.0.1"], sealing=MessageSealing.ALWAYS, ca_trust_path=trusted) == "6.3.9600"
     host.mishaps.add(Mishap(MishapKind.UNSEALED, times=2))
     with pytest.raises(HostUnreachable, match="in the clear"):
-        version(served["127.0.0.1"], sealing=Sealing.ALWAYS, ca_trust_path=trusted)
+        version(served["127.0.0.1"], sealing=MessageSealing.ALWAYS, ca_trust_path=trusted)
 
 
 @pytest.mark.parametrize("login", [Login.NEGOTIATE, Login.BASIC])
-def test_a_certificate_is_judged_by_its_alternative_names_alone(host: Host, folder: Path, login: Login) -> None:
+def test_a_certificate_is_judged_by_its_alternative_names_alone(host: SimulatedHost, folder: Path, login: Login) -> None:
     """A common name is a text that whoever asks for a certificate may often choose."""
     path = certificate(folder, address="", common_name="localhost")
     tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)

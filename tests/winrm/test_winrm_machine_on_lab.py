@@ -11,11 +11,11 @@ import pytest
 
 from converge.errors import ActionRefused, HostUnreachable, Interrupted, LoginRefused
 from converge.lab import effects
-from converge.lab.endpoint.host import WINRM_1, WINRM_2, WINRM_3, Host, Policy, Stack
+from converge.lab.endpoint.host import WINRM_1, WINRM_2, WINRM_3, EndpointPolicy, SimulatedHost, Stack
 from converge.lab.endpoint.mishaps import Mishap, MishapKind
 from converge.lab.endpoint.server import LabServer
 from converge.lab.specs import Effects, Profile, Quirks
-from converge.lab.world import Account, LoggedEvent, World
+from converge.lab.world import LabAccount, LoggedEvent, World
 from converge.model.action import (
     AnyAction,
     CopyFile,
@@ -58,7 +58,7 @@ from converge.model.query import (
 from converge.model.registry import RegistryData, RegistryPath, RegistryType
 from converge.model.secret import Secret
 from converge.windows.registry import parse_path
-from converge.winrm.connection import Connection, Login, Sealing
+from converge.winrm.connection import Connection, Login, MessageSealing
 from converge.winrm.machine import WinRMMachine
 from converge.winrm.nt_hash import nt_hash
 from converge.winrm.session import Session
@@ -136,7 +136,7 @@ def make_world(*, version: str = "5.2.3790", denies: Collection[str] = (), quirk
     if quirks:
         world.quirks = quirks
     effects.enact(world, Effects.model_validate(CONTENTS))
-    world.accounts[fold(USER)] = Account(name=USER, password=PASSWORD, denies=tuple(denies))
+    world.accounts[fold(USER)] = LabAccount(name=USER, password=PASSWORD, denies=tuple(denies))
     world.clock.freeze(START + timedelta(days=30))
     for minutes in (30, 20):
         world.log(
@@ -159,7 +159,7 @@ class Pair:
     """A machine, and the host at the other end."""
 
     machine: WinRMMachine
-    host: Host
+    host: SimulatedHost
 
     @property
     def world(self) -> World:
@@ -192,8 +192,8 @@ def connect(lab: LabServer) -> Iterator[Callable[..., Pair]]:
     def build(
         world: World | None = None, *, stack: Stack | None = None, password: str = PASSWORD, **settings: object
     ) -> Pair:
-        policy = Policy(negotiate=True, basic=True, allow_unencrypted=settings.get("sealing") is Sealing.NEVER)
-        host = Host("lab1", world or make_world(), policy=policy, stack=stack)
+        policy = EndpointPolicy(negotiate=True, basic=True, allow_unencrypted=settings.get("sealing") is MessageSealing.NEVER)
+        host = SimulatedHost("lab1", world or make_world(), policy=policy, stack=stack)
         (endpoint,) = lab.start([host])
         connection = Connection("lab1", endpoint.url, username=USER, password=Secret(password), **settings)  # type: ignore[arg-type]  # the settings a test names
         machine = WinRMMachine(connection)
@@ -205,7 +205,7 @@ def connect(lab: LabServer) -> Iterator[Callable[..., Pair]]:
         machine.close()
 
 
-BASIC = {"login": Login.BASIC, "sealing": Sealing.NEVER}
+BASIC = {"login": Login.BASIC, "sealing": MessageSealing.NEVER}
 EVERYTHING: list[AnyQuery] = [
     OperatingSystem(),
     Service("smtpsvc"),
@@ -653,7 +653,7 @@ def test_a_search_without_a_shell_walks_and_tells_what_it_could_not_read(connect
 @pytest.mark.parametrize("settings", [{}, BASIC], ids=["ntlm", "basic"])
 def test_a_password_may_hold_any_character(connect: Callable[..., Pair], settings: dict[str, object]) -> None:
     world = make_world()
-    world.accounts[fold(USER)] = Account(name=USER, password="pä ß日本'\"%")
+    world.accounts[fold(USER)] = LabAccount(name=USER, password="pä ß日本'\"%")
     assert connect(world, password="pä ß日本'\"%", **settings).found(OperatingSystem())
 
 

@@ -12,7 +12,7 @@ import pytest
 from converge.errors import ConvergeError
 from converge.model.query import OperatingSystem
 from converge.model.secret import Secret
-from converge.winrm.connection import Connection, Login, Sealing
+from converge.winrm.connection import Connection, Login, MessageSealing
 from converge.winrm.observer import WinRMObserver
 
 LIMIT = 2_000_000
@@ -52,7 +52,7 @@ def test_a_flood_ends_at_the_limit(flooding: int) -> None:
     observer = WinRMObserver(
         Connection(
             "h", f"http://127.0.0.1:{flooding}/wsman", username="u", password=Secret("p"), login=Login.BASIC,
-            sealing=Sealing.NEVER, operation_timeout=5, read_timeout=10, max_answer=LIMIT,
+            sealing=MessageSealing.NEVER, operation_timeout=5, read_timeout=10, max_answer=LIMIT,
         )
     )  # fmt: skip
     tracemalloc.start()

@@ -12,9 +12,9 @@ import spnego
 from converge.errors import HostUnreachable, RemoteProtocolError
 from converge.model.secret import Secret
 from converge.winrm import direct, held, probes, strength, unreached
-from converge.winrm.carrier import Carrier
+from converge.winrm.carrier import MessageCarrier
 from converge.winrm.connection import Connection, Login
-from converge.winrm.held import Held
+from converge.winrm.held import HeldBytes
 from converge.winrm.shell import KEPT_OUTPUT, _Ends
 from converge.wsman import xml
 
@@ -41,7 +41,7 @@ def test_a_message_of_too_many_elements_is_refused_before_a_tree_is_built() -> N
 
 
 def test_what_all_questions_hold_together_is_bounded_and_given_back() -> None:
-    one, other = Held(), Held()
+    one, other = HeldBytes(), HeldBytes()
     page = b"x" * (1024 * 1024)
     taken = 0
     while one.take(page):
@@ -81,7 +81,7 @@ def test_the_environment_chooses_no_older_ntlm(level: str, monkeypatch: pytest.M
         lambda *_: type("L", (), {"certificate": None, "close": lambda _: None})(),
     )
     with pytest.raises((ValueError, HostUnreachable)):
-        Carrier(Connection("h", "http://h:5985/wsman", username="u", password=Secret("p"))).send(b"", seconds=5)
+        MessageCarrier(Connection("h", "http://h:5985/wsman", username="u", password=Secret("p"))).send(b"", seconds=5)
     assert made[0]._nt_v2  # type: ignore[attr-defined]  # of pyspnego's own NTLM
     assert not made[0]._nt_v1  # type: ignore[attr-defined]  # as above
 

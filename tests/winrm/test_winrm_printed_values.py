@@ -10,11 +10,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tests.winrm.test_winrm_hostile_hosts import machine, serving, soap
 
-from converge.lab.endpoint.host import WINRM_1, WINRM_3, Host, Policy, Stack
+from converge.lab.endpoint.host import WINRM_1, WINRM_3, EndpointPolicy, SimulatedHost, Stack
 from converge.lab.endpoint.mishaps import Mishap, MishapKind
 from converge.lab.endpoint.server import LabServer
 from converge.lab.image import load_image
-from converge.lab.world import Account, World
+from converge.lab.world import LabAccount, World
 from converge.model.answer import Absent, Answer, Found, Refused
 from converge.model.facts import SearchFinds
 from converge.model.names import fold
@@ -22,13 +22,13 @@ from converge.model.query import AnyQuery, RegistrySearch, RegistryValue
 from converge.model.registry import RegistryData, RegistryPath, RegistryType
 from converge.model.secret import Secret
 from converge.windows.registry import parse_path
-from converge.winrm.connection import Connection, Login, Sealing
+from converge.winrm.connection import Connection, Login, MessageSealing
 from converge.winrm.observer import WinRMObserver
 from converge.winrm.printed_values import MAX_PRINTED, WORTH_A_SHELL
 from converge.wsman.cim import Properties
 from converge.wsman.faults import Fault
 from converge.wsman.messages import Request
-from converge.wsman.operations import Invoke, Output
+from converge.wsman.operations import Invoke, ShellOutput
 from converge.wsman.shells import (
     Command,
     CommandStarted,
@@ -38,9 +38,9 @@ from converge.wsman.shells import (
     Received,
     ShellCreated,
     ShellDeleted,
+    ShellStream,
     Signal,
     Signalled,
-    Stream,
 )
 
 PASSWORD = "Correct horse 1!"
@@ -53,7 +53,7 @@ IMAGES = ("exchange2003", "iis4-smtp-healthy")
 class Place:
     """A Windows, and two accounts of it: one may open shells, the other may not."""
 
-    host: Host
+    host: SimulatedHost
     url: str
 
     @property
@@ -64,7 +64,7 @@ class Place:
         return WinRMObserver(
             Connection(
                 "lab1", self.url, username=account, password=Secret(PASSWORD), login=Login.BASIC,
-                sealing=Sealing.NEVER, operation_timeout=5.0, read_timeout=10.0,
+                sealing=MessageSealing.NEVER, operation_timeout=5.0, read_timeout=10.0,
             )
         )  # fmt: skip
 
@@ -83,9 +83,9 @@ class Place:
 def build(lab: LabServer, *, image: str = IMAGES[0], stack: Stack | None = None, **profile: object) -> Place:
     world = load_image(image, host_name="LAB1")
     world.profile = world.profile.model_copy(update=profile)
-    world.accounts[fold(WITH_SHELLS)] = Account(name=WITH_SHELLS, password=PASSWORD)
-    world.accounts[fold(WITHOUT)] = Account(name=WITHOUT, password=PASSWORD, denies=("shells",))
-    host = Host("lab1", world, policy=Policy(basic=True, allow_unencrypted=True), stack=stack)
+    world.accounts[fold(WITH_SHELLS)] = LabAccount(name=WITH_SHELLS, password=PASSWORD)
+    world.accounts[fold(WITHOUT)] = LabAccount(name=WITHOUT, password=PASSWORD, denies=("shells",))
+    host = SimulatedHost("lab1", world, policy=EndpointPolicy(basic=True, allow_unencrypted=True), stack=stack)
     (endpoint,) = lab.start([host])
     return Place(host, endpoint.url)
 
@@ -319,7 +319,7 @@ def test_what_a_hostile_host_prints_is_bounded_and_not_believed(what: str, ends:
         if isinstance(operation, Invoke):
             told: dict[str, object] = {"uValue": 7, "sNames": tuple(f"n{each}" for each in range(20))}
             told |= {"Types": ("4",) * 20, "ReturnValue": 0}
-            return soap(request, Output(Properties(told), operation.method, operation.target.resource_uri))  # type: ignore[arg-type]  # values of CIM
+            return soap(request, ShellOutput(Properties(told), operation.method, operation.target.resource_uri))  # type: ignore[arg-type]  # values of CIM
         if isinstance(operation, CreateShell):
             return soap(request, ShellCreated("1", operation.target.resource_uri, ""))
         if isinstance(operation, Command):
@@ -328,7 +328,7 @@ def test_what_a_hostile_host_prints_is_bounded_and_not_believed(what: str, ends:
         if isinstance(operation, Receive):
             printed = HOSTILE[what](line[-1]) or (b"" if ends else b"x")
             received += len(printed)
-            streams = (Stream("stdout", "1", printed),)
+            streams = (ShellStream("stdout", "1", printed),)
             return soap(request, Received("1", streams, "Done" if ends else "Running", 0 if ends else None))
         if isinstance(operation, Signal):
             return soap(request, Signalled())

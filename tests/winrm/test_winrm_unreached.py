@@ -17,7 +17,7 @@ from tests.logins.conftest import PASSWORD, USER, VERSION, Authority, world
 from converge.errors import ConvergeError, DeadlineExceeded, HostUnreachable, InputErrors
 from converge.inventory.connection import settings_of
 from converge.inventory.passwords import PasswordStore
-from converge.lab.endpoint.host import Host, Policy
+from converge.lab.endpoint.host import EndpointPolicy, SimulatedHost
 from converge.lab.endpoint.server import LabServer
 from converge.model.position import Position
 from converge.model.query import OperatingSystem
@@ -87,7 +87,7 @@ def tls_of(certificate: Path, newest: ssl.TLSVersion) -> Iterator[int]:
     tls.set_ciphers("ALL:@SECLEVEL=0")
     tls.load_cert_chain(certificate)
     with LabServer() as server:
-        (endpoint,) = server.start([Host("h", world({USER: PASSWORD}), policy=Policy())], tls=tls)
+        (endpoint,) = server.start([SimulatedHost("h", world({USER: PASSWORD}), policy=EndpointPolicy())], tls=tls)
         yield endpoint.port
 
 

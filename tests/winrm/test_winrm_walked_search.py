@@ -12,7 +12,7 @@ from converge.model.registry import Hive, RegistryPath, RegistryType
 from converge.winrm import registry_search
 from converge.wsman.cim import Properties
 from converge.wsman.messages import Request
-from converge.wsman.operations import Invoke, Output
+from converge.wsman.operations import Invoke, ShellOutput
 
 ROOT = RegistryPath(Hive.LOCAL_MACHINE, "SOFTWARE")
 SEARCH = RegistrySearch((ROOT,), ("seo.dll",))
@@ -30,7 +30,7 @@ def endless(request: Request, _: socket.socket) -> bytes:
         told |= {"sNames": ("a", "b"), "Types": (str(RegistryType.STRING.number),) * 2}
     else:
         told["sValue"] = "seo.dll" + "x" * 2000
-    return soap(request, Output(Properties(told), asked.method, asked.target.resource_uri))  # type: ignore[arg-type]  # values
+    return soap(request, ShellOutput(Properties(told), asked.method, asked.target.resource_uri))  # type: ignore[arg-type]  # values
 
 
 @pytest.mark.parametrize(("held", "walked"), [(20_000, 50), (1_000_000, 30)])
@@ -56,7 +56,7 @@ def test_where_too_many_keys_are_unreadable_the_root_is(monkeypatch: pytest.Monk
         if not isinstance(asked, Invoke):
             return honest(request)
         told = {"ReturnValue": 0, "sNames": ("a", "b", "c")} if asked.method == "EnumKey" else {"ReturnValue": 5}
-        return soap(request, Output(Properties(told), asked.method, asked.target.resource_uri))  # type: ignore[arg-type]  # values
+        return soap(request, ShellOutput(Properties(told), asked.method, asked.target.resource_uri))  # type: ignore[arg-type]  # values
 
     monkeypatch.setattr(registry_search, "MAX_HELD", 10_000)
     with serving(closed) as host:

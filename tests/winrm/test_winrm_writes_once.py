@@ -11,15 +11,15 @@ from collections.abc import Iterator
 import pytest
 
 from converge.errors import HostUnreachable, Interrupted
-from converge.lab.endpoint.host import Host, Policy
+from converge.lab.endpoint.host import EndpointPolicy, SimulatedHost
 from converge.lab.endpoint.server import LabServer
 from converge.lab.image import load_image
-from converge.lab.world import Account
+from converge.lab.world import LabAccount
 from converge.model.action import StartService
 from converge.model.names import fold
 from converge.model.query import OperatingSystem
 from converge.model.secret import Secret
-from converge.winrm.connection import Connection, Login, Sealing
+from converge.winrm.connection import Connection, Login, MessageSealing
 from converge.winrm.machine import WinRMMachine
 
 pytestmark = pytest.mark.timeout(120)
@@ -88,10 +88,10 @@ def _whole(line: socket.socket) -> bytes:
 
 
 @pytest.fixture
-def between() -> Iterator[tuple[Host, Intermediary]]:
+def between() -> Iterator[tuple[SimulatedHost, Intermediary]]:
     world = load_image("exchange2003", host_name="LAB1")
-    world.accounts[fold(USER)] = Account(name=USER, password=PASSWORD)
-    host = Host("lab1", world, policy=Policy(allow_unencrypted=True, basic=True))
+    world.accounts[fold(USER)] = LabAccount(name=USER, password=PASSWORD)
+    host = SimulatedHost("lab1", world, policy=EndpointPolicy(allow_unencrypted=True, basic=True))
     with LabServer() as server:
         (endpoint,) = server.start([host])
         middle = Intermediary(endpoint.port)
@@ -103,10 +103,10 @@ def between() -> Iterator[tuple[Host, Intermediary]]:
 @pytest.mark.parametrize("login", [Login.NEGOTIATE, Login.BASIC])
 @pytest.mark.parametrize("answer", list(ANSWERS))
 def test_a_write_is_sent_once_whatever_is_answered(
-    between: tuple[Host, Intermediary], answer: str, login: Login, *, asked_before: bool
+    between: tuple[SimulatedHost, Intermediary], answer: str, login: Login, *, asked_before: bool
 ) -> None:
     host, middle = between
-    sealing = Sealing.NEVER if login is Login.BASIC else Sealing.AUTO
+    sealing = MessageSealing.NEVER if login is Login.BASIC else MessageSealing.AUTO
     machine = WinRMMachine(
         Connection(
             "lab1", f"http://127.0.0.1:{middle.port}/wsman", username=USER, password=Secret(PASSWORD), login=login,

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from converge.errors import RemoteProtocolError
 from converge.wsman import messages, xml
-from converge.wsman.envelopes import RequestHeader, Target
+from converge.wsman.envelopes import RequestHeader, ResourceTarget
 from converge.wsman.faults import Fault, RefusedRequest
 from converge.wsman.operations import Get, Identify, Identity
 
@@ -87,7 +87,7 @@ def test_arbitrary_bytes_are_refused_and_nothing_else(data: bytes) -> None:
 def request_with(replaced: str, by: str) -> bytes:
     """A Get with one thing in its header changed."""
     header = RequestHeader(to="http://host/wsman", message_id="uuid:1")
-    text = messages.build_request(Get(Target("urn:x")), header=header).decode()
+    text = messages.build_request(Get(ResourceTarget("urn:x")), header=header).decode()
     assert replaced in text
     return text.replace(replaced, by).encode()
 

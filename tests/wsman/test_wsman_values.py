@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 from converge.errors import LocalProtocolError, RemoteProtocolError
 from converge.wsman import cim, messages, xml
 from converge.wsman.cim import Instance, Properties, Reference, Value
-from converge.wsman.envelopes import Option, RequestHeader, Target, new_message_id
+from converge.wsman.envelopes import Option, RequestHeader, ResourceTarget, new_message_id
 from converge.wsman.messages import Request
 from converge.wsman.namespaces import split_wmi_uri, wmi_uri, wql_uri
-from converge.wsman.operations import Enumerate, Get, Got, Identify, Invoke, Output, Page, Pull, Release
+from converge.wsman.operations import Enumerate, Get, Got, Identify, Invoke, Page, Pull, Release, ShellOutput
 
 SERVICE = wmi_uri("root/cimv2", "Win32_Service")
 HEADER = RequestHeader(to="http://host:5985/wsman", message_id=new_message_id())
@@ -46,7 +46,7 @@ def answered(body: messages.AnyAnswer, operation: messages.AnyRequest) -> messag
 @many
 @given(values=st.dictionaries(names, carried, max_size=6))
 def test_texts_survive_as_parameters_in_their_order(values: dict[str, str]) -> None:
-    call = asked(Invoke(Target(SERVICE), "Change", parameters=values))
+    call = asked(Invoke(ResourceTarget(SERVICE), "Change", parameters=values))
     assert isinstance(call, Invoke)
     assert call.method == "Change"
     assert list(call.parameters.items()) == list(values.items())
@@ -56,7 +56,7 @@ def test_texts_survive_as_parameters_in_their_order(values: dict[str, str]) -> N
 @given(text=st.text(max_size=30))
 def test_a_text_arrives_unchanged_or_is_refused_before_it_is_sent(text: str) -> None:
     try:
-        call = asked(Invoke(Target(SERVICE), "Change", parameters={"DisplayName": text}))
+        call = asked(Invoke(ResourceTarget(SERVICE), "Change", parameters={"DisplayName": text}))
     except LocalProtocolError:
         return
     assert isinstance(call, Invoke)
@@ -66,8 +66,8 @@ def test_a_text_arrives_unchanged_or_is_refused_before_it_is_sent(text: str) -> 
 @pytest.mark.parametrize("character", ["\x00", "\x01", "\x0b", "\x1f", "\ud800", "\ufffe", "\uffff"])
 def test_a_character_xml_cannot_carry_is_refused_in_a_request_and_a_question_mark_in_an_answer(character: str) -> None:
     with pytest.raises(LocalProtocolError, match="cannot be sent"):
-        messages.build_request(Invoke(Target(SERVICE), "Change", {"PathName": f"a{character}"}), header=HEADER)
-    back = answered(Got(Instance(Properties({"Name": f"a{character}b"}))), Get(Target(SERVICE)))
+        messages.build_request(Invoke(ResourceTarget(SERVICE), "Change", {"PathName": f"a{character}"}), header=HEADER)
+    back = answered(Got(Instance(Properties({"Name": f"a{character}b"}))), Get(ResourceTarget(SERVICE)))
     assert isinstance(back, Got)
     assert back.instance.properties.text("Name") == "a?b"
 
@@ -89,7 +89,7 @@ def test_values_of_every_kind_survive_in_instances_and_projections(
     }  # fmt: skip
     whole = Instance(Properties(values), class_name="Win32_Service", class_uri=SERVICE)
     for instance in (whole, Instance(Properties(values))):
-        page = answered(Page((instance, instance), context="uuid:X", first=False), Pull(Target(SERVICE), "uuid:W"))
+        page = answered(Page((instance, instance), context="uuid:X", first=False), Pull(ResourceTarget(SERVICE), "uuid:W"))
         assert isinstance(page, Page)
         assert page.context == "uuid:X"
         read = page.items[1]
@@ -110,7 +110,7 @@ def test_an_embedded_instance_and_a_reference_survive() -> None:
     )
     inner = Reference(SERVICE, (("Name", "W3SVC"),))
     outer = Reference(SERVICE, (("Antecedent", inner), ("Plain", "x")))
-    call = asked(Invoke(Target(SERVICE), "Set", {"Descriptor": trustee, "Owner": outer, "Many": (trustee, trustee)}))
+    call = asked(Invoke(ResourceTarget(SERVICE), "Set", {"Descriptor": trustee, "Owner": outer, "Many": (trustee, trustee)}))
     assert isinstance(call, Invoke)
     embedded = call.parameters["Descriptor"]
     assert isinstance(embedded, Instance)
@@ -120,7 +120,7 @@ def test_an_embedded_instance_and_a_reference_survive() -> None:
 
 
 def test_null_is_left_out_empty_is_an_empty_element_and_an_array_repeats() -> None:
-    call = Invoke(Target(SERVICE), "Change", {"A": None, "B": "", "C": ("x", "y"), "D": (), "E": True})
+    call = Invoke(ResourceTarget(SERVICE), "Change", {"A": None, "B": "", "C": ("x", "y"), "D": (), "E": True})
     body = call.body()
     assert "A" not in cim.parse_properties(xml.parse(body.encode()))
     assert "<p:B></p:B><p:C>x</p:C><p:C>y</p:C><p:E>true</p:E>" in body
@@ -128,13 +128,13 @@ def test_null_is_left_out_empty_is_an_empty_element_and_an_array_repeats() -> No
 
 
 def test_output_keeps_the_order_of_declaration() -> None:
-    output = Output(Properties({"sNames": ("b", "a"), "Types": (1, 7), "ReturnValue": 0}), "EnumValues", SERVICE)
+    output = ShellOutput(Properties({"sNames": ("b", "a"), "Types": (1, 7), "ReturnValue": 0}), "EnumValues", SERVICE)
     assert (
         "<p:sNames>b</p:sNames><p:sNames>a</p:sNames><p:Types>1</p:Types><p:Types>7</p:Types><p:ReturnValue>0<"
         in output.body()
     )
-    read = answered(output, Invoke(Target(SERVICE), "EnumValues"))
-    assert isinstance(read, Output)
+    read = answered(output, Invoke(ResourceTarget(SERVICE), "EnumValues"))
+    assert isinstance(read, ShellOutput)
     assert read.properties.array("Types") == ("1", "7")
 
 
@@ -162,13 +162,13 @@ def test_a_value_that_cannot_be_taken_so_is_the_hosts_mistake(name: str, text: s
 @many
 @given(context=carried.map(str.strip).filter(bool), wql=carried, key=carried, option=carried)
 def test_requests_survive_with_selectors_and_options(context: str, wql: str, key: str, option: str) -> None:
-    target = Target(
+    target = ResourceTarget(
         SERVICE, (("Name", key),), (Option("wmi:X", option, kind="xs:string"), Option("Y", "1", must_comply=True))
     )
-    everything = Target(wql_uri(r"root\cimv2"))
+    everything = ResourceTarget(wql_uri(r"root\cimv2"))
     expected: list[messages.AnyRequest] = [
         Get(target),
-        Enumerate(everything, expression=wql) if wql else Enumerate(Target(SERVICE)),
+        Enumerate(everything, expression=wql) if wql else Enumerate(ResourceTarget(SERVICE)),
         Enumerate(everything, max_elements=20, mode="EnumerateEPR"),
         Pull(everything, context=" ".join(context.split())),
         Release(everything, context=" ".join(context.split())),
@@ -187,4 +187,4 @@ def test_resource_uris_name_namespace_and_class() -> None:
 def test_a_name_that_is_no_xml_name_is_refused_before_it_is_sent() -> None:
     for name in ("a b", "", "1a", "a><b", "a:b:c"):
         with pytest.raises(LocalProtocolError):
-            messages.build_request(Invoke(Target(SERVICE), "Change", {name: "x"}), header=HEADER)
+            messages.build_request(Invoke(ResourceTarget(SERVICE), "Change", {name: "x"}), header=HEADER)

@@ -15,11 +15,11 @@ import pytest
 from converge.errors import RemoteProtocolError
 from converge.wsman import faults, messages
 from converge.wsman.cim import Instance, Properties
-from converge.wsman.envelopes import RequestHeader, Target
+from converge.wsman.envelopes import RequestHeader, ResourceTarget
 from converge.wsman.faults import Fault
 from converge.wsman.messages import Request
 from converge.wsman.namespaces import CMD_SHELL, wmi_uri, wql_uri
-from converge.wsman.operations import Enumerate, Identity, Invoke, Output, Page, Pull
+from converge.wsman.operations import Enumerate, Identity, Invoke, Page, Pull, ShellOutput
 from converge.wsman.shells import Command, CommandStarted, Receive, Received, ShellCreated
 
 SOAP = "http://www.w3.org/2003/05/soap-envelope"
@@ -130,8 +130,8 @@ def body_of(text: str) -> messages.AnyAnswer:
 def test_what_hosts_write_this_end_writes_too(text: str) -> None:
     read = messages.parse_answer(text.encode())
     header = RequestHeader(to="http://box.example:5985/wsman", message_id=OURS)
-    target = Target(wql_uri("root/cimv2"))
-    shell = Target(CMD_SHELL, (("ShellId", "S"),))
+    target = ResourceTarget(wql_uri("root/cimv2"))
+    shell = ResourceTarget(CMD_SHELL, (("ShellId", "S"),))
     operation: messages.AnyRequest = (
         Command(shell, "ver") if "rsp" in text else Enumerate(target, expression="SELECT * FROM x")
     )
@@ -186,7 +186,7 @@ def test_a_method_gives_repeated_elements_and_its_return_value_last(space: str) 
         "s", "a", "x", "w", "p",
     )  # fmt: skip
     output = body_of(text)
-    assert isinstance(output, Output)
+    assert isinstance(output, ShellOutput)
     assert output.method == "EnumKey"
     assert output.properties.array("SNAMES") == ("Acme", "Contoso {1}", "Größe <1>")
     assert output.properties.integer("ReturnValue") == 0

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import click
 
-from converge.cli.options import Paths, Whole
+from converge.cli.options import Paths, WholeText
 from converge.errors import ConvergeError, DeadlineExceeded, UsageError
 from converge.inventory import load
 from converge.report.sink import Sink, sink_for
@@ -34,7 +34,7 @@ from converge.winrm.unreached import NOTHING_LISTENS
 @click.argument("host")
 @click.option("-i", "--inventory", multiple=True, type=Paths(), envvar="CONVERGE_INVENTORY")
 @click.option(
-    "-e", "--extra-vars", multiple=True, type=Whole(), envvar="CONVERGE_EXTRA_VARS", metavar="k=v | @FILE | YAML"
+    "-e", "--extra-vars", multiple=True, type=WholeText(), envvar="CONVERGE_EXTRA_VARS", metavar="k=v | @FILE | YAML"
 )
 @click.option(
     "--record", metavar="DIR", envvar="CONVERGE_RECORD",

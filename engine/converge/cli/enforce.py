@@ -21,7 +21,7 @@ from converge.cli.signals import stopping
 from converge.errors import JournalUnavailable, UsageError
 from converge.fleet.stop import StopToken
 from converge.model import listening
-from converge.model.listening import Place
+from converge.model.listening import ListeningPlace
 from converge.report.sink import sink_for
 from converge.runs.enforce import FleetRunner, LivePolicy
 from converge.runs.exit_codes import ExitCode, worst
@@ -97,7 +97,7 @@ def release(address: str, *, store: str) -> int:
     return 0
 
 
-def enforce(policy_file: str, asked: RunOptions, *, once: bool, retry_logins: bool, place: Place) -> int:
+def enforce(policy_file: str, asked: RunOptions, *, once: bool, retry_logins: bool, place: ListeningPlace) -> int:
     """Make rounds until a signal, or one of each group. Raises InputErrors, UsageError, JournalUnavailable."""
 
     stop, clock = StopToken(), WallClock()

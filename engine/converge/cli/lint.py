@@ -11,7 +11,7 @@ from pathlib import Path
 import click
 
 from converge import __version__
-from converge.cli.options import Paths, Whole
+from converge.cli.options import Paths, WholeText
 from converge.cli.refusals import problems_of, tell
 from converge.errors import ConvergeError, InputErrors, InputProblem
 from converge.inventory import load
@@ -30,7 +30,7 @@ from converge.runs.selection import DEFAULT_INVENTORY, AnyName, select
 @click.command(short_help="Check playbooks and inventory.")
 @click.argument("playbooks", nargs=-1, metavar="[PLAYBOOK]...")
 @click.option("-i", "--inventory", multiple=True, type=Paths(), envvar="CONVERGE_INVENTORY")
-@click.option("-e", "--extra-vars", multiple=True, type=Whole(), envvar="CONVERGE_EXTRA_VARS")
+@click.option("-e", "--extra-vars", multiple=True, type=WholeText(), envvar="CONVERGE_EXTRA_VARS")
 @click.option(
     "--format", "output_format", type=click.Choice(["text", "json"]), default="text", envvar="CONVERGE_FORMAT"
 )

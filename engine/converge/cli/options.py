@@ -82,7 +82,7 @@ class Tags(click.types.StringParamType):
     envvar_list_splitter = ","
 
 
-class Whole(click.types.StringParamType):
+class WholeText(click.types.StringParamType):
     """Texts with anything in them: the environment twin is one of them, for no environment variable holds a NUL."""
 
     name = "text"
@@ -169,7 +169,7 @@ SKIP_TAGS = click.option(
     "--skip-tags", multiple=True, type=Tags(), envvar="CONVERGE_SKIP_TAGS", help="No entries so tagged."
 )
 EXTRA_VARS = click.option(
-    "-e", "--extra-vars", multiple=True, type=Whole(), metavar="k=v | @FILE | YAML", envvar="CONVERGE_EXTRA_VARS",
+    "-e", "--extra-vars", multiple=True, type=WholeText(), metavar="k=v | @FILE | YAML", envvar="CONVERGE_EXTRA_VARS",
     help="Variables that win over all others.",
 )  # fmt: skip
 DIFF = click.option(
@@ -250,7 +250,7 @@ EXIT_ZERO = click.option(
     "--exit-zero-on-drift", is_flag=True, envvar="CONVERGE_EXIT_ZERO_ON_DRIFT", help="Drift found by --check exits 0.",
 )  # fmt: skip
 SETTLE = click.option(
-    "--settle", multiple=True, metavar="HOST=done|not-done", type=Whole(), envvar="CONVERGE_SETTLE",
+    "--settle", multiple=True, metavar="HOST=done|not-done", type=WholeText(), envvar="CONVERGE_SETTLE",
     callback=_settled,
     help="What became of a command whose line was cut; with HOST:HANDLER=done of a pending handler of a play that is gone.",
 )  # fmt: skip

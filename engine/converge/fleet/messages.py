@@ -54,14 +54,14 @@ class LoggedIn:
 
 
 @dataclass(frozen=True, slots=True)
-class Ended:
+class HostEnded:
     """This is what became of a host."""
 
     stage: int
     result: HostResult
 
 
-Message = Begin | Go | Stop | Begun | LoggedIn | Ended
+Message = Begin | Go | Stop | Begun | LoggedIn | HostEnded
 
 
 @dataclass(frozen=True, slots=True)

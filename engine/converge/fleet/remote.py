@@ -18,7 +18,7 @@ from converge.fleet.accounts import Account
 from converge.fleet.executor import Job, Payload
 from converge.fleet.links import Arrived, Inbox, Link, Links, Lost
 from converge.fleet.logins import SLOW_SECONDS, not_tried
-from converge.fleet.messages import Begin, Begun, Ended, Go, LoggedIn, Stop
+from converge.fleet.messages import Begin, Begun, Go, HostEnded, LoggedIn, Stop
 from converge.fleet.parallel import ABANDONED, TICK, Fleet, attempted
 from converge.fleet.turns import Turns
 from converge.model.change import HostResult, Problem, Status
@@ -239,7 +239,7 @@ class _Dispatch:
             return
         assert isinstance(item, Arrived)
         match item.what:
-            case Ended(stage, result) if stage == self._remote.stage:
+            case HostEnded(stage, result) if stage == self._remote.stage:
                 self._end(result, link=item.link)
             case LoggedIn(stage, host, accepted) if stage == self._remote.stage:
                 self._login_over(host, accepted)

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 
 from converge.errors import ConvergeError
-from converge.fleet.messages import Begin, Begun, Ended, Go, LoggedIn, Message, OpenRunner, StageRunner, Stop
+from converge.fleet.messages import Begin, Begun, Go, HostEnded, LoggedIn, Message, OpenRunner, StageRunner, Stop
 from converge.fleet.parallel import attempted, in_a_thread
 from converge.fleet.stop import StopToken
 from converge.model.change import Problem
@@ -73,4 +73,4 @@ class Worker:
         result = attempted(message.host, lambda: runner.run(message, self.stop, logged_in=logged_in), on_bug=runner.bug)
         with self._lock:
             self._under_way -= 1
-        self._tell(Ended(message.stage, result))
+        self._tell(HostEnded(message.stage, result))

@@ -84,7 +84,7 @@ def settings_of(
     passwords: PasswordStore,
 ) -> HostSettings:
     """The settings of a host. Raises InputErrors with every value that cannot be meant."""
-    reader = _Reader(host, variables, place_of=place_of)
+    reader = _ConnectionReader(host, variables, place_of=place_of)
     connection = reader.text("ansible_connection") or "winrm"
     connection = "winrm" if connection in WINRM_CONNECTIONS else connection
     if connection not in ("winrm", LAB_CONNECTION):
@@ -134,7 +134,7 @@ def settings_of(
     return settings
 
 
-class _Reader:
+class _ConnectionReader:
     """Reads known variables, noting what is wrong with them."""
 
     def __init__(self, host: str, variables: Mapping[str, object], *, place_of: Callable[[str], Position]) -> None:
@@ -214,7 +214,7 @@ def _skipped(host: str, connection: str) -> HostSettings:
     )
 
 
-def _scheme_and_port(reader: _Reader) -> tuple[Scheme, int]:
+def _scheme_and_port(reader: _ConnectionReader) -> tuple[Scheme, int]:
     """A port of 5985 means http, and the scheme http means port 5985. Otherwise it is https on 5986."""
     scheme = cast("Scheme | None", reader.get("ansible_winrm_scheme"))
     port = cast("int | None", reader.get("ansible_winrm_port", "ansible_port"))
@@ -228,7 +228,7 @@ _TIMEOUTS: Final = tuple(
 )
 
 
-def _timeouts(reader: _Reader) -> tuple[int, int]:
+def _timeouts(reader: _ConnectionReader) -> tuple[int, int]:
     both = cast("int | None", reader.get("ansible_winrm_connection_timeout"))
     given = cast("int | None", reader.get("ansible_winrm_operation_timeout_sec"))
     operation = given or both or OPERATION_TIMEOUT
@@ -243,12 +243,12 @@ def _timeouts(reader: _Reader) -> tuple[int, int]:
     return operation, read
 
 
-def _set_by(reader: _Reader, *names: str) -> str:
+def _set_by(reader: _ConnectionReader, *names: str) -> str:
     """The first of these variables that is set, with its value; empty where none is."""
     return next((f"{name}: {reader.get(name)}" for name in names if reader.get(name) is not None), "")
 
 
-def _login(reader: _Reader, *, scheme: Scheme, has_certificate: bool) -> tuple[tuple[str, ...], Encryption]:
+def _login(reader: _ConnectionReader, *, scheme: Scheme, has_certificate: bool) -> tuple[tuple[str, ...], Encryption]:
     """Transports and encryption. Over http nothing leaves in the clear unless `never` says so explicitly."""
     given = cast("tuple[str, ...] | None", reader.get("ansible_winrm_transport")) or ("negotiate",)
     over_tls = "certificate" if has_certificate else "basic"
@@ -278,7 +278,7 @@ _FETCHED_PASSWORDS: Final[Sequence[tuple[str, Origin]]] = (
 )
 
 
-def _password(reader: _Reader, store: PasswordStore) -> PasswordSource:
+def _password(reader: _ConnectionReader, store: PasswordStore) -> PasswordSource:
     """converge's own variables are stronger than Ansible's: they are there for inventories that both use."""
     fetched = [(name, origin) for name, origin in _FETCHED_PASSWORDS if reader.given(name)]
     values = [(name, origin, found) for name, origin in fetched if (found := reader.text(name)) is not None]

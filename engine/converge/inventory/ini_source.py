@@ -31,7 +31,7 @@ class _Token(NamedTuple):
 
 def read_ini_inventory(text: str, *, file: str, members: Membership, problems: Problems) -> None:
     """Add what an INI inventory says. Lines before the first section are hosts of no group."""
-    reader = _Reader(file, members=members, problems=problems)
+    reader = _IniReader(file, members=members, problems=problems)
     for number, line in enumerate(text.splitlines(), start=1):
         stripped = line.strip()
         if stripped and not stripped.startswith(_COMMENTS):
@@ -39,7 +39,7 @@ def read_ini_inventory(text: str, *, file: str, members: Membership, problems: P
     reader.finish()
 
 
-class _Reader:
+class _IniReader:
     def __init__(self, file: str, *, members: Membership, problems: Problems) -> None:
         self._file = file
         self._members = members

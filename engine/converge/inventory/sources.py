@@ -34,7 +34,7 @@ def is_host_list(source: str) -> bool:
 
 def read_source(source: str, *, members: Membership, problems: Problems) -> None:
     """Add what one source says."""
-    reader = _Reader(members, problems)
+    reader = _SourceReader(members, problems)
     if "\0" in source or not source.strip():
         problems.error(Position(source.replace("\0", "?")), "is no path", expected="a file, a folder, or `host,`")
     elif is_host_list(source):
@@ -49,7 +49,7 @@ def read_source(source: str, *, members: Membership, problems: Problems) -> None
         )
 
 
-class _Reader:
+class _SourceReader:
     def __init__(self, members: Membership, problems: Problems) -> None:
         self._members = members
         self._problems = problems

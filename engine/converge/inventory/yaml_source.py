@@ -36,7 +36,7 @@ def read_yaml_inventory(root: Node, *, file: str, members: Membership, problems:
             hint=CONVERT.format(file=file),
         )
         return
-    reader = _Reader(members, problems)
+    reader = _YamlReader(members, problems)
     for key, node in root.items.items():
         if isinstance(node, Table) or _is_nothing(node):
             reader.group(root, key, node)
@@ -44,7 +44,7 @@ def read_yaml_inventory(root: Node, *, file: str, members: Membership, problems:
             problems.warn(root.place(key), f"{key[:60]} is no group and is skipped, as Ansible does")
 
 
-class _Reader:
+class _YamlReader:
     def __init__(self, members: Membership, problems: Problems) -> None:
         self._members = members
         self._problems = problems

@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from converge.lab.file_tree import Folder, StoredFile
-from converge.lab.world import Account, Right, World
+from converge.lab.world import LabAccount, Right, World
 from converge.model.names import fold, same
 from converge.windows import paths
 
@@ -34,7 +34,7 @@ class FileSystem:
     """The disks of a world for one account; None is the machine itself. Paths are full paths."""
 
     world: World
-    account: Account | None = None
+    account: LabAccount | None = None
 
     def file(self, path: str) -> tuple[int, StoredFile | None]:
         """A file. What lies in a folder that may not be read is denied, there or not."""

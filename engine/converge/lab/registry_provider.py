@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from enum import Enum
 
 from converge.lab.registry_tree import Key, RegistryTree, StoredData, StoredValue
-from converge.lab.world import Account, Right, World
+from converge.lab.world import LabAccount, Right, World
 from converge.model.registry import RegistryPath
 from converge.windows.registry import MAX_NAME
 
@@ -39,7 +39,7 @@ class RegistryProvider:
     """The registry of a world for one account; None is the machine itself."""
 
     world: World
-    account: Account | None = None
+    account: LabAccount | None = None
 
     def enum_key(self, path: RegistryPath) -> tuple[int, tuple[str, ...]]:
         """The names of the subkeys."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 from datetime import timedelta
 
 from converge.lab import service_events
-from converge.lab.world import Account, ProcessRecord, Right, ServiceRecord, World
+from converge.lab.world import LabAccount, ProcessRecord, Right, ServiceRecord, World
 from converge.model.facts import ServiceState, StartMode
 from converge.model.names import fold, same
 from converge.model.registry import Hive, RegistryPath
@@ -119,7 +119,7 @@ def _end(world: World, record: ServiceRecord, *, exit_code: int = 0, specific_ex
         world.processes.pop(process, None)
 
 
-def _opened(world: World, name: str, right: Right, *, account: Account | None) -> ServiceRecord | int:
+def _opened(world: World, name: str, right: Right, *, account: LabAccount | None) -> ServiceRecord | int:
     """A service as somebody may use it who needs this right, or the error of opening it."""
     settle(world)
     record = world.service(name)
@@ -128,7 +128,7 @@ def _opened(world: World, name: str, right: Right, *, account: Account | None) -
     return record if world.permits(account, right, record.name) else 5
 
 
-def start(world: World, name: str, *, account: Account | None = None) -> int:
+def start(world: World, name: str, *, account: LabAccount | None = None) -> int:
     """Start a service and, before it, those it depends on."""
     record = _opened(world, name, Right.SERVICE_START, account=account)
     if isinstance(record, int):
@@ -210,7 +210,7 @@ def _process(world: World, program: str, *, shared: bool) -> ProcessRecord:
     )
 
 
-def stop(world: World, name: str, *, account: Account | None = None) -> int:
+def stop(world: World, name: str, *, account: LabAccount | None = None) -> int:
     """Stop a service. Refused while a service that depends on it runs."""
     record = _opened(world, name, Right.SERVICE_STOP, account=account)
     if isinstance(record, int):
@@ -231,18 +231,18 @@ def stop(world: World, name: str, *, account: Account | None = None) -> int:
     return 0
 
 
-def pause(world: World, name: str, *, account: Account | None = None) -> int:
+def pause(world: World, name: str, *, account: LabAccount | None = None) -> int:
     """Pause a running service that can be paused."""
     return _control(world, name, ServiceState.RUNNING, ServiceState.PAUSED, account=account)
 
 
-def resume(world: World, name: str, *, account: Account | None = None) -> int:
+def resume(world: World, name: str, *, account: LabAccount | None = None) -> int:
     """Let a paused service go on. One that runs is asked in vain, as Windows does: accepted, nothing happens."""
     return _control(world, name, ServiceState.PAUSED, ServiceState.RUNNING, account=account)
 
 
 def _control(
-    world: World, name: str, from_state: ServiceState, to_state: ServiceState, *, account: Account | None
+    world: World, name: str, from_state: ServiceState, to_state: ServiceState, *, account: LabAccount | None
 ) -> int:
     record = _opened(world, name, Right.SERVICE_STOP, account=account)
     if isinstance(record, int):
@@ -259,7 +259,7 @@ def _control(
     return 0
 
 
-def set_start_mode(world: World, name: str, mode: StartMode, *, account: Account | None = None) -> int:
+def set_start_mode(world: World, name: str, mode: StartMode, *, account: LabAccount | None = None) -> int:
     """Change when a service is started; the registry's `Start` follows."""
     record = _opened(world, name, Right.SERVICE_CHANGE, account=account)
     if isinstance(record, int):
@@ -269,7 +269,7 @@ def set_start_mode(world: World, name: str, mode: StartMode, *, account: Account
     return 0
 
 
-def set_image_path(world: World, name: str, path: str, *, account: Account | None = None) -> int:
+def set_image_path(world: World, name: str, path: str, *, account: LabAccount | None = None) -> int:
     """Change a service's command line; it is stored as an expandable string, as ChangeServiceConfig does."""
     record = _opened(world, name, Right.SERVICE_CHANGE, account=account)
     if isinstance(record, int):

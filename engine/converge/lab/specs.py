@@ -141,7 +141,7 @@ def _check_key_path(text: str) -> str:
 KeyName = Annotated[str, AfterValidator(_check_key_path)]
 
 
-class Need(Spec):
+class StepNeed(Spec):
     """What a service's process looks for when it starts; where it is missing the service ends with `exit_code`.
 
     `{image_directory}` stands for the folder of the service's program.
@@ -171,7 +171,7 @@ class ServiceTraits(BaseModel):
     depends_on: tuple[str, ...] = ()
     exit_code: int = 0
     specific_exit_code: int = 0
-    needs: tuple[Need, ...] = ()
+    needs: tuple[StepNeed, ...] = ()
     dies: Death | None = None
     hangs: bool = False  # its process never answers the service manager: error 1053
     logon_fails: bool = False  # error 1069

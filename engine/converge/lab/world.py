@@ -114,7 +114,7 @@ class LoggedEvent(_Record):
     message: str = ""
 
 
-class Clock(_Record):
+class WorldClock(_Record):
     """The host's clock: real time plus what it was advanced by, or standing still where a test froze it."""
 
     ahead: timedelta = timedelta(0)
@@ -135,7 +135,7 @@ class Clock(_Record):
             self.ahead = timedelta(0)
 
 
-class Account(_Record):
+class LabAccount(_Record):
     """Who can log on, and what is denied to them."""
 
     name: str
@@ -173,7 +173,7 @@ class World:
     profile: Profile
     image: str = ""
     quirks: Quirks = field(default_factory=Quirks)
-    clock: Clock = field(default_factory=Clock)
+    clock: WorldClock = field(default_factory=WorldClock)
     started: datetime = field(default_factory=lambda: datetime.now(UTC) - timedelta(days=3))
     registry: RegistryTree = field(default_factory=RegistryTree)
     files: FileTree = field(default_factory=FileTree)
@@ -181,7 +181,7 @@ class World:
     processes: dict[int, ProcessRecord] = field(default_factory=dict)
     events: list[LoggedEvent] = field(default_factory=list)
     components: dict[str, ComponentSpec] = field(default_factory=dict)
-    accounts: dict[str, Account] = field(default_factory=dict)
+    accounts: dict[str, LabAccount] = field(default_factory=dict)
     cim: dict[str, dict[str, ClassSpec]] = field(default_factory=dict)
     steps: dict[str, StepSpec] = field(default_factory=dict)
     restarts: int = 0  # how often it was restarted since it was made
@@ -252,14 +252,14 @@ class World:
         event.record = last + 1
         self.events.append(event)
 
-    def account(self, name: str) -> Account | None:
+    def account(self, name: str) -> LabAccount | None:
         """An account by its name in any case; a domain or host before it does not matter."""
         bare = name.rpartition("\\")[2].partition("@")[0]
         return self.accounts.get(fold(name)) or next(
             (held for held in self.accounts.values() if same(held.name.rpartition("\\")[2], bare)), None
         )
 
-    def permits(self, account: Account | None, right: Right, subject: str = "") -> bool:
+    def permits(self, account: LabAccount | None, right: Right, subject: str = "") -> bool:
         """Whether an account has a right; None stands for the machine itself, to which nothing is denied."""
         return account is None or not account.denied(right, subject)
 
@@ -327,7 +327,7 @@ def _read(data: Mapping[str, Any]) -> World:
         profile=Profile.model_validate(data["profile"]),
         image=str(data["image"]),
         quirks=Quirks.model_validate(data["quirks"]),
-        clock=Clock.model_validate(data["clock"]),
+        clock=WorldClock.model_validate(data["clock"]),
         started=datetime.fromisoformat(data["started"]),
         registry=RegistryTree.from_json(data["registry"]),
         files=FileTree.from_json(data["files"]),
@@ -347,7 +347,7 @@ def _read(data: Mapping[str, Any]) -> World:
         process = ProcessRecord.model_validate(item)
         world.processes[process.process_id] = process
     for item in data["accounts"]:
-        account = Account.model_validate(item)
+        account = LabAccount.model_validate(item)
         world.accounts[fold(account.name)] = account
     return world
 
@@ -359,9 +359,9 @@ def check_namespace(name: str, profile: Profile) -> None:
         raise ValueError(f"{name} exists from Windows {first[0]}.{first[1]} on, this one is {profile.version}")
 
 
-def account_of(name: str, spec: AccountSpec) -> Account:
+def account_of(name: str, spec: AccountSpec) -> LabAccount:
     """An account as an image states it. Raises ValueError for a denial of an unknown right."""
     for denial in spec.denies:
         if denial.partition(":")[0] not in set(Right):
             raise ValueError(f"{denial!r} begins with no right: one of {', '.join(Right)}")
-    return Account(name=name, password=spec.password, administrator=spec.administrator, denies=spec.denies)
+    return LabAccount(name=name, password=spec.password, administrator=spec.administrator, denies=spec.denies)

@@ -39,7 +39,7 @@ class ServedNames:
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class ListeningPlace:
     """Where to listen, how to be safe there, and by which names it may be asked."""
 
     host: str
@@ -67,7 +67,7 @@ class Place:
 
 def place(
     listen: str, *, token: Secret | None, certificate: Path | None, key: Path | None, names: Collection[str] = ()
-) -> Place:
+) -> ListeningPlace:
     """A checked place. Raises UsageError for one that would let anybody look."""
     host, port = _read_listen(listen)
     if token is not None:
@@ -83,7 +83,7 @@ def place(
     if certificate is not None and key is not None:
         tls = _context(certificate, key)
         known |= _names_of(certificate)
-    return Place(host, port, token, tls, frozenset(known))
+    return ListeningPlace(host, port, token, tls, frozenset(known))
 
 
 def read_token(path: Path) -> Secret:

@@ -28,7 +28,7 @@ def cached(resource: Resource, function: str, known: Answers, *, work: Callable[
         if item.holds(known):
             return item.result
     looks = _Looks(known)
-    result = work(_Watched(looks, of=known))
+    result = work(_WatchedAnswers(looks, of=known))
     if not looks.at_all:
         notes = tuple((query, part, was) for (query, part), was in looks.notes.items())
         resource.cached[function] = (_Result(_setting(known), notes, result), *held[: MOST - 1])
@@ -93,7 +93,7 @@ class _Looks(Mapping[AnyQuery, Answer[object]]):
         return len(self._known)
 
 
-class _Watched(Answers):
+class _WatchedAnswers(Answers):
     """The answers that a function is given while it is watched."""
 
     __slots__ = ("_looks", "_of")

@@ -30,7 +30,7 @@ _STEPS = "steps"
 
 
 @dataclass(frozen=True, slots=True)
-class Reader:
+class EntryReader:
     """What entries of one play are read with."""
 
     kinds: Kinds
@@ -160,7 +160,7 @@ def _names_item(value: Value) -> bool:
     return any(mention.name == "item" for mention, _ in value.mentions())
 
 
-def read_entries(node: Node | None, reader: Reader, *, tags: frozenset[str], handlers: bool) -> tuple[Entry, ...]:
+def read_entries(node: Node | None, reader: EntryReader, *, tags: frozenset[str], handlers: bool) -> tuple[Entry, ...]:
     """The entries of a list, in order; those that are wrong are noted and left out."""
     if not isinstance(node, Listing):
         return ()
@@ -175,7 +175,7 @@ def read_entries(node: Node | None, reader: Reader, *, tags: frozenset[str], han
     return tuple(found)
 
 
-def _check_place(draft: Draft, reader: Reader, *, handler: bool) -> None:
+def _check_place(draft: Draft, reader: EntryReader, *, handler: bool) -> None:
     """Note a kind that may not stand where it stands, and a resource that is declared already."""
     problems = reader.problems
     kind = draft.body.kind
@@ -196,7 +196,7 @@ def _check_place(draft: Draft, reader: Reader, *, handler: bool) -> None:
         problems.error(draft.node.position, f"{draft.body.fixed.address} is declared twice in this play", hint=hint)
 
 
-def _entry(draft: Draft, reader: Reader, *, tags: frozenset[str]) -> Entry:
+def _entry(draft: Draft, reader: EntryReader, *, tags: frozenset[str]) -> Entry:
     form = draft.form
     items = draft.node.items
     needed = items.get("needed_when")
@@ -250,7 +250,7 @@ def words(value: object) -> frozenset[str]:
     return frozenset(word.strip() for text in listed(value) for word in text.split(",") if word.strip())
 
 
-def _read_draft(node: Table, reader: Reader, form_type: type[BaseModel]) -> Draft | None:
+def _read_draft(node: Table, reader: EntryReader, form_type: type[BaseModel]) -> Draft | None:
     """One entry; None once what is wrong with it is noted."""
     kind = _kind_of_entry(node, reader, form_type)
     beside = {key: item for key, item in node.items.items() if key != kind and key in form_type.model_fields}
@@ -273,7 +273,7 @@ def _read_draft(node: Table, reader: Reader, form_type: type[BaseModel]) -> Draf
 
 
 def _read_kind(
-    node: Table, kind: str, reader: Reader, *, form: BaseModel | None, in_loop: bool
+    node: Table, kind: str, reader: EntryReader, *, form: BaseModel | None, in_loop: bool
 ) -> tuple[Body | None, tuple[Draft, ...]]:
     model = reader.kinds[kind]
     inner = node.items[kind]
@@ -294,7 +294,7 @@ def _read_kind(
     return body, steps
 
 
-def _read_steps(node: Node, reader: Reader) -> tuple[Draft, ...]:
+def _read_steps(node: Node, reader: EntryReader) -> tuple[Draft, ...]:
     problems = reader.problems
     if not isinstance(node, Listing) or not node.items:
         problems.error(node.position, f"steps takes a list of entries, not {kind_of(node)}", expected="- KIND: {...}")
@@ -322,7 +322,7 @@ def _read_steps(node: Node, reader: Reader) -> tuple[Draft, ...]:
     return tuple(found)
 
 
-def _kind_of_entry(node: Table, reader: Reader, form_type: type[BaseModel]) -> str | None:
+def _kind_of_entry(node: Table, reader: EntryReader, form_type: type[BaseModel]) -> str | None:
     """The one key of an entry that is a kind. Keys that are neither kind nor known are noted."""
     problems = reader.problems
     fields = form_type.model_fields
@@ -344,7 +344,7 @@ def _kind_of_entry(node: Table, reader: Reader, form_type: type[BaseModel]) -> s
     return kinds[0] if len(kinds) == 1 else None
 
 
-def _read_name(own: Table, reader: Reader, *, in_loop: bool) -> Value | None:
+def _read_name(own: Table, reader: EntryReader, *, in_loop: bool) -> Value | None:
     node = own.items.get("name")
     if not isinstance(node, Scalar) or not isinstance(node.value, str):
         return None
@@ -353,7 +353,7 @@ def _read_name(own: Table, reader: Reader, *, in_loop: bool) -> Value | None:
     return value
 
 
-def _read_when(node: Node | None, reader: Reader, *, in_loop: bool) -> tuple[Value, ...]:
+def _read_when(node: Node | None, reader: EntryReader, *, in_loop: bool) -> tuple[Value, ...]:
     if node is None:
         return ()
     values = tuple(read_truth(item, reader.problems) for item in (node.items if isinstance(node, Listing) else (node,)))
@@ -362,7 +362,7 @@ def _read_when(node: Node | None, reader: Reader, *, in_loop: bool) -> tuple[Val
     return tuple(value for value in values if not (isinstance(value, Constant) and value.value is True))
 
 
-def _read_loop(own: Table, reader: Reader) -> Value | None:
+def _read_loop(own: Table, reader: EntryReader) -> Value | None:
     node = own.items.get("loop")
     if node is None:
         return None

@@ -14,7 +14,7 @@ from converge.playbook.ansible import play_keyword_hint
 from converge.playbook.checking import problems_of
 from converge.playbook.conditions import read_applicability
 from converge.playbook.discovery import read_discovery
-from converge.playbook.entries import Kinds, Reader, listed, read_entries, words
+from converge.playbook.entries import EntryReader, Kinds, listed, read_entries, words
 from converge.playbook.forms import PlayForm
 from converge.playbook.links import check_links
 from converge.playbook.templates import Value, read_value
@@ -84,7 +84,7 @@ class _Play:
         items = self._node.items
         discovery = read_discovery(items.get("discover"), names=names_before, problems=self._problems)
         applies_when = read_applicability(items.get("applies_when"), names=names, problems=self._problems)
-        reader = Reader(self._kinds, names, self._problems)
+        reader = EntryReader(self._kinds, names, self._problems)
         tags = words(form.tags) if form else frozenset()
         entries = read_entries(items.get("resources"), reader, tags=tags, handlers=False)
         handlers = read_entries(items.get("handlers"), reader, tags=tags, handlers=True)

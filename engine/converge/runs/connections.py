@@ -15,7 +15,7 @@ from converge.inventory import HostSettings
 from converge.model.machine import Machine, Observer
 from converge.model.secret import Secret
 from converge.runs.selection import Selection
-from converge.winrm.connection import LONGEST_OPERATION, Connection, Login, Sealing
+from converge.winrm.connection import LONGEST_OPERATION, Connection, Login, MessageSealing
 
 if TYPE_CHECKING:
     from converge.runs.lab_hosts import LabHosts
@@ -95,7 +95,7 @@ def connection_of(settings: HostSettings) -> Connection:
         username=settings.user,
         password=settings.password() or Secret(""),
         login=login,
-        sealing=Sealing(settings.message_encryption),
+        sealing=MessageSealing(settings.message_encryption),
         validate_certificate=settings.server_cert_validation == "validate",
         ca_trust_path=settings.ca_trust_path,
         tls_minimum=settings.tls_minimum,

@@ -30,7 +30,7 @@ from converge.runs.tasks import Converging, Subject, Task
 from converge.schedule.clock import Clock
 from converge.schedule.drift import Times
 from converge.schedule.enforcer import GroupState, Permitted
-from converge.schedule.logins import Login, RefusedLogins
+from converge.schedule.logins import AccountLogin, RefusedLogins
 from converge.schedule.policy import GroupPolicy, Policy
 from converge.schedule.policy_file import PolicyFile
 from converge.schedule.windows import ChangeWindows
@@ -136,13 +136,13 @@ class FleetRunner:
         )
 
 
-def _login(settings: HostSettings) -> Login:
+def _login(settings: HostSettings) -> AccountLogin:
     """The login to a host. Raises InputErrors where its password cannot be had."""
     password = settings.password()
     named = (settings.user, settings.transports, settings.cert_pem, settings.cert_key_pem)
     digest = hmac.new(_KEY, repr(named).encode(), hashlib.sha256)
     digest.update((password.reveal() if password is not None else "").encode(errors="surrogatepass"))
-    return Login(settings.name, settings.user or settings.cert_pem or settings.name, digest.digest())
+    return AccountLogin(settings.name, settings.user or settings.cert_pem or settings.name, digest.digest())
 
 
 @dataclass(frozen=True, slots=True)

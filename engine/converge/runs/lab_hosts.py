@@ -8,7 +8,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 
 from converge.errors import HostUnreachable, UsageError
-from converge.lab.endpoint.host import Host
+from converge.lab.endpoint.host import SimulatedHost
 from converge.lab.endpoint.server import LabServer
 from converge.lab.image import load_image
 from converge.lab.world import World
@@ -93,7 +93,7 @@ class LabHosts:
         world = saved_world(path, host=wanted.name, image=wanted.image)
         saved = _SavedWorld(world, path, _stamp(path))
         self._server = self._server or LabServer()
-        (endpoint,) = self._server.start([Host(wanted.name, world, on_change=saved.save)])
+        (endpoint,) = self._server.start([SimulatedHost(wanted.name, world, on_change=saved.save)])
         self._saved.append(saved)
         user, password = _account(wanted, world)
         return Served(endpoint.url, user, password, world.image)

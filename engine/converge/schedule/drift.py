@@ -70,7 +70,7 @@ ANY_TIME = Times()
 
 
 @dataclass(frozen=True, slots=True)
-class Decision:
+class RoundDecision:
     """By host, the addresses that may be changed; by host and address, why the others may not."""
 
     permitted: Mapping[str, frozenset[str]] = field(default_factory=dict)
@@ -144,7 +144,7 @@ def decide(
     policy: GroupPolicy,
     now: datetime,
     times: Times = ANY_TIME,
-) -> Decision:
+) -> RoundDecision:
     """What may be changed now of what was just seen drifting, the longest drift first."""
     left: dict[tuple[str, str], Left] = {}
     ripe: dict[str, list[str]] = {}
@@ -166,7 +166,7 @@ def decide(
             permitted[host] = frozenset(ripe[host])
         else:
             left |= {(host, address): over for address in ripe[host]}
-    return Decision(permitted, left)
+    return RoundDecision(permitted, left)
 
 
 def _reason(drift: Drift, *, policy: GroupPolicy, now: datetime) -> Left | None:

@@ -14,7 +14,7 @@ from converge.fleet.stop import StopToken
 from converge.model.change import HostResult, Problem
 from converge.model.recorded import Drift, Intention, Outlook
 from converge.schedule.clock import Clock
-from converge.schedule.drift import Decision, Times, decide, drifting, repaired, seen
+from converge.schedule.drift import RoundDecision, Times, decide, drifting, repaired, seen
 from converge.schedule.outlook import Foresight
 from converge.schedule.policy import GroupPolicy, Policy
 from converge.store.names import new_run_id
@@ -54,7 +54,7 @@ class Round:
     began: datetime
     looked: tuple[HostResult, ...] = ()
     repaired: tuple[HostResult, ...] = ()
-    decision: Decision = field(default_factory=Decision)
+    decision: RoundDecision = field(default_factory=RoundDecision)
     quarantined: tuple[Drift, ...] = ()
     newly_quarantined: tuple[Drift, ...] = ()
     intentions: tuple[Intention, ...] = ()

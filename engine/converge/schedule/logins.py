@@ -18,7 +18,7 @@ EVERYWHERE = ""
 
 
 @dataclass(frozen=True, slots=True)
-class Login:
+class AccountLogin:
     """One account at one host. `digest` changes with its password and settings, and gives nothing of them away."""
 
     host: str
@@ -62,7 +62,7 @@ class RefusedLogins:
             self._digests.clear()
         self.refusals.keep_refused_logins({})
 
-    def require_untried(self, login: Login) -> None:
+    def require_untried(self, login: AccountLogin) -> None:
         """Raises LoginNotTried where this login was refused before and nothing is different now."""
         with self._lock:
             for host in (login.host, EVERYWHERE):
@@ -81,7 +81,7 @@ class RefusedLogins:
         digests = self._digests.get(key)
         return refused if digests is None or digest in digests else None
 
-    def note(self, refused: Iterable[Login], accepted: Iterable[Login]) -> None:
+    def note(self, refused: Iterable[AccountLogin], accepted: Iterable[AccountLogin]) -> None:
         """What came of the logins of one run. Raises JournalUnavailable."""
         now = self.clock.now()
         let_in = {(fold(each.account), each.digest) for each in accepted}
@@ -101,13 +101,13 @@ class RefusedLogins:
         if after != before:
             self.refusals.keep_refused_logins(after)
 
-    def _refused_by(self, login: Login) -> int:
+    def _refused_by(self, login: AccountLogin) -> int:
         return sum(
             account == fold(login.account) and bool(host) and login.digest in self._digests.get((account, host), ())
             for account, host in self._when
         )
 
-    def _add(self, login: Login, host: str, now: datetime) -> None:
+    def _add(self, login: AccountLogin, host: str, now: datetime) -> None:
         key = (fold(login.account), host)
         self._when[key] = now
         digests = self._digests.setdefault(key, set())

@@ -15,7 +15,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 
-from converge.model.listening import Place, ServedNames
+from converge.model.listening import ListeningPlace, ServedNames
 from converge.schedule.metrics import Telemetry
 
 MOST_CONNECTIONS = 32
@@ -24,7 +24,7 @@ SPEAK_WITHIN = 10.0  # seconds for a whole request
 
 
 @contextmanager
-def served(telemetry: Telemetry, place: Place) -> Iterator[str]:
+def served(telemetry: Telemetry, place: ListeningPlace) -> Iterator[str]:
     """Serve `/metrics` and `/healthz` within this block; the address, its port chosen by the system for 0. Raises UsageError."""
     bound = place.bound()
     place = replace(place, port=bound.getsockname()[1])
@@ -42,7 +42,7 @@ def served(telemetry: Telemetry, place: Place) -> Iterator[str]:
 class _Server(ThreadingHTTPServer):
     daemon_threads = True
 
-    def __init__(self, telemetry: Telemetry, place: Place, bound: socket.socket) -> None:
+    def __init__(self, telemetry: Telemetry, place: ListeningPlace, bound: socket.socket) -> None:
         self.telemetry = telemetry
         self.names = ServedNames(place.names)
         self._token = place.token

@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 
 from converge.model.change import HostResult, Problem, Status
 from converge.model.recorded import Drift, Intention
-from converge.schedule.drift import Decision, Known, Left, Times
+from converge.schedule.drift import Known, Left, RoundDecision, Times
 from converge.schedule.policy import GroupPolicy
 from converge.schedule.windows import ChangeWindows
 
@@ -38,7 +38,7 @@ class Foresight:
     _rounds: dict[tuple[int, datetime], datetime | None] = field(default_factory=dict)
 
     def intentions(
-        self, known: Known, looked: Sequence[HostResult], repaired: Sequence[HostResult], decision: Decision
+        self, known: Known, looked: Sequence[HostResult], repaired: Sequence[HostResult], decision: RoundDecision
     ) -> Iterator[Intention]:
         """What is left after a round, by host: hosts not looked at, drift left alone, drift that was not repaired."""
         for result in looked:

@@ -41,18 +41,18 @@ Cadence = Annotated[str, BeforeValidator(lambda value: str(value) if _is_number(
 Windows = Annotated[InstanceOf[ChangeWindows], BeforeValidator(_windows)]
 
 
-class _Part(BaseModel):
+class _PolicyPart(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, arbitrary_types_allowed=True)
 
 
-class Budgets(_Part):
+class Budgets(_PolicyPart):
     """How much one round may change. A host with more drift than its budget is left for a person."""
 
     changes_per_host: int = Field(default=20, ge=1, le=10_000)
     hosts: int = Field(default=10, ge=1, le=100_000)
 
 
-class GroupPolicy(_Part):
+class GroupPolicy(_PolicyPart):
     """One group of hosts. The zero value looks and changes nothing."""
 
     hosts: str = ""  # a pattern of the inventory; the group's name if empty
@@ -102,7 +102,7 @@ class GroupPolicy(_Part):
         return due.astimezone(UTC) if due else None
 
 
-class Policy(_Part):
+class Policy(_PolicyPart):
     """The whole file."""
 
     version: Literal[1]

@@ -33,7 +33,7 @@ Span = tuple[datetime, datetime]
 
 
 @runtime_checkable  # a policy holds windows in a pydantic model, which asks
-class Window(Protocol):
+class WindowRule(Protocol):
     """A definition that says when it is open."""
 
     def spans(self, since: datetime, until: datetime) -> Iterator[Span]:
@@ -108,7 +108,7 @@ class ChangeWindows:
     What `within` says must allow it as well.
     """
 
-    windows: tuple[Window, ...] = ()
+    windows: tuple[WindowRule, ...] = ()
     never: bool = False
     within: ChangeWindows | None = None
 
@@ -182,7 +182,7 @@ def read_windows(value: object) -> ChangeWindows:
     return ChangeWindows(tuple(windows))
 
 
-def _read_window(item: object) -> Window:
+def _read_window(item: object) -> WindowRule:
     if not isinstance(item, Mapping):
         raise ValueError("{days, from, to, timezone} or {rrule, duration, timezone} is expected")
     keys = _RULE_KEYS if "rrule" in item else _WEEKLY_KEYS

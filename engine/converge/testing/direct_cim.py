@@ -7,19 +7,19 @@ from collections.abc import Mapping
 from converge.errors import ActionRefused
 from converge.lab.endpoint.queries import ClassMissing, InvalidArgument, MethodMissing, NamespaceDenied, Wmi, WrongKeys
 from converge.lab.endpoint.repository import Repository
-from converge.lab.endpoint.schema import AccessDenied, InstanceMissing, Served
+from converge.lab.endpoint.schema import AccessDenied, InstanceMissing, ServedClass
 from converge.lab.endpoint.wql_lexer import InvalidQuery, QueryTooComplex
-from converge.lab.world import Account, World
+from converge.lab.world import LabAccount, World
 from converge.model.answer import Absent, Answer, Found, Refused
 from converge.windows.return_codes import failed
 from converge.wsman.cim import Properties
 
-_MACHINE_ITSELF = Account(name=r"NT AUTHORITY\SYSTEM", password="")
+_MACHINE_ITSELF = LabAccount(name=r"NT AUTHORITY\SYSTEM", password="")
 
 Rows = tuple[dict[str, str | None], ...]
 
 
-def query(world: World, account: Account | None, *, namespace: str, wql: str) -> Answer[Rows]:
+def query(world: World, account: LabAccount | None, *, namespace: str, wql: str) -> Answer[Rows]:
     """The rows of a WQL query; absent where the world lacks the namespace or class."""
     repository = Repository(world)
     if not repository.has_namespace(namespace.replace("\\", "/")):
@@ -37,7 +37,7 @@ def query(world: World, account: Account | None, *, namespace: str, wql: str) ->
 
 def invoke(
     world: World,
-    account: Account | None,
+    account: LabAccount | None,
     *,
     namespace: str,
     class_name: str,
@@ -61,5 +61,5 @@ def invoke(
         raise ActionRefused(told, why=why)
 
 
-def _wmi(world: World, account: Account | None, namespace: str) -> Wmi:
-    return Wmi(Repository(world), Served(world, account or _MACHINE_ITSELF), namespace.replace("\\", "/"))
+def _wmi(world: World, account: LabAccount | None, namespace: str) -> Wmi:
+    return Wmi(Repository(world), ServedClass(world, account or _MACHINE_ITSELF), namespace.replace("\\", "/"))

@@ -14,7 +14,7 @@ from converge.lab.registry_provider import ACCESS_DENIED, RegistryProvider
 from converge.lab.registry_tree import StoredValue
 from converge.lab.shell import certutil
 from converge.lab.shell.programs import has_program
-from converge.lab.world import Account, LoggedEvent, Right, ServiceRecord, World
+from converge.lab.world import LabAccount, LoggedEvent, Right, ServiceRecord, World
 from converge.model.answer import Absent, Answer, Found, Refused
 from converge.model.facts import (
     DirectoryFacts,
@@ -56,7 +56,7 @@ def _denied(right: str) -> Refused:
 class WorldAnswers:
     """Answers queries about a world as one account is answered; None is the machine itself."""
 
-    def __init__(self, world: World, account: Account | None) -> None:
+    def __init__(self, world: World, account: LabAccount | None) -> None:
         self._world = world
         self._account = account
         self._registry = RegistryProvider(world, account)

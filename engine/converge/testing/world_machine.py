@@ -10,7 +10,7 @@ from converge.lab.file_system import EXISTS, NOT_THERE, FileSystem
 from converge.lab.registry_provider import RegistryProvider
 from converge.lab.shell import run_command_line
 from converge.lab.shell.programs import has_program
-from converge.lab.world import Account, Right, World
+from converge.lab.world import LabAccount, Right, World
 from converge.model.action import (
     AnyAction,
     CopyFile,
@@ -53,7 +53,7 @@ class WorldMachine:
     Every asking and every action counts as one round trip.
     """
 
-    def __init__(self, world: World, account: Account | None = None, *, host: str = "") -> None:
+    def __init__(self, world: World, account: LabAccount | None = None, *, host: str = "") -> None:
         self.world = world
         self._account = account
         self._host = host or world.profile.host_name

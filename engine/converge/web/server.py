@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 
 from aiohttp import web
 
-from converge.model.listening import Place, ServedNames
+from converge.model.listening import ListeningPlace, ServedNames
 from converge.model.secret import Secret
 from converge.store.store import Where
 from converge.web.access import Access
@@ -40,7 +40,7 @@ class Telling:
     warn: Callable[[str], None]
 
 
-def serve(where: Where, place: Place, telling: Telling) -> None:
+def serve(where: Where, place: ListeningPlace, telling: Telling) -> None:
     """Serve until SIGTERM or SIGINT. Raises UsageError where it cannot listen, or where this is no store."""
     reading = Reading(where)
     try:
@@ -51,7 +51,7 @@ def serve(where: Where, place: Place, telling: Telling) -> None:
         reading.close()
 
 
-async def _serve(reading: Reading, place: Place, bound: socket.socket, *, telling: Telling) -> None:
+async def _serve(reading: Reading, place: ListeningPlace, bound: socket.socket, *, telling: Telling) -> None:
     loop, end = asyncio.get_running_loop(), asyncio.Event()
     loop.set_exception_handler(lambda _loop, context: telling.warn(_in_words(context)))
     for number in (signal.SIGTERM, signal.SIGINT):

@@ -17,7 +17,7 @@ from converge.winrm.connection import Connection, Login
 from converge.winrm.http_line import SAYS_NOTHING, Cut, HttpAnswer
 from converge.wsman import seal
 
-__all__ = ["Carrier", "Cut", "Reply"]
+__all__ = ["Cut", "MessageCarrier", "Reply"]
 
 
 MAX_CONVERSATION: Final = 2 * 1024 * 1024 * 1024
@@ -54,7 +54,7 @@ class Reply:
     body: bytes
 
 
-class Carrier:
+class MessageCarrier:
     """Sends envelopes to one host, one at a time, over one authenticated connection.
 
     Not for several threads at once: sealing counts its messages. After a refused login it never tries another.

@@ -40,7 +40,7 @@ class Login(StrEnum):
 _ALIASES: Final = {"ntlm": Login.NEGOTIATE, "plaintext": Login.BASIC, "ssl": Login.BASIC}
 
 
-class Sealing(StrEnum):
+class MessageSealing(StrEnum):
     """Whether messages are encrypted beneath HTTP. Over http `auto` is `always`, over https TLS does it."""
 
     AUTO = "auto"
@@ -65,7 +65,7 @@ class Connection:
     username: str = ""
     password: Secret = NO_PASSWORD
     login: Login = Login.NEGOTIATE
-    sealing: Sealing = Sealing.AUTO
+    sealing: MessageSealing = MessageSealing.AUTO
     validate_certificate: bool = True
     tls_minimum: str = "1.2"
     ca_trust_path: str | None = None
@@ -107,12 +107,12 @@ class Connection:
             raise UsageError(f"{self.host}: Kerberos knows no {self.username}", try_="write it as user@REALM")
         elif not self.password and not self._may_have_ticket:
             raise UsageError(f"{self.host}: no password", try_="set ansible_password or converge_password_command")
-        if self.login in (Login.BASIC, Login.CERTIFICATE) and not self.is_https and self.sealing is not Sealing.NEVER:
+        if self.login in (Login.BASIC, Login.CERTIFICATE) and not self.is_https and self.sealing is not MessageSealing.NEVER:
             raise UsageError(
                 f"{self.host}: Basic over http would send the password readable by anyone on the way",
                 try_="use https or the negotiate transport, or set ansible_winrm_message_encryption: never",
             )
-        if self.login in (Login.BASIC, Login.CERTIFICATE) and self.sealing is Sealing.ALWAYS:
+        if self.login in (Login.BASIC, Login.CERTIFICATE) and self.sealing is MessageSealing.ALWAYS:
             raise UsageError(f"{self.host}: {self.login} cannot encrypt messages", try_="use the negotiate transport")
 
     @property
@@ -128,7 +128,7 @@ class Connection:
     @property
     def seals(self) -> bool:
         """Whether messages are encrypted beneath HTTP."""
-        return self.sealing is Sealing.ALWAYS or (self.sealing is Sealing.AUTO and not self.is_https)
+        return self.sealing is MessageSealing.ALWAYS or (self.sealing is MessageSealing.AUTO and not self.is_https)
 
     @property
     def address(self) -> str:

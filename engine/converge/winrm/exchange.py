@@ -11,9 +11,9 @@ from typing import Final, Protocol, TypeVar
 
 from converge.errors import RemoteProtocolError
 from converge.model.redaction import Redaction
-from converge.winrm.carrier import Carrier, Reply
+from converge.winrm.carrier import MessageCarrier, Reply
 from converge.winrm.connection import LONGEST_OPERATION, Connection
-from converge.winrm.held import Held
+from converge.winrm.held import HeldBytes
 from converge.wsman import messages
 from converge.wsman.envelopes import RequestHeader, new_message_id
 from converge.wsman.faults import Fault
@@ -21,7 +21,7 @@ from converge.wsman.messages import AnyRequest
 from converge.wsman.operations import Identity
 from converge.wsman.shells import Received
 
-__all__ = ["LONGEST_OPERATION", "Exchange", "Faulted", "Recorder", "gave_up"]
+__all__ = ["LONGEST_OPERATION", "Exchange", "ExchangeRecorder", "Faulted", "gave_up"]
 
 A = TypeVar("A")
 
@@ -52,7 +52,7 @@ def gave_up(reason: str) -> Faulted:
     return Faulted(Fault("s:Receiver", "", reason=reason))
 
 
-class Recorder(Protocol):
+class ExchangeRecorder(Protocol):
     """Is shown every exchange as it is before sealing and after unsealing."""
 
     def exchanged(self, request: bytes, answer: bytes | None, *, status: int = 0) -> None:
@@ -62,12 +62,12 @@ class Recorder(Protocol):
 class Exchange:
     """Sends requests to one host and counts them."""
 
-    def __init__(self, connection: Connection, *, recorder: Recorder | None = None) -> None:
+    def __init__(self, connection: Connection, *, recorder: ExchangeRecorder | None = None) -> None:
         self.connection = connection
         self._recorder = recorder
-        self.carrier = Carrier(connection)
+        self.carrier = MessageCarrier(connection)
         self.round_trips = 0
-        self.held = Held()
+        self.held = HeldBytes()
         self._waits = iter(PATIENCE)
 
     def once(self, operation: AnyRequest, expected: type[A], *, seconds: float = 0.0) -> A:

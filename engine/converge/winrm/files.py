@@ -37,7 +37,7 @@ from converge.winrm.exchange import Faulted, gave_up
 from converge.winrm.session import CIMV2, Reader, Session
 from converge.winrm.shell import Finished
 from converge.wsman.cim import Properties
-from converge.wsman.envelopes import Target
+from converge.wsman.envelopes import ResourceTarget
 from converge.wsman.namespaces import wmi_uri
 
 MAX_CONTENT: Final = 1024 * 1024
@@ -211,7 +211,7 @@ def perform_on_file(session: Session, action: FileAction) -> Performed:
 
 
 def _method(session: Session, class_name: str, method: str, *, path: str, target: str = "") -> Performed:
-    instance = Target(wmi_uri(CIMV2, class_name), selectors=(("Name", paths.normalise(path)),))
+    instance = ResourceTarget(wmi_uri(CIMV2, class_name), selectors=(("Name", paths.normalise(path)),))
     what = f"{method} of {path}" + (f" to {target}" if target else "")
     try:
         output = session.call(instance, method, {"FileName": target} if target else {})

@@ -16,7 +16,7 @@ _lock = threading.Lock()
 _shared = 0
 
 
-class Held:
+class HeldBytes:
     """What is held of the answers to one question."""
 
     def __init__(self) -> None:

@@ -101,7 +101,7 @@ class Line:
             self._handles.clear()
 
 
-class _Watched:
+class _WatchedSocket:
     """What both kinds of connection tell their line."""
 
     line: Line
@@ -182,8 +182,8 @@ class WatchedAdapter(HTTPAdapter):
                 self.fp: Any = _Arriving(self.fp, limit)
 
         shared = {"line": self._line, "response_class": Bounded}
-        plain = type("WatchedConnection", (_Watched, HTTPConnection), shared)
-        secure = type("WatchedTlsConnection", (_Watched, HTTPSConnection), shared)
+        plain = type("WatchedConnection", (_WatchedSocket, HTTPConnection), shared)
+        secure = type("WatchedTlsConnection", (_WatchedSocket, HTTPSConnection), shared)
         self.poolmanager.pool_classes_by_scheme = {
             "http": type("WatchedPool", (HTTPConnectionPool,), {"ConnectionCls": plain}),
             "https": type("WatchedTlsPool", (HTTPSConnectionPool,), {"ConnectionCls": secure}),

@@ -42,7 +42,7 @@ from converge.winrm.registry_actions import perform_on_registry
 from converge.winrm.services import perform_on_service
 from converge.winrm.session import CIMV2, Session
 from converge.winrm.system import call_cim_method
-from converge.wsman.envelopes import Target
+from converge.wsman.envelopes import ResourceTarget
 from converge.wsman.namespaces import wmi_uri
 
 _SHOWN_OUTPUT: Final = 4000
@@ -126,7 +126,7 @@ class WinRMMachine(WinRMObserver):
         raise Interrupted(f"the computer was restarted and does not answer after {action.timeout:g} s")
 
     def _reboot(self) -> None:
-        system = Target(wmi_uri(CIMV2, "Win32_OperatingSystem"))
+        system = ResourceTarget(wmi_uri(CIMV2, "Win32_OperatingSystem"))
         try:
             returned = self._session.call(system, "Win32Shutdown", _FORCED_REBOOT).integer("ReturnValue") or 0
         except Faulted as faulted:

@@ -24,7 +24,7 @@ from converge.winrm.answering import Answered
 from converge.winrm.connection import Connection
 from converge.winrm.printed_values import PrintedValues
 from converge.winrm.raw_texts import RawTexts
-from converge.winrm.registry import Known, RegistryReader
+from converge.winrm.registry import KnownKeys, RegistryReader
 from converge.winrm.registry_search import answer_searches
 from converge.winrm.session import Reader
 
@@ -41,7 +41,7 @@ class WinRMObserver:
         self._dependents = services.Dependents()
         self._raw_texts = RawTexts()
         self._printed_values = PrintedValues(self._reader)
-        self._known = Known()
+        self._known = KnownKeys()
         self._hashing = files.Hashing()
 
     @property
@@ -82,16 +82,16 @@ class WinRMObserver:
             self._reader.close_shell()
         return Answers(answers)
 
-    def _known_before(self, queries: Collection[AnyQuery]) -> Known:
+    def _known_before(self, queries: Collection[AnyQuery]) -> KnownKeys:
         """What was read of the registry a moment ago, less what is asked for again: that may have changed."""
         if self._known.age > CARRIED_SECONDS:
-            self._known = Known()
+            self._known = KnownKeys()
         self._known.ask(queries)
         return self._known
 
     def _forget(self) -> None:
         """Something is done to the host: nothing that was read before counts any more."""
-        self._known = Known()
+        self._known = KnownKeys()
 
     def close(self) -> None:
         """End the conversation."""

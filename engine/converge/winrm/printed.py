@@ -84,7 +84,7 @@ class PrintedValue:
 
 
 @dataclass(frozen=True, slots=True)
-class Form:
+class PrintedForm:
     """How one host prints a value: what stands before the key and after the value, and what parts the columns.
 
     `unset` is what it prints, in its language, for the data of a default value that is not there.
@@ -97,7 +97,7 @@ class Form:
     is_utf_8: bool
 
     @classmethod
-    def learnt(cls, code_page: str, known: str, unset: str) -> Form | None:
+    def learnt(cls, code_page: str, known: str, unset: str) -> PrintedForm | None:
         """From what the commands of TELLING printed; None where that shows no form."""
         form = _KNOWN.fullmatch(known)
         if form is None:

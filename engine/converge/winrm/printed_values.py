@@ -17,7 +17,7 @@ from converge.model.query import RegistryValue
 from converge.model.registry import Hive
 from converge.windows.commands import ReadingCommand, ReadingLine
 from converge.winrm.exchange import Faulted
-from converge.winrm.printed import TELLING, Form, PrintedValue
+from converge.winrm.printed import TELLING, PrintedForm, PrintedValue
 from converge.winrm.session import Reader
 
 LINE_REQUESTS: Final = 4
@@ -38,7 +38,7 @@ class PrintedValues:
 
     def __init__(self, reader: Reader) -> None:
         self._reader = reader
-        self._form: Form | None = None
+        self._form: PrintedForm | None = None
         self._prints = True
 
     def read_ahead(self, wanted: Collection[RegistryValue]) -> dict[RegistryValue, PrintedValue]:
@@ -72,7 +72,7 @@ class PrintedValues:
         printed: list[str] = []
         for line in ReadingLine.filled((*telling, *commands.values()), mark=secrets.token_hex(8)):
             printed += self._pieces(line, patient=patient)
-        form = self._form = self._form or Form.learnt(*printed[: len(TELLING)])
+        form = self._form = self._form or PrintedForm.learnt(*printed[: len(TELLING)])
         if form is None:
             return {}
         told = zip(commands, printed[len(telling) :], strict=True)

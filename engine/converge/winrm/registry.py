@@ -76,7 +76,7 @@ KnownValues = Answer[Mapping[str, tuple[str, RegistryType]]]
 
 
 @dataclass(slots=True)
-class Known:
+class KnownKeys:
     """What was read: by key, its values' names and types; values as reg.exe printed them, and data that leaves no doubt."""
 
     values: dict[RegistryPath, KnownValues] = field(default_factory=dict)
@@ -105,7 +105,7 @@ class Known:
 class RegistryReader:
     """Reads keys and values. What a key holds is asked once, and every value by the getter of its type."""
 
-    def __init__(self, reader: Reader, known: Known, *, raw_texts: RawTexts, printed_values: PrintedValues) -> None:
+    def __init__(self, reader: Reader, known: KnownKeys, *, raw_texts: RawTexts, printed_values: PrintedValues) -> None:
         self._reader = reader
         self._known = known
         self._raw_texts = raw_texts

@@ -15,7 +15,7 @@ from converge.winrm.exchange import Faulted
 from converge.winrm.registry import ACCESS_DENIED, DONE, MEANINGS, parameters, return_value
 from converge.winrm.session import REGISTRY, Session
 from converge.wsman.cim import Value
-from converge.wsman.envelopes import Target
+from converge.wsman.envelopes import ResourceTarget
 
 COMMAND_SECONDS: Final = 60.0
 RegistryAction = SetRegistryValue | RemoveRegistryValue | NewRegistryKey | RemoveRegistryKey
@@ -70,7 +70,7 @@ def _set_empty_binary(session: Session, action: SetRegistryValue) -> Performed:
 
 def _called(session: Session, method: str, given: Mapping[str, Value], *, what: str) -> Performed:
     try:
-        code = return_value(session.call(Target(REGISTRY), method, given))
+        code = return_value(session.call(ResourceTarget(REGISTRY), method, given))
     except Faulted as faulted:
         raise action_refused(f"{method} of {what}", faulted) from faulted
     if code == DONE:

@@ -30,7 +30,7 @@ from converge.winrm.exchange import LONGEST_OPERATION, Faulted
 from converge.winrm.registry import ACCESS_DENIED, DONE, parameters, return_value
 from converge.winrm.session import CIMV2, Reader, ReadingMethod, Session
 from converge.wsman.cim import Properties, Reference, Value
-from converge.wsman.envelopes import Target
+from converge.wsman.envelopes import ResourceTarget
 from converge.wsman.namespaces import wmi_uri
 
 SERVICE: Final = wmi_uri(CIMV2, "Win32_Service")
@@ -258,7 +258,7 @@ _AS_GOOD_AS_DONE: Final[Mapping[str, frozenset[int]]] = {
 def perform_on_service(session: Session, action: ServiceAction) -> Performed:
     """Do one thing to a service. Raises ActionRefused, Interrupted, HostUnreachable."""
     method, parameters = _call(action)
-    target = Target(SERVICE, selectors=(("Name", action.name),))
+    target = ResourceTarget(SERVICE, selectors=(("Name", action.name),))
     try:
         returned = session.call(target, method, parameters).integer("ReturnValue") or 0
     except Faulted as faulted:

@@ -16,16 +16,16 @@ from converge.windows.commands import ReadingCommand, ReadingLine
 from converge.winrm import refusals
 from converge.winrm.carrier import Cut
 from converge.winrm.connection import Connection, Login
-from converge.winrm.exchange import LONGEST_OPERATION, Exchange, Faulted, Recorder, gave_up
+from converge.winrm.exchange import LONGEST_OPERATION, Exchange, ExchangeRecorder, Faulted, gave_up
 from converge.winrm.refusals import RequestTooLarge
 from converge.winrm.shell import MAX_CUTS, MAX_OUTPUT, Finished, Shell
 from converge.wsman import faults
 from converge.wsman.cim import Instance, Properties, Value
-from converge.wsman.envelopes import Target
+from converge.wsman.envelopes import ResourceTarget
 from converge.wsman.faults import Fault
 from converge.wsman.messages import AnyRequest
 from converge.wsman.namespaces import wmi_uri, wql_uri
-from converge.wsman.operations import Enumerate, Get, Got, Identity, Invoke, Output, Page, Pull, Release, Released
+from converge.wsman.operations import Enumerate, Get, Got, Identity, Invoke, Page, Pull, Release, Released, ShellOutput
 from converge.wsman.shells import CommandStarted
 
 A = TypeVar("A")
@@ -58,7 +58,7 @@ CIMV2: Final = "root/cimv2"
 class Reader:
     """Reads from one host over one authenticated connection. Not for several threads at once."""
 
-    def __init__(self, connection: Connection, *, recorder: Recorder | None = None) -> None:
+    def __init__(self, connection: Connection, *, recorder: ExchangeRecorder | None = None) -> None:
         self._exchange = Exchange(connection, recorder=recorder)
         self._shell: Shell | None = None
         self._no_shell: Faulted | None = None
@@ -89,7 +89,7 @@ class Reader:
 
     def get(self, namespace: str, class_name: str, *, keys: Mapping[str, str] | None = None) -> Properties:
         """One instance. Raises Faulted, HostUnreachable."""
-        target = Target(wmi_uri(namespace, class_name), selectors=tuple((keys or {}).items()))
+        target = ResourceTarget(wmi_uri(namespace, class_name), selectors=tuple((keys or {}).items()))
         return self._again(lambda: self._patiently(Get(target), Got)).instance.properties
 
     def query(self, namespace: str, wql: str, *, at_most: int = MAX_ROWS, seconds: float = 0.0) -> list[Instance]:
@@ -97,12 +97,12 @@ class Reader:
 
         `seconds` is what the host is given for each page, by default as connected. Raises Faulted, HostUnreachable.
         """
-        return self._again(lambda: self._fresh_rows(Target(wql_uri(namespace)), wql, at_most, seconds))
+        return self._again(lambda: self._fresh_rows(ResourceTarget(wql_uri(namespace)), wql, at_most, seconds))
 
     def registry(self, method: ReadingMethod, parameters: Mapping[str, Value]) -> Properties:
         """What a reading method of StdRegProv returns. Raises Faulted, HostUnreachable."""
-        call = Invoke(Target(REGISTRY), method, parameters)
-        return self._again(lambda: self._patiently(call, Output)).properties
+        call = Invoke(ResourceTarget(REGISTRY), method, parameters)
+        return self._again(lambda: self._patiently(call, ShellOutput)).properties
 
     def run_reading(
         self,
@@ -208,7 +208,7 @@ class Reader:
                     raise
         return self._patiently(operation, Page, seconds=seconds)
 
-    def _fresh_rows(self, target: Target, wql: str, at_most: int, seconds: float) -> list[Instance]:
+    def _fresh_rows(self, target: ResourceTarget, wql: str, at_most: int, seconds: float) -> list[Instance]:
         """The rows; from the start again, once, where the host has dropped the enumeration meanwhile."""
         try:
             return self._rows(target, wql, at_most, seconds)
@@ -217,7 +217,7 @@ class Reader:
                 raise
         return self._rows(target, wql, at_most, seconds)
 
-    def _rows(self, target: Target, wql: str, at_most: int, seconds: float) -> list[Instance]:
+    def _rows(self, target: ResourceTarget, wql: str, at_most: int, seconds: float) -> list[Instance]:
         rows: list[Instance] = []
         for page in self._pages(target, wql, seconds):
             rows += page.items
@@ -228,7 +228,7 @@ class Reader:
                 break
         return rows[:at_most]
 
-    def _pages(self, target: Target, wql: str, seconds: float) -> Iterator[Page]:
+    def _pages(self, target: ResourceTarget, wql: str, seconds: float) -> Iterator[Page]:
         page = self._patiently(Enumerate(target, wql), Page, seconds=seconds)
         yield page
         for _ in range(MAX_PAGES):
@@ -239,7 +239,7 @@ class Reader:
         self._release(target, page.context)
         raise gave_up(f"the query yields more than {MAX_PAGES} pages")
 
-    def _release(self, target: Target, context: str) -> None:
+    def _release(self, target: ResourceTarget, context: str) -> None:
         with contextlib.suppress(Faulted, RemoteProtocolError):
             self._exchange.once(Release(target, context), Released)
 
@@ -249,14 +249,14 @@ class Session(Reader):
 
     def call(
         self,
-        target: Target,
+        target: ResourceTarget,
         method: str,
         parameters: Mapping[str, Value] | None = None,
         *,
         seconds: float = LONGEST_OPERATION,
     ) -> Properties:
         """Call a method that changes something. Raises Faulted where the host refused it, Interrupted, HostUnreachable."""
-        return self._act(Invoke(target, method, parameters or {}), Output, seconds=seconds).properties
+        return self._act(Invoke(target, method, parameters or {}), ShellOutput, seconds=seconds).properties
 
     def run(self, *lines: str, seconds: float) -> Finished:
         """Run command lines one after the other in one shell, up to the first that ends with another exit code than 0.

@@ -12,7 +12,7 @@ from converge.errors import HostUnreachable, RemoteProtocolError
 from converge.winrm.carrier import Cut
 from converge.winrm.exchange import Exchange, Faulted, OutOfTime, gave_up
 from converge.wsman import faults
-from converge.wsman.envelopes import Option, Target
+from converge.wsman.envelopes import Option, ResourceTarget
 from converge.wsman.namespaces import CMD_SHELL
 from converge.wsman.shells import (
     Command,
@@ -89,7 +89,7 @@ class Shell:
 
     def __init__(self, exchange: Exchange) -> None:
         self._exchange = exchange
-        self._target: Target | None = None
+        self._target: ResourceTarget | None = None
         self.takes_one = False
         """Whether it may take one command only: WinRM 1.1, which tells nothing of a shell but its id."""
 
@@ -101,10 +101,10 @@ class Shell:
     def open(self, *, patient: bool = True) -> None:
         """Open it. Raises Faulted where none may be opened, impatiently at once over a quota, and as `Exchange.once`."""
         if self._target is None:
-            wanted = CreateShell(Target(CMD_SHELL, options=_UTF_8_WITHOUT_PROFILE))
+            wanted = CreateShell(ResourceTarget(CMD_SHELL, options=_UTF_8_WITHOUT_PROFILE))
             ask = self._exchange.patiently if patient else self._exchange.once
             created = ask(wanted, ShellCreated)
-            self._target = Target(CMD_SHELL, selectors=(("ShellId", created.shell_id),))
+            self._target = ResourceTarget(CMD_SHELL, selectors=(("ShellId", created.shell_id),))
             self.takes_one = not created.details
 
     def command(self, line: str) -> Command:
@@ -176,10 +176,10 @@ class Shell:
                     raise
                 self._exchange.carrier.drop()
 
-    def _with(self, options: tuple[Option, ...]) -> Target:
+    def _with(self, options: tuple[Option, ...]) -> ResourceTarget:
         if self._target is None:
             raise RemoteProtocolError("a command in a shell that is closed")
-        return Target(CMD_SHELL, selectors=self._target.selectors, options=options)
+        return ResourceTarget(CMD_SHELL, selectors=self._target.selectors, options=options)
 
     def close(self) -> None:
         """Delete it, and with it whatever still runs in it."""

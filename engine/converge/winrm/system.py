@@ -19,7 +19,7 @@ from converge.winrm.exchange import LONGEST_OPERATION, Faulted
 from converge.winrm.session import CIMV2, Reader, Session
 from converge.wsman import faults
 from converge.wsman.cim import Properties
-from converge.wsman.envelopes import Target
+from converge.wsman.envelopes import ResourceTarget
 from converge.wsman.namespaces import wmi_uri
 
 MAX_EVENTS_READ: Final = 5000
@@ -172,7 +172,7 @@ def _class_is_missing(reader: Reader, namespace: str, text: str, faulted: Faulte
 
 def call_cim_method(session: Session, action: InvokeCimMethod) -> Performed:
     """Call any CIM method. Raises ActionRefused where it returns something other than 0, Interrupted, HostUnreachable."""
-    target = Target(wmi_uri(action.namespace, action.class_name), selectors=action.keys)
+    target = ResourceTarget(wmi_uri(action.namespace, action.class_name), selectors=action.keys)
     what = f"{action.class_name}.{action.method}"
     try:
         returned = session.call(target, action.method, dict(action.arguments)).integer("ReturnValue") or 0

@@ -48,7 +48,7 @@ class Option:
 
 
 @dataclass(frozen=True, slots=True)
-class Target:
+class ResourceTarget:
     """What a request is about: the resource, the keys of the instance, and options for whoever serves it."""
 
     resource_uri: str
@@ -93,7 +93,7 @@ def _must(value: bool = True) -> dict[str, str]:
 
 
 def request_bytes(
-    action: str, target: Target, *, header: RequestHeader, body: Markup, prefixes: Iterable[str] = ()
+    action: str, target: ResourceTarget, *, header: RequestHeader, body: Markup, prefixes: Iterable[str] = ()
 ) -> bytes:
     """A whole request. Raises LocalProtocolError for text that XML cannot carry."""
     parts = [
@@ -195,7 +195,7 @@ def _addressed(header: Element, name: str) -> str:
     return xml.value(xml.child(header, ADDRESSING, name))
 
 
-def parse_request_header(header: Element) -> tuple[str, Target, RequestHeader]:
+def parse_request_header(header: Element) -> tuple[str, ResourceTarget, RequestHeader]:
     """Action, target and the rest of a request's header. Raises RefusedRequest as hosts do ([MS-WSMV] 3.1.4.1)."""
     message_id = _addressed(header, "MessageID")
     refusal = _refusal(header, message_id)
@@ -204,7 +204,7 @@ def parse_request_header(header: Element) -> tuple[str, Target, RequestHeader]:
     size = xml.child(header, WSMAN, "MaxEnvelopeSize")
     timeout = xml.value(xml.child(header, WSMAN, "OperationTimeout"))
     locale = xml.child(header, WSMAN, "Locale")
-    target = Target(
+    target = ResourceTarget(
         resource_uri=xml.value(xml.child(header, WSMAN, "ResourceURI")),
         selectors=cim.parse_selectors(xml.child(header, WSMAN, "SelectorSet")),
         options=_parse_options(xml.child(header, WSMAN, "OptionSet")),

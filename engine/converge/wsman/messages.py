@@ -8,7 +8,7 @@ from typing import Final
 
 from converge.errors import RemoteProtocolError
 from converge.wsman import cim, envelopes, faults, namespaces, operations, shells, xml
-from converge.wsman.envelopes import RequestHeader, ResponseHeader, Target
+from converge.wsman.envelopes import RequestHeader, ResourceTarget, ResponseHeader
 from converge.wsman.faults import Fault, RefusedRequest
 from converge.wsman.namespaces import ENUMERATION, IDENTITY, SHELL, SOAP, TRANSFER
 from converge.wsman.operations import (
@@ -18,11 +18,11 @@ from converge.wsman.operations import (
     Identify,
     Identity,
     Invoke,
-    Output,
     Page,
     Pull,
     Release,
     Released,
+    ShellOutput,
 )
 from converge.wsman.shells import (
     Command,
@@ -45,7 +45,7 @@ AnyAnswer = (
     Got
     | Page
     | Released
-    | Output
+    | ShellOutput
     | Identity
     | ShellCreated
     | CommandStarted
@@ -107,8 +107,8 @@ def parse_request(data: bytes, *, limit: int = xml.MAX_BYTES) -> Request:
     return Request(operation, header)
 
 
-_BARE: Final[dict[str, Callable[[Target], AnyRequest]]] = {namespaces.GET: Get, namespaces.DELETE: DeleteShell}
-_WITH_BODY: Final[dict[str, Callable[[Target, Element], AnyRequest]]] = {
+_BARE: Final[dict[str, Callable[[ResourceTarget], AnyRequest]]] = {namespaces.GET: Get, namespaces.DELETE: DeleteShell}
+_WITH_BODY: Final[dict[str, Callable[[ResourceTarget, Element], AnyRequest]]] = {
     namespaces.ENUMERATE: operations.parse_enumerate,
     namespaces.PULL: operations.parse_pull,
     namespaces.RELEASE: operations.parse_release,
@@ -120,7 +120,7 @@ _WITH_BODY: Final[dict[str, Callable[[Target, Element], AnyRequest]]] = {
 }
 
 
-def _operation(action: str, target: Target, node: Element | None) -> AnyRequest | None:
+def _operation(action: str, target: ResourceTarget, node: Element | None) -> AnyRequest | None:
     if action in _BARE:
         return _BARE[action](target)
     if node is None:

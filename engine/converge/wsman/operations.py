@@ -9,7 +9,7 @@ from typing import ClassVar, Final
 from converge.errors import RemoteProtocolError
 from converge.wsman import cim, namespaces, xml
 from converge.wsman.cim import Instance, Properties, Value
-from converge.wsman.envelopes import Target
+from converge.wsman.envelopes import ResourceTarget
 from converge.wsman.namespaces import CIM, ENUMERATION, IDENTITY, WSMAN, XSI
 from converge.wsman.xml import Element, Markup, element
 
@@ -20,7 +20,7 @@ MAX_ELEMENTS: Final = 32000
 class Get:
     """Read one instance."""
 
-    target: Target
+    target: ResourceTarget
     prefixes: ClassVar[tuple[str, ...]] = ()
     action: ClassVar[str] = namespaces.GET
 
@@ -33,7 +33,7 @@ class Get:
 class Enumerate:
     """Begin to read the instances of a class, or those that a filter (WQL) selects."""
 
-    target: Target
+    target: ResourceTarget
     expression: str = ""
     dialect: str = namespaces.WQL_DIALECT
     max_elements: int = MAX_ELEMENTS
@@ -58,7 +58,7 @@ class Enumerate:
 class Pull:
     """Read on. Must repeat the MaxEnvelopeSize and MaxElements of its Enumerate (2150859181 otherwise)."""
 
-    target: Target
+    target: ResourceTarget
     context: str
     max_elements: int = MAX_ELEMENTS
     prefixes: ClassVar[tuple[str, ...]] = ("n",)
@@ -74,7 +74,7 @@ class Pull:
 class Release:
     """Stop reading before the end: an open enumeration counts against the account's quota."""
 
-    target: Target
+    target: ResourceTarget
     context: str
     prefixes: ClassVar[tuple[str, ...]] = ("n",)
     action: ClassVar[str] = namespaces.RELEASE
@@ -91,7 +91,7 @@ class Invoke:
     Parameters are sent in the order given. None is left out, an array repeats its element, an empty array is nothing.
     """
 
-    target: Target
+    target: ResourceTarget
     method: str
     parameters: Mapping[str, Value] = field(default_factory=dict)
     prefixes: ClassVar[tuple[str, ...]] = ()
@@ -170,7 +170,7 @@ class Released:
 
 
 @dataclass(frozen=True, slots=True)
-class Output:
+class ShellOutput:
     """What a method returned: its out parameters in order of declaration, ReturnValue last."""
 
     properties: Properties
@@ -208,7 +208,7 @@ class Identity:
         return element("wsmid:IdentifyResponse", *parts, attributes=xml.declarations(["wsmid"]))
 
 
-def parse_enumerate(target: Target, node: Element) -> Enumerate:
+def parse_enumerate(target: ResourceTarget, node: Element) -> Enumerate:
     """The Enumerate a body holds; w:Filter and n:Filter are equal."""
     found = xml.child(node, WSMAN, "Filter")
     expression = xml.child(node, ENUMERATION, "Filter") if found is None else found
@@ -223,13 +223,13 @@ def parse_enumerate(target: Target, node: Element) -> Enumerate:
     )
 
 
-def parse_pull(target: Target, node: Element) -> Pull:
+def parse_pull(target: ResourceTarget, node: Element) -> Pull:
     """The Pull a body holds; without a limit it asks for one item (DSP0226)."""
     limit = xml.integer(xml.value(xml.child(node, ENUMERATION, "MaxElements")))
     return Pull(target, context=_context(node), max_elements=1 if limit is None else limit)
 
 
-def parse_release(target: Target, node: Element) -> Release:
+def parse_release(target: ResourceTarget, node: Element) -> Release:
     """The Release a body holds."""
     return Release(target, context=_context(node))
 
@@ -238,7 +238,7 @@ def _context(node: Element) -> str:
     return xml.value(xml.child(node, ENUMERATION, "EnumerationContext"))
 
 
-def parse_invoke(target: Target, node: Element) -> Invoke:
+def parse_invoke(target: ResourceTarget, node: Element) -> Invoke:
     """The call a body holds; the method's name is that of the `_INPUT` element."""
     name = xml.local_name(node)
     if not name.endswith("_INPUT"):
@@ -259,10 +259,10 @@ def parse_page(node: Element) -> Page:
     return Page(instances, context=context, first=first)
 
 
-def parse_output(node: Element) -> Output:
+def parse_output(node: Element) -> ShellOutput:
     """What a method's `_OUTPUT` element holds."""
     method = xml.local_name(node).removesuffix("_OUTPUT")
-    return Output(cim.parse_properties(node), method=method, class_uri=xml.namespace(node))
+    return ShellOutput(cim.parse_properties(node), method=method, class_uri=xml.namespace(node))
 
 
 def parse_identity(node: Element) -> Identity:

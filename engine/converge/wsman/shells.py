@@ -11,7 +11,7 @@ from typing import ClassVar
 
 from converge.errors import RemoteProtocolError
 from converge.wsman import cim, namespaces, xml
-from converge.wsman.envelopes import Target
+from converge.wsman.envelopes import ResourceTarget
 from converge.wsman.namespaces import SHELL, TRANSFER
 from converge.wsman.xml import Element, Markup, element
 
@@ -30,7 +30,7 @@ class SignalCode(StrEnum):
 class CreateShell:
     """Open a shell, in which commands run as the account."""
 
-    target: Target
+    target: ResourceTarget
     input_streams: str = "stdin"
     output_streams: str = "stdout stderr"
     working_directory: str = ""
@@ -58,7 +58,7 @@ class CreateShell:
 class Command:
     """Start a command in a shell. The host joins command and arguments with blanks and hands them to cmd."""
 
-    target: Target
+    target: ResourceTarget
     command: str
     arguments: tuple[str, ...] = ()
     prefixes: ClassVar[tuple[str, ...]] = ("rsp",)
@@ -74,7 +74,7 @@ class Command:
 class Send:
     """Write to a command's input."""
 
-    target: Target
+    target: ResourceTarget
     command_id: str
     data: bytes
     end: bool = False
@@ -83,14 +83,14 @@ class Send:
 
     def body(self) -> Markup:
         """The inside of s:Body."""
-        return element("rsp:Send", _stream_element(Stream("stdin", self.command_id, self.data, end=self.end)))
+        return element("rsp:Send", _stream_element(ShellStream("stdin", self.command_id, self.data, end=self.end)))
 
 
 @dataclass(frozen=True, slots=True)
 class Receive:
     """Wait for a command's output or end; with neither in time the host answers 2150858793 and is asked again."""
 
-    target: Target
+    target: ResourceTarget
     command_id: str
     streams: str = "stdout stderr"
     prefixes: ClassVar[tuple[str, ...]] = ("rsp",)
@@ -106,7 +106,7 @@ class Receive:
 class Signal:
     """Tell a command to end."""
 
-    target: Target
+    target: ResourceTarget
     command_id: str
     code: str = SignalCode.TERMINATE
     prefixes: ClassVar[tuple[str, ...]] = ("rsp",)
@@ -121,7 +121,7 @@ class Signal:
 class DeleteShell:
     """Close a shell and end what runs in it."""
 
-    target: Target
+    target: ResourceTarget
     prefixes: ClassVar[tuple[str, ...]] = ("rsp",)
     action: ClassVar[str] = namespaces.DELETE
 
@@ -131,7 +131,7 @@ class DeleteShell:
 
 
 @dataclass(frozen=True, slots=True)
-class Stream:
+class ShellStream:
     """A piece of a command's input or output; `end` says that nothing follows."""
 
     name: str
@@ -177,7 +177,7 @@ class Received:
     """What a command wrote, and its exit code if it has ended. `state` is `Running` or `Done`."""
 
     command_id: str
-    streams: tuple[Stream, ...]
+    streams: tuple[ShellStream, ...]
     state: str
     exit_code: int | None = None
     prefixes: ClassVar[tuple[str, ...]] = ("s", "a", "w", "rsp", "p")
@@ -225,7 +225,7 @@ class ShellDeleted:
         return Markup("")
 
 
-def _stream_element(stream: Stream) -> Markup:
+def _stream_element(stream: ShellStream) -> Markup:
     attributes = {"Name": stream.name}
     if stream.command_id:
         attributes["CommandId"] = stream.command_id
@@ -234,20 +234,20 @@ def _stream_element(stream: Stream) -> Markup:
     return element("rsp:Stream", base64.b64encode(stream.data).decode(), attributes=attributes)
 
 
-def _parse_stream(node: Element) -> Stream:
+def _parse_stream(node: Element) -> ShellStream:
     try:
         data = base64.b64decode("".join((node.text or "").split()), validate=True)
     except (binascii.Error, ValueError) as error:
         raise RemoteProtocolError("a stream that is not base64") from error
     end = (node.get("End") or "").lower() in ("true", "1")
-    return Stream(node.get("Name") or "", node.get("CommandId") or "", data, end=end)
+    return ShellStream(node.get("Name") or "", node.get("CommandId") or "", data, end=end)
 
 
 def _shell_value(node: Element, name: str) -> str:
     return xml.value(xml.child(node, SHELL, name))
 
 
-def parse_create(target: Target, node: Element) -> CreateShell:
+def parse_create(target: ResourceTarget, node: Element) -> CreateShell:
     """The shell a body asks for."""
     environment = xml.child(node, SHELL, "Environment")
     variables = environment if environment is not None else ()
@@ -261,14 +261,14 @@ def parse_create(target: Target, node: Element) -> CreateShell:
     )
 
 
-def parse_command(target: Target, node: Element) -> Command:
+def parse_command(target: ResourceTarget, node: Element) -> Command:
     """The command a body starts."""
     command = xml.child(node, SHELL, "Command")
     arguments = tuple(argument.text or "" for argument in node.iterchildren(f"{{{SHELL}}}Arguments"))
     return Command(target, command=(command.text or "") if command is not None else "", arguments=arguments)
 
 
-def parse_send(target: Target, node: Element) -> Send:
+def parse_send(target: ResourceTarget, node: Element) -> Send:
     """The input a body brings."""
     found = xml.child(node, SHELL, "Stream")
     if found is None:
@@ -277,14 +277,14 @@ def parse_send(target: Target, node: Element) -> Send:
     return Send(target, command_id=stream.command_id, data=stream.data, end=stream.end)
 
 
-def parse_receive(target: Target, node: Element) -> Receive:
+def parse_receive(target: ResourceTarget, node: Element) -> Receive:
     """The output a body asks for."""
     wanted = xml.child(node, SHELL, "DesiredStream")
     command_id = (wanted.get("CommandId") or "") if wanted is not None else ""
     return Receive(target, command_id=command_id, streams=xml.value(wanted))
 
 
-def parse_signal(target: Target, node: Element) -> Signal:
+def parse_signal(target: ResourceTarget, node: Element) -> Signal:
     """The signal a body gives."""
     return Signal(target, command_id=node.get("CommandId") or "", code=_shell_value(node, "Code"))
 

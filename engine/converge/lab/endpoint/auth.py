@@ -18,8 +18,8 @@ from spnego.exceptions import SpnegoError
 
 from converge.errors import RemoteProtocolError
 from converge.lab.endpoint import acceptors
-from converge.lab.endpoint.host import Host
-from converge.lab.world import Account
+from converge.lab.endpoint.host import SimulatedHost
+from converge.lab.world import LabAccount
 from converge.model.names import fold
 from converge.wsman import seal
 
@@ -40,7 +40,7 @@ _SCHEMES: Final = {"negotiate": "Negotiate", "kerberos": "Kerberos", "credssp": 
 class Granted:
     """The client is this account; `token` is the last one of the handshake, for it to check."""
 
-    account: Account
+    account: LabAccount
     token: bytes | None = None
 
 
@@ -52,7 +52,7 @@ class Challenged:
 
 
 @dataclass(frozen=True, slots=True)
-class Refused:
+class LoginRejected:
     """The client is nobody we know; `tried` is whether it gave a name and password at all.
 
     `token` is what a handshake that broke off says about why.
@@ -62,7 +62,7 @@ class Refused:
     token: bytes | None = None
 
 
-Verdict = Granted | Challenged | Refused
+Verdict = Granted | Challenged | LoginRejected
 
 
 class Gate:
@@ -71,7 +71,7 @@ class Gate:
     Raises ValueError for an account whose name or password the store cannot hold.
     """
 
-    def __init__(self, host: Host, folder: Path) -> None:
+    def __init__(self, host: SimulatedHost, folder: Path) -> None:
         self.host = host
         self._failures: dict[str, int] = {}
         self._store = folder / f"{len(list(folder.iterdir()))}.accounts"
@@ -98,7 +98,7 @@ class Gate:
         policy = self.host.policy
         return policy.basic and (secure or policy.allow_unencrypted)
 
-    def admit(self, name: str) -> Account | None:
+    def admit(self, name: str) -> LabAccount | None:
         """The account of a login whose password was right, unless it is locked. Its earlier failures are forgotten."""
         account = self.host.world.account(name)
         if account is None or self._locked(account.name):
@@ -106,7 +106,7 @@ class Gate:
         self._failures.pop(fold(account.name), None)
         return account
 
-    def admit_certificate(self, certificate: bytes | None) -> Account | None:
+    def admit_certificate(self, certificate: bytes | None) -> LabAccount | None:
         """The account a client's certificate is mapped to by the user's name in it."""
         from cryptography import x509
 
@@ -116,13 +116,13 @@ class Gate:
         mapped = self.host.policy.certificates.get(name)
         return self.admit(mapped) if mapped else None
 
-    def refuse(self, name: str, *, token: bytes | None = None) -> Refused:
+    def refuse(self, name: str, *, token: bytes | None = None) -> LoginRejected:
         """Count a refused login."""
         self.host.log.add_refused_login()
         account = self.host.world.account(name)
         if account is not None:
             self._failures[fold(account.name)] = self._failures.get(fold(account.name), 0) + 1
-        return Refused(tried=True, token=token)
+        return LoginRejected(tried=True, token=token)
 
     def _locked(self, name: str) -> bool:
         limit = self.host.policy.lock_out_after
@@ -133,7 +133,7 @@ def _private(path: str, flags: int) -> int:
     return os.open(path, flags, 0o600)
 
 
-def _store_lines(host: Host) -> Iterator[str]:
+def _store_lines(host: SimulatedHost) -> Iterator[str]:
     """Each account under every name of the domain a client may give: none, a dot, the host, its domain."""
     profile = host.world.profile
     for account in host.world.accounts.values():
@@ -148,7 +148,7 @@ def _store_lines(host: Host) -> Iterator[str]:
             yield f":{bare}@{domain}:{account.password}\n"
 
 
-class Login:
+class ServerLogin:
     """The login of one TCP connection, and the keys that came with it.
 
     Of a TLS connection `certificate` is the host's, where logins must be bound to it, and `client` what the client showed.
@@ -162,7 +162,7 @@ class Login:
         self._certificate = certificate
         self._client = client
         self._context: spnego.ContextProxy | None = None
-        self._account: Account | None = None
+        self._account: LabAccount | None = None
         self.scheme = "Negotiate"
 
     @property
@@ -182,20 +182,20 @@ class Login:
     def check(self, authorization: str | None) -> Verdict:
         """What an Authorization header (or none, after a login) is worth."""
         if authorization is None:
-            return Granted(self._account) if self._account else Refused()
+            return Granted(self._account) if self._account else LoginRejected()
         if authorization == BY_CERTIFICATE and self._secure:
             mapped = self._gate.admit_certificate(self._client)
-            return Granted(mapped) if mapped else Refused()
+            return Granted(mapped) if mapped else LoginRejected()
         scheme, _, rest = authorization.partition(" ")
         token = _decoded(rest.strip())
         if token is None:
-            return Refused()
+            return LoginRejected()
         scheme = scheme.lower()
         if scheme == "basic" and self._gate.takes_basic(secure=self._secure):
             return self._basic(token)
         if self._gate.takes(scheme):
             return self._handshake(scheme, token)
-        return Refused()
+        return LoginRejected()
 
     def _basic(self, token: bytes) -> Verdict:
         name, _, password = token.decode("utf-8", "replace").partition(":")
@@ -216,7 +216,7 @@ class Login:
             self.forget()
             words = acceptors.last_words(error)
             name = _ntlm_user(token)
-            return self._gate.refuse(name, token=words) if name else Refused(token=words)
+            return self._gate.refuse(name, token=words) if name else LoginRejected(token=words)
         if not context.complete:
             return Challenged(answer or b"")
         name = context.client_principal or ""

@@ -42,7 +42,7 @@ _SHELL: Final = ("Shell provider", r"%systemroot%\system32\WsmSvc.dll")
 _CMD: Final = ("Shell cmd plugin", r"%systemroot%\system32\winrscmd.dll")
 
 
-class Faulted(Exception):
+class SentFault(Exception):
     """The request is answered with this fault."""
 
     def __init__(self, fault: Fault) -> None:

@@ -14,7 +14,7 @@ from converge.lab.world import World
 
 
 @dataclass(frozen=True, slots=True)
-class Policy:
+class EndpointPolicy:
     """How the service lets clients in, as `winrm get winrm/config/service` shows it.
 
     After `lock_out_after` refused logins in a row an account stays locked; None never locks it. With a `keytab`, the keys
@@ -83,7 +83,7 @@ def stack_of(world: World) -> Stack:
 
 
 @dataclass(eq=False)
-class Host:
+class SimulatedHost:
     """A host to be served; its accounts are the world's. What is done to the world is done under the world's lock.
 
     `on_change` is called, under that lock, after every request that may have changed the world.
@@ -91,7 +91,7 @@ class Host:
 
     name: str
     world: World
-    policy: Policy = field(default_factory=Policy)
+    policy: EndpointPolicy = field(default_factory=EndpointPolicy)
     stack: Stack | None = None
     on_change: Callable[[], None] | None = None
     mishaps: Mishaps = field(default_factory=Mishaps)

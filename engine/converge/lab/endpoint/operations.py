@@ -11,14 +11,14 @@ from typing import Final
 
 from converge.errors import RemoteProtocolError
 from converge.lab.endpoint import mishaps
-from converge.lab.endpoint.faulting import Faulted, Speaker
-from converge.lab.endpoint.host import Host
+from converge.lab.endpoint.faulting import SentFault, Speaker
+from converge.lab.endpoint.host import SimulatedHost
 from converge.lab.endpoint.mishaps import Mishap, MishapKind
 from converge.lab.endpoint.repository import Repository
 from converge.lab.endpoint.request_log import RequestRecord
 from converge.lab.endpoint.shell_service import ShellService
 from converge.lab.endpoint.wmi_service import WmiService
-from converge.lab.world import Account, Right
+from converge.lab.world import LabAccount, Right
 from converge.model.names import fold
 from converge.wsman import envelopes, faults, messages, namespaces, operations, shells
 from converge.wsman.envelopes import RequestHeader
@@ -46,7 +46,7 @@ _SHELL: Final = (
 _NAMES: Final = {"CreateShell": "Create", "DeleteShell": "Delete"}
 
 
-class Cut(Enum):
+class CutLine(Enum):
     """Where the connection breaks."""
 
     BEFORE = auto()
@@ -54,7 +54,7 @@ class Cut(Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class Reply:
+class OperationReply:
     """What goes back over HTTP. `page` is whether it is HTML; `trickle` the seconds between two bytes."""
 
     body: bytes = b""
@@ -62,7 +62,7 @@ class Reply:
     page: bool = False
     unsealed: bool = False
     tampered: bool = False
-    cut: Cut | None = None
+    cut: CutLine | None = None
     trickle: float = 0.0
 
 
@@ -79,7 +79,7 @@ class _Sense:
 class Operations:
     """The WinRM service of one host. One message at a time per connection; several connections interleave."""
 
-    def __init__(self, host: Host) -> None:
+    def __init__(self, host: SimulatedHost) -> None:
         self._host = host
         repository = Repository(host.world)
         self._wmi = WmiService(host, repository)
@@ -92,7 +92,7 @@ class Operations:
         # Sealing and its framing add less than a kilobyte.
         return self._host.winrm.max_envelope + 1024
 
-    def identify_anonymously(self, message: bytes) -> Reply | None:
+    def identify_anonymously(self, message: bytes) -> OperationReply | None:
         """The answer to Identify from somebody who has not logged in; None if it is anything else."""
         with suppress(RemoteProtocolError):
             request = messages.parse_request(message)
@@ -101,7 +101,7 @@ class Operations:
                 return self._reply(self._identity(anonymous=True), request, ())
         return None
 
-    async def answer(self, message: bytes, *, account: Account, client: str) -> Reply:
+    async def answer(self, message: bytes, *, account: LabAccount, client: str) -> OperationReply:
         """The answer to a message of an account, from the address `client`."""
         sense = self._read(message, account)
         self._host.log.add(sense.record)
@@ -118,7 +118,7 @@ class Operations:
             body = await self._performed(request, account=account, client=client, seconds=seconds)
         return self._reply(body, request, struck)
 
-    def _read(self, message: bytes, account: Account) -> _Sense:
+    def _read(self, message: bytes, account: LabAccount) -> _Sense:
         try:
             request = messages.parse_request(message, limit=self.max_request)
         except RefusedRequest as refused:
@@ -128,7 +128,7 @@ class Operations:
         record = self._record(request, account)
         return _Sense(request.header, request=request, record=record)
 
-    def _record(self, request: Request, account: Account) -> RequestRecord:
+    def _record(self, request: Request, account: LabAccount) -> RequestRecord:
         operation = request.operation
         name = type(operation).__name__
         record = RequestRecord(_NAMES.get(name, name), account=account.name, reads=self._wmi.reads(operation))
@@ -144,21 +144,21 @@ class Operations:
             return replace(record, detail=" ".join((operation.command, *operation.arguments)))
         return record
 
-    async def _befallen(self, struck: tuple[Mishap, ...], sense: _Sense) -> Reply | None:
+    async def _befallen(self, struck: tuple[Mishap, ...], sense: _Sense) -> OperationReply | None:
         """What takes the place of performing the request at all."""
         for mishap in struck:
             if mishap.kind is MishapKind.DELAY:
                 await self._host.mishaps.thinking(mishap)
             elif mishap.kind is MishapKind.SILENCE:
                 await asyncio.sleep(mishap.amount or FOREVER)
-                return Reply(cut=Cut.BEFORE)
+                return OperationReply(cut=CutLine.BEFORE)
             elif mishap.kind is MishapKind.DROP_BEFORE:
-                return Reply(cut=Cut.BEFORE)
+                return OperationReply(cut=CutLine.BEFORE)
             elif mishap.kind is MishapKind.UNAUTHORIZED:
-                return Reply(status=401)
+                return OperationReply(status=401)
             elif mishap.kind is MishapKind.HTTP_ERROR:
                 page = b"<!DOCTYPE html><html><head><title>Error</title></head><body><h1>Error</h1></body></html>"
-                return Reply(page, status=int(mishap.amount or 500), page=True)
+                return OperationReply(page, status=int(mishap.amount or 500), page=True)
             elif mishap.kind is MishapKind.FAULT:
                 request = sense.request or Request(operations.Identify(), sense.header)
                 return self._reply(self._wanted_fault(sense.header, int(mishap.amount)), request, struck)
@@ -180,7 +180,7 @@ class Operations:
     def _speaker(self, header: RequestHeader) -> Speaker:
         return Speaker(self._host.world.profile.host_name, header.to, self._host.winrm)
 
-    async def _performed(self, request: Request, *, account: Account, client: str, seconds: float) -> AnyAnswer:
+    async def _performed(self, request: Request, *, account: LabAccount, client: str, seconds: float) -> AnyAnswer:
         speaker = self._speaker(request.header)
         name = fold(account.name)
         if not self._host.world.permits(account, Right.WINRM):
@@ -193,13 +193,13 @@ class Operations:
         self._under_way[name] = self._under_way.get(name, 0) + 1
         try:
             return await self._dispatched(request, speaker, account, client=client, seconds=seconds)
-        except Faulted as faulted:
+        except SentFault as faulted:
             return faulted.fault
         finally:
             self._under_way[name] -= 1
 
     async def _dispatched(
-        self, request: Request, speaker: Speaker, account: Account, *, client: str, seconds: float
+        self, request: Request, speaker: Speaker, account: LabAccount, *, client: str, seconds: float
     ) -> AnyAnswer:
         operation = request.operation
         if isinstance(operation, operations.Identify):
@@ -207,7 +207,7 @@ class Operations:
         uri = operation.target.resource_uri
         if uri.lower().startswith(namespaces.SHELL) or isinstance(operation, _SHELL):
             if uri.lower() != namespaces.CMD_SHELL or not isinstance(operation, _SHELL):
-                raise Faulted(speaker.invalid_uri() if isinstance(operation, _SHELL) else speaker.action_unsupported())
+                raise SentFault(speaker.invalid_uri() if isinstance(operation, _SHELL) else speaker.action_unsupported())
             return await self._shells.perform(
                 operation, request.header, speaker=speaker, account=account, client=client, seconds=seconds
             )
@@ -219,7 +219,7 @@ class Operations:
         profiles = PROFILES if self._host.winrm.version == "3.0" and not anonymous else ()
         return operations.Identity(f"OS: {version} Stack: {self._host.winrm.version}", security_profiles=profiles)
 
-    def _reply(self, body: AnyAnswer, request: Request, struck: tuple[Mishap, ...]) -> Reply:
+    def _reply(self, body: AnyAnswer, request: Request, struck: tuple[Mishap, ...]) -> OperationReply:
         kinds = {mishap.kind for mishap in struck}
         if isinstance(body, Fault) and MishapKind.LOCALISED in kinds:
             body = mishaps.localised(body)
@@ -230,13 +230,13 @@ class Operations:
         for mishap in struck:
             xml = mishaps.disfigured(mishap.kind, xml, amount=mishap.amount)
         trickle = next((mishap.amount or 1.0 for mishap in struck if mishap.kind is MishapKind.TRICKLE), 0.0)
-        cut = Cut.INSIDE if MishapKind.CUT_SHORT in kinds else None
-        return Reply(
+        cut = CutLine.INSIDE if MishapKind.CUT_SHORT in kinds else None
+        return OperationReply(
             xml,
             status=500 if isinstance(body, Fault) else 200,
             unsealed=MishapKind.UNSEALED in kinds,
             tampered=MishapKind.BAD_SEAL in kinds,
-            cut=Cut.BEFORE if MishapKind.DROP_AFTER in kinds else cut,
+            cut=CutLine.BEFORE if MishapKind.DROP_AFTER in kinds else cut,
             trickle=trickle,
         )
 

@@ -12,15 +12,15 @@ from converge.lab.endpoint.repository import Repository
 from converge.lab.endpoint.schema import (
     RANGES,
     AccessDenied,
-    Call,
     CimClass,
     CimType,
     InstanceMissing,
     Key,
     Method,
+    MethodCall,
     Property,
     Row,
-    Served,
+    ServedClass,
 )
 from converge.lab.endpoint.wql_lexer import InvalidQuery
 from converge.lab.world import Right
@@ -61,7 +61,7 @@ class Wmi:
     """WMI as one account meets it in one namespace."""
 
     repository: Repository
-    served: Served
+    served: ServedClass
     namespace: str
 
     def query(self, text: str) -> list[Instance]:
@@ -189,7 +189,7 @@ class Wmi:
         selected: dict[str, Key] = {}
         if not method.static:
             selected = cim_class.keys_of(self._row(cim_class, keys))
-        returned = method.handler(Call(self.served, selected, _arguments(method, arguments)))
+        returned = method.handler(MethodCall(self.served, selected, _arguments(method, arguments)))
         results: Mapping[str, Value] = {"ReturnValue": returned} if isinstance(returned, int) else returned
         return Properties(_outputs(method, results))
 

@@ -7,7 +7,17 @@ from typing import Final
 
 from converge.lab import effects
 from converge.lab.endpoint.classes import built_in
-from converge.lab.endpoint.schema import AccessDenied, Call, CimClass, CimType, Handler, Method, Property, Row, Served
+from converge.lab.endpoint.schema import (
+    AccessDenied,
+    CimClass,
+    CimType,
+    Handler,
+    Method,
+    MethodCall,
+    Property,
+    Row,
+    ServedClass,
+)
 from converge.lab.endpoint.wql import Condition
 from converge.lab.specs import ClassSpec, MethodSpec
 from converge.lab.world import World
@@ -48,7 +58,7 @@ class Repository:
 
 
 def _from_image(namespace: str, name: str, spec: ClassSpec) -> CimClass:
-    def rows(served: Served, condition: Condition | None) -> Iterable[Row]:
+    def rows(served: ServedClass, condition: Condition | None) -> Iterable[Row]:
         del served, condition
         if spec.deny:
             raise AccessDenied
@@ -88,7 +98,7 @@ def _method(name: str, spec: MethodSpec) -> Method:
 
 
 def _handler(spec: MethodSpec) -> Handler:
-    def handler(call: Call) -> Mapping[str, Value]:
+    def handler(call: MethodCall) -> Mapping[str, Value]:
         if spec.effects is not None:
             effects.enact(call.host.world, spec.effects)
         return {name: _value(held) for name, held in spec.results.items()} | {"ReturnValue": spec.return_value}

@@ -9,7 +9,7 @@ from functools import cached_property
 from typing import Final
 
 from converge.lab.endpoint.wql import Condition
-from converge.lab.world import Account, World
+from converge.lab.world import LabAccount, World
 from converge.model.names import fold
 from converge.wsman.cim import Reference, Value
 
@@ -52,11 +52,11 @@ class Property:
 
 
 @dataclass(frozen=True, slots=True)
-class Served:
+class ServedClass:
     """The host a provider speaks for, and for whom: `architecture` is the registry view asked for, 0 the host's own."""
 
     world: World
-    account: Account
+    account: LabAccount
     architecture: int = 0
 
 
@@ -65,10 +65,10 @@ Key = str | Reference
 
 
 @dataclass(frozen=True, slots=True)
-class Call:
+class MethodCall:
     """A method call as its provider sees it. `keys` is empty for a static method."""
 
-    host: Served
+    host: ServedClass
     keys: Mapping[str, Key]
     arguments: Mapping[str, Value]
 
@@ -83,7 +83,7 @@ class Call:
         return found if isinstance(found, int) else None
 
 
-Handler = Callable[[Call], int | Mapping[str, Value]]
+Handler = Callable[[MethodCall], int | Mapping[str, Value]]
 """Does what a method does; returns its ReturnValue, or its out parameters with it."""
 
 
@@ -112,7 +112,7 @@ class AccessDenied(Exception):
     """The provider refuses the account: WBEM_E_ACCESS_DENIED."""
 
 
-Rows = Callable[[Served, Condition | None], Iterable[Row]]
+Rows = Callable[[ServedClass, Condition | None], Iterable[Row]]
 """Instances of a class: all that satisfy the condition, and as many others as is convenient."""
 
 

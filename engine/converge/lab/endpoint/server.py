@@ -19,10 +19,10 @@ from aiohttp import web
 from aiohttp.web_protocol import RequestHandler
 
 from converge.errors import RemoteProtocolError
-from converge.lab.endpoint.auth import Challenged, Gate, Granted, Login, Refused
-from converge.lab.endpoint.host import Host
-from converge.lab.endpoint.operations import Cut, Operations, Reply
-from converge.lab.world import Account
+from converge.lab.endpoint.auth import Challenged, Gate, Granted, LoginRejected, ServerLogin
+from converge.lab.endpoint.host import SimulatedHost
+from converge.lab.endpoint.operations import CutLine, OperationReply, Operations
+from converge.lab.world import LabAccount
 from converge.wsman import seal
 
 ADDRESS: Final = "127.0.0.1"
@@ -67,7 +67,7 @@ class LabServer:
 
     def start(
         self,
-        hosts: Sequence[Host],
+        hosts: Sequence[SimulatedHost],
         *,
         tls: ssl.SSLContext | None = None,
         certificate: bytes | None = None,
@@ -106,7 +106,7 @@ class LabServer:
         self._loop.close()
 
     async def _listen(
-        self, hosts: Sequence[Host], *, tls: ssl.SSLContext | None, certificate: bytes | None, ports: Sequence[int]
+        self, hosts: Sequence[SimulatedHost], *, tls: ssl.SSLContext | None, certificate: bytes | None, ports: Sequence[int]
     ) -> tuple[Endpoint, ...]:
         endpoints = []
         for host, port in zip(hosts, ports, strict=True):
@@ -129,7 +129,7 @@ class LabServer:
 class _Listener(web.Server):
     """The HTTP service of one host: knows the login of every connection."""
 
-    def __init__(self, host: Host, gate: Gate, *, secure: bool, certificate: bytes | None = None) -> None:
+    def __init__(self, host: SimulatedHost, gate: Gate, *, secure: bool, certificate: bytes | None = None) -> None:
         super().__init__(
             self._served, access_log=None, keepalive_timeout=IDLE_SECONDS, handler_cancellation=True, lingering_time=1.0
         )
@@ -138,20 +138,20 @@ class _Listener(web.Server):
         self._certificate = certificate if host.policy.binds_channel else None
         self._operations = Operations(host)
         self._host = host
-        self._logins: dict[RequestHandler, Login] = {}
+        self._logins: dict[RequestHandler, ServerLogin] = {}
 
     def connection_made(self, handler: RequestHandler, transport: asyncio.Transport) -> None:
         super().connection_made(handler, transport)
         shown = transport.get_extra_info("ssl_object")
         client = shown.getpeercert(True) if shown else None
-        self._logins[handler] = Login(self._gate, secure=self._secure, certificate=self._certificate, client=client)
+        self._logins[handler] = ServerLogin(self._gate, secure=self._secure, certificate=self._certificate, client=client)
 
     def connection_lost(self, handler: RequestHandler, exc: BaseException | None = None) -> None:
         super().connection_lost(handler, exc)
         self._logins.pop(handler, None)
 
     async def _served(self, request: web.BaseRequest) -> web.StreamResponse:
-        login = self._logins.get(request.protocol) or Login(self._gate, secure=self._secure)
+        login = self._logins.get(request.protocol) or ServerLogin(self._gate, secure=self._secure)
         if request.path.rstrip("/").lower() != "/wsman":
             return _empty(404)
         if request.method != "POST":
@@ -167,7 +167,7 @@ class _Listener(web.Server):
         return answer
 
     async def _unauthorized(
-        self, request: web.BaseRequest, verdict: Challenged | Refused, *, scheme: str = ""
+        self, request: web.BaseRequest, verdict: Challenged | LoginRejected, *, scheme: str = ""
     ) -> web.Response:
         await self._body(request)
         answer = _empty(401)
@@ -195,9 +195,9 @@ class _Listener(web.Server):
         if body is None:
             return _empty(413)
         reply = self._operations.identify_anonymously(body)
-        return _soap(reply.body, status=reply.status) if reply else await self._unauthorized(request, Refused())
+        return _soap(reply.body, status=reply.status) if reply else await self._unauthorized(request, LoginRejected())
 
-    async def _authenticated(self, request: web.BaseRequest, login: Login, account: Account) -> web.StreamResponse:
+    async def _authenticated(self, request: web.BaseRequest, login: ServerLogin, account: LabAccount) -> web.StreamResponse:
         body = await self._body(request)
         if body is None:
             return _empty(413)
@@ -218,13 +218,13 @@ class _Listener(web.Server):
         return await self._answered(request, body, login, account, sealed=False)
 
     async def _answered(
-        self, request: web.BaseRequest, body: bytes, login: Login, account: Account, *, sealed: bool
+        self, request: web.BaseRequest, body: bytes, login: ServerLogin, account: LabAccount, *, sealed: bool
     ) -> web.StreamResponse:
         reply = await self._operations.answer(body, account=account, client=request.remote or ADDRESS)
         if reply.status == 401:
             login.forget()
-            return await self._unauthorized(request, Refused())
-        if reply.cut is Cut.BEFORE:
+            return await self._unauthorized(request, LoginRejected())
+        if reply.cut is CutLine.BEFORE:
             return await _disconnected(request)
         if reply.page:
             return web.Response(
@@ -250,7 +250,7 @@ def _soap(body: bytes, *, status: int) -> web.Response:
     return web.Response(status=status, reason="", body=body, headers=_SERVER | {"Content-Type": SOAP_TYPE})
 
 
-async def _delivered(request: web.BaseRequest, answer: web.Response, reply: Reply) -> web.StreamResponse:
+async def _delivered(request: web.BaseRequest, answer: web.Response, reply: OperationReply) -> web.StreamResponse:
     """The answer as it is, or what becomes of it on a bad line."""
     if reply.cut is None and not reply.trickle:
         return answer
@@ -259,7 +259,7 @@ async def _delivered(request: web.BaseRequest, answer: web.Response, reply: Repl
     slow = web.StreamResponse(status=answer.status, reason="", headers=answer.headers)
     slow.content_length = len(body)
     await slow.prepare(request)
-    if reply.cut is Cut.INSIDE:
+    if reply.cut is CutLine.INSIDE:
         await slow.write(body[: len(body) // 2])
         return await _disconnected(request)
     for position in range(len(body)):

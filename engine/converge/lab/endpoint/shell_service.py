@@ -7,23 +7,23 @@ import codecs
 from datetime import timedelta
 from typing import Final
 
-from converge.lab.endpoint.faulting import Faulted, Speaker
-from converge.lab.endpoint.host import Host
+from converge.lab.endpoint.faulting import SentFault, Speaker
+from converge.lab.endpoint.host import SimulatedHost
 from converge.lab.endpoint.shells import (
     INTERRUPTED_EXIT,
     MAX_OUTPUT_PIECE,
     TERMINATED_EXIT,
-    Outcome,
+    CommandOutcome,
     RunningCommand,
-    Shell,
     Shells,
+    SimulatedShell,
 )
 from converge.lab.shell import run_arguments
 from converge.lab.shell.programs import find_program
-from converge.lab.shell.session import Session
-from converge.lab.world import Account, Right, World
+from converge.lab.shell.session import ShellSession
+from converge.lab.world import LabAccount, Right, World
 from converge.model.names import fold
-from converge.wsman.envelopes import RequestHeader, Target
+from converge.wsman.envelopes import RequestHeader, ResourceTarget
 from converge.wsman.messages import AnyAnswer, AnyRequest
 from converge.wsman.shells import (
     Command,
@@ -36,10 +36,10 @@ from converge.wsman.shells import (
     Sent,
     ShellCreated,
     ShellDeleted,
+    ShellStream,
     Signal,
     SignalCode,
     Signalled,
-    Stream,
 )
 
 LONGEST_WAIT: Final = timedelta(seconds=60)
@@ -59,7 +59,7 @@ _ENDINGS: Final = {
 class ShellService:
     """Serves the shells of one host."""
 
-    def __init__(self, host: Host) -> None:
+    def __init__(self, host: SimulatedHost) -> None:
         self._host = host
         self._shells = Shells()
 
@@ -69,29 +69,29 @@ class ShellService:
         header: RequestHeader,
         *,
         speaker: Speaker,
-        account: Account,
+        account: LabAccount,
         client: str,
         seconds: float = 0.0,
     ) -> AnyAnswer:
         """The answer to an operation on shells; a command started now seems to take `seconds`. Raises Faulted."""
         if not self._host.world.permits(account, Right.SHELLS):
-            raise Faulted(speaker.access_denied())
+            raise SentFault(speaker.access_denied())
         if isinstance(operation, CreateShell):
             return self._create(operation, header, speaker=speaker, account=account, client=client)
         identity = _shell_id(operation.target)
         shell = self._shells.find(identity, account=account.name)
         if shell is None:
-            raise Faulted(speaker.no_shell())
+            raise SentFault(speaker.no_shell())
         if isinstance(operation, DeleteShell):
             self._shells.close(identity)
             return ShellDeleted()
         if isinstance(operation, Command):
             return self._start(operation, shell, speaker=speaker, account=account, seconds=seconds)
         if not isinstance(operation, (Receive, Send, Signal)):
-            raise Faulted(speaker.action_unsupported())
+            raise SentFault(speaker.action_unsupported())
         command = shell.commands.get(operation.command_id.upper())
         if command is None or (command.over and not isinstance(operation, Signal)):
-            raise Faulted(speaker.no_command())
+            raise SentFault(speaker.no_command())
         if isinstance(operation, Receive):
             return await self._receive(operation, command, header, speaker=speaker)
         if isinstance(operation, Send):
@@ -99,15 +99,15 @@ class ShellService:
         return self._signal(operation, command, shell, speaker=speaker)
 
     def _create(
-        self, operation: CreateShell, header: RequestHeader, *, speaker: Speaker, account: Account, client: str
+        self, operation: CreateShell, header: RequestHeader, *, speaker: Speaker, account: LabAccount, client: str
     ) -> ShellCreated:
         stack = self._host.winrm
         if self._shells.count(account.name) >= stack.max_shells:
-            raise Faulted(speaker.over_shells())
+            raise SentFault(speaker.over_shells())
         page = _option(operation.target, "WINRS_CODEPAGE") or str(self._host.world.profile.oem_code_page)
         if not _is_code_page(page):
-            raise Faulted(speaker.bad_shell_parameter())
-        shell = Shell(account.name, int(page), operation.working_directory)
+            raise SentFault(speaker.bad_shell_parameter())
+        shell = SimulatedShell(account.name, int(page), operation.working_directory)
         identity = self._shells.open(shell)
         uri = operation.target.resource_uri
         shown = f"uuid:{identity}" if stack.version == "1.1" else identity
@@ -128,19 +128,19 @@ class ShellService:
         return ShellCreated(shown, uri, header.to, details if stack.tells_of_shells else {})
 
     def _start(
-        self, operation: Command, shell: Shell, *, speaker: Speaker, account: Account, seconds: float
+        self, operation: Command, shell: SimulatedShell, *, speaker: Speaker, account: LabAccount, seconds: float
     ) -> CommandStarted:
         running = sum(1 for command in shell.commands.values() if not command.over)
         if running >= self._host.winrm.max_processes:
-            raise Faulted(speaker.over_operations())
+            raise SentFault(speaker.over_operations())
         if not operation.command.strip():
-            raise Faulted(speaker.bad_shell_parameter())
+            raise SentFault(speaker.bad_shell_parameter())
         world = self._host.world
         skip = _option(operation.target, "WINRS_SKIP_CMD_SHELL").lower() == "true"
         alone = skip and world.profile.release < _ALWAYS_CMD
         with world.lock:
             if alone and not _is_program(world, operation.command, account):
-                raise Faulted(speaker.no_program())
+                raise SentFault(speaker.no_program())
             result = run_arguments(
                 world,
                 operation.command,
@@ -152,7 +152,7 @@ class ShellService:
             )
             if self._host.on_change is not None:
                 self._host.on_change()
-        outcome = Outcome(result.stdout, result.stderr, _signed(result.exit_code), seconds)
+        outcome = CommandOutcome(result.stdout, result.stderr, _signed(result.exit_code), seconds)
         return CommandStarted(self._shells.start(shell, outcome))
 
     async def _receive(
@@ -163,15 +163,15 @@ class ShellService:
         # A signal may end the command meanwhile, so the wait is taken in small steps.
         while (missing := command.ready_at - self._shells.now()) > 0:
             if self._shells.now() >= until:
-                raise Faulted(speaker.timed_out())
+                raise SentFault(speaker.timed_out())
             await asyncio.sleep(min(missing, 0.1, max(0.0, until - self._shells.now())))
         wanted = [name for name in _STREAMS if name in operation.streams.split()] or list(_STREAMS)
         identity = operation.command_id
-        pieces = [Stream(name, identity, data) for name in wanted if (data := command.output(name, MAX_OUTPUT_PIECE))]
+        pieces = [ShellStream(name, identity, data) for name in wanted if (data := command.output(name, MAX_OUTPUT_PIECE))]
         if not command.drained and len(wanted) == len(_STREAMS):
             return Received(identity, tuple(pieces), "Running")
         command.over = True
-        ends = [Stream(name, identity, end=True) for name in wanted]
+        ends = [ShellStream(name, identity, end=True) for name in wanted]
         return Received(identity, (*pieces, *ends), "Done", command.outcome.exit_code)
 
     def _send(self, operation: Send, command: RunningCommand) -> Sent:
@@ -179,10 +179,10 @@ class ShellService:
         del operation, command
         return Sent()
 
-    def _signal(self, operation: Signal, command: RunningCommand, shell: Shell, *, speaker: Speaker) -> Signalled:
+    def _signal(self, operation: Signal, command: RunningCommand, shell: SimulatedShell, *, speaker: Speaker) -> Signalled:
         ending = _ENDINGS.get(SignalCode(operation.code)) if operation.code in set(SignalCode) else None
         if ending is None:
-            raise Faulted(speaker.bad_shell_parameter())
+            raise SentFault(speaker.bad_shell_parameter())
         if command.over:
             if operation.code == SignalCode.TERMINATE:
                 del shell.commands[operation.command_id.upper()]
@@ -191,17 +191,17 @@ class ShellService:
         return Signalled()
 
 
-def _shell_id(target: Target) -> str:
+def _shell_id(target: ResourceTarget) -> str:
     found = next((value for name, value in target.selectors if fold(name) == "SHELLID"), "")
     return found.removeprefix("uuid:") if isinstance(found, str) else ""
 
 
-def _option(target: Target, name: str) -> str:
+def _option(target: ResourceTarget, name: str) -> str:
     return next((option.value.strip() for option in target.options if fold(option.name) == name), "")
 
 
-def _is_program(world: World, name: str, account: Account) -> bool:
-    return find_program(Session.begin(world, account=account, code_page=None), name) is not None
+def _is_program(world: World, name: str, account: LabAccount) -> bool:
+    return find_program(ShellSession.begin(world, account=account, code_page=None), name) is not None
 
 
 def _signed(code: int) -> int:

@@ -21,7 +21,7 @@ INTERRUPTED_EXIT: Final = -1073741510  # STATUS_CONTROL_C_EXIT
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class CommandOutcome:
     """What a command line brought: its output, its exit code, and how many seconds it took."""
 
     stdout: bytes
@@ -34,7 +34,7 @@ class Outcome:
 class RunningCommand:
     """A command until its end was told and confirmed by a signal."""
 
-    outcome: Outcome
+    outcome: CommandOutcome
     ready_at: float
     told: dict[str, int] = field(default_factory=dict)
     over: bool = False
@@ -56,13 +56,13 @@ class RunningCommand:
 
     def end(self, exit_code: int) -> None:
         """It is stopped: what it has not written yet is lost."""
-        self.outcome = Outcome(b"", b"", exit_code)
+        self.outcome = CommandOutcome(b"", b"", exit_code)
         self.told.clear()
         self.ready_at = 0.0
 
 
 @dataclass(slots=True)
-class Shell:
+class SimulatedShell:
     """An open shell. The variables a client gives it are not simulated: commands see the machine's own."""
 
     account: str
@@ -75,7 +75,7 @@ class Shells:
     """All shells of one host."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
-        self._open: dict[str, Shell] = {}
+        self._open: dict[str, SimulatedShell] = {}
         self._clock = clock
 
     def now(self) -> float:
@@ -86,13 +86,13 @@ class Shells:
         """How many an account has open."""
         return sum(1 for shell in self._open.values() if same(shell.account, account))
 
-    def open(self, shell: Shell) -> str:
+    def open(self, shell: SimulatedShell) -> str:
         """Keep a new shell; returns its id."""
         identity = str(uuid.uuid4()).upper()
         self._open[identity] = shell
         return identity
 
-    def find(self, identity: str, *, account: str) -> Shell | None:
+    def find(self, identity: str, *, account: str) -> SimulatedShell | None:
         """A shell of this account; ids are read in any case."""
         shell = self._open.get(identity.upper())
         return shell if shell is not None and same(shell.account, account) else None
@@ -101,7 +101,7 @@ class Shells:
         """Forget a shell and its commands."""
         self._open.pop(identity.upper(), None)
 
-    def start(self, shell: Shell, outcome: Outcome) -> str:
+    def start(self, shell: SimulatedShell, outcome: CommandOutcome) -> str:
         """Keep what a command brought; returns the command's id."""
         identity = str(uuid.uuid4()).upper()
         shell.commands[identity] = RunningCommand(outcome, self._clock() + outcome.seconds)

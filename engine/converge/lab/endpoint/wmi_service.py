@@ -11,21 +11,21 @@ from converge.lab.endpoint.faulting import (
     WBEM_E_INVALID_CLASS,
     WBEM_E_INVALID_QUERY,
     WBEM_E_QUOTA_VIOLATION,
-    Faulted,
+    SentFault,
     Speaker,
 )
-from converge.lab.endpoint.host import Host
+from converge.lab.endpoint.host import SimulatedHost
 from converge.lab.endpoint.queries import Wmi
 from converge.lab.endpoint.repository import Repository
-from converge.lab.endpoint.schema import AccessDenied, InstanceMissing, Served
+from converge.lab.endpoint.schema import AccessDenied, InstanceMissing, ServedClass
 from converge.lab.endpoint.wql_lexer import InvalidQuery, QueryTooComplex
-from converge.lab.world import Account
+from converge.lab.world import LabAccount
 from converge.wsman import faults
 from converge.wsman.cim import Instance, Properties
-from converge.wsman.envelopes import RequestHeader, Target
+from converge.wsman.envelopes import RequestHeader, ResourceTarget
 from converge.wsman.messages import AnyAnswer, AnyRequest
 from converge.wsman.namespaces import WQL_DIALECT, split_wmi_uri
-from converge.wsman.operations import Enumerate, Get, Got, Identify, Invoke, Output, Page, Pull, Release, Released
+from converge.wsman.operations import Enumerate, Get, Got, Identify, Invoke, Page, Pull, Release, Released, ShellOutput
 
 T = TypeVar("T")
 
@@ -33,12 +33,12 @@ T = TypeVar("T")
 class WmiService:
     """Serves the classes of one host."""
 
-    def __init__(self, host: Host, repository: Repository) -> None:
+    def __init__(self, host: SimulatedHost, repository: Repository) -> None:
         self._host = host
         self._repository = repository
         self._enumerations = Enumerations(expiry=host.winrm.enumeration_timeout)
 
-    def open_enumerations(self, account: Account) -> int:
+    def open_enumerations(self, account: LabAccount) -> int:
         """How many enumerations an account has open."""
         return self._enumerations.count(account.name)
 
@@ -52,35 +52,35 @@ class WmiService:
         return isinstance(operation, (Get, Enumerate, Pull, Release, Identify))
 
     def perform(
-        self, operation: AnyRequest | Identify, header: RequestHeader, *, speaker: Speaker, account: Account
+        self, operation: AnyRequest | Identify, header: RequestHeader, *, speaker: Speaker, account: LabAccount
     ) -> AnyAnswer:
         """The answer to an operation. Raises Faulted."""
         if isinstance(operation, Pull):
             return self._pull(operation, header, speaker=speaker, account=account)
         if isinstance(operation, Release):
             if self._enumerations.take(operation.context, account=account.name) is None:
-                raise Faulted(speaker.context_gone())
+                raise SentFault(speaker.context_gone())
             return Released()
         if isinstance(operation, (Get, Enumerate, Invoke)):
             wmi, class_name = self._opened(operation.target, speaker=speaker, account=account)
             if header.fragment:
-                raise Faulted(speaker.fragment_unsupported())
+                raise SentFault(speaker.fragment_unsupported())
             if isinstance(operation, Get):
                 return self._get(operation, wmi, class_name, speaker=speaker)
             if isinstance(operation, Invoke):
                 return self._invoke(operation, wmi, class_name, speaker=speaker)
             return self._enumerate(operation, header, wmi, class_name, speaker=speaker)
-        raise Faulted(speaker.action_unsupported())
+        raise SentFault(speaker.action_unsupported())
 
-    def _opened(self, target: Target, *, speaker: Speaker, account: Account) -> tuple[Wmi, str]:
+    def _opened(self, target: ResourceTarget, *, speaker: Speaker, account: LabAccount) -> tuple[Wmi, str]:
         """WMI in the namespace a resource URI names, and the class (or `*`) in it."""
         named = split_wmi_uri(target.resource_uri)
         if named is None:
-            raise Faulted(speaker.invalid_uri())
+            raise SentFault(speaker.invalid_uri())
         namespace, class_name = named
         if not self._repository.has_namespace(namespace):
-            raise Faulted(speaker.resource_not_found(namespace, what=namespace))
-        served = Served(self._host.world, account, _architecture(target, stack=self._host.winrm.version))
+            raise SentFault(speaker.resource_not_found(namespace, what=namespace))
+        served = ServedClass(self._host.world, account, _architecture(target, stack=self._host.winrm.version))
         return Wmi(self._repository, served, namespace), class_name
 
     def _asked(self, ask: Callable[[], T], *, wmi: Wmi, speaker: Speaker, what: str, query: bool = False) -> T:
@@ -90,31 +90,31 @@ class WmiService:
                 return ask()
         except queries.ClassMissing as error:
             if query:
-                raise Faulted(speaker.bad_filter(wmi.namespace, query=what, why=WBEM_E_INVALID_CLASS)) from error
-            raise Faulted(speaker.resource_not_found(wmi.namespace, what=what)) from error
+                raise SentFault(speaker.bad_filter(wmi.namespace, query=what, why=WBEM_E_INVALID_CLASS)) from error
+            raise SentFault(speaker.resource_not_found(wmi.namespace, what=what)) from error
         except InvalidQuery as error:
-            raise Faulted(speaker.bad_filter(wmi.namespace, query=what, why=WBEM_E_INVALID_QUERY)) from error
+            raise SentFault(speaker.bad_filter(wmi.namespace, query=what, why=WBEM_E_INVALID_QUERY)) from error
         except QueryTooComplex as error:
-            raise Faulted(speaker.bad_filter(wmi.namespace, query=what, why=WBEM_E_QUOTA_VIOLATION)) from error
+            raise SentFault(speaker.bad_filter(wmi.namespace, query=what, why=WBEM_E_QUOTA_VIOLATION)) from error
         except queries.NamespaceDenied as error:
-            raise Faulted(speaker.wmi_access_denied()) from error
+            raise SentFault(speaker.wmi_access_denied()) from error
         except AccessDenied as error:
-            raise Faulted(speaker.wmi_access_denied(by_provider=True)) from error
+            raise SentFault(speaker.wmi_access_denied(by_provider=True)) from error
         except queries.WrongKeys as error:
             missing = faults.KEYS_REQUIRED if error.none else faults.TOO_FEW_SELECTORS
-            raise Faulted(speaker.selectors(missing if error.missing else faults.UNEXPECTED_SELECTORS)) from error
+            raise SentFault(speaker.selectors(missing if error.missing else faults.UNEXPECTED_SELECTORS)) from error
         except InstanceMissing as error:
-            raise Faulted(speaker.resource_not_found(wmi.namespace, what=what, provider="CIMWin32")) from error
+            raise SentFault(speaker.resource_not_found(wmi.namespace, what=what, provider="CIMWin32")) from error
         except ValueError as error:
             # What a provider cannot hold or read: an image's own method, a made-up file too large for memory.
-            raise Faulted(speaker.provider_failure(wmi.namespace, what=what)) from error
+            raise SentFault(speaker.provider_failure(wmi.namespace, what=what)) from error
 
     def _get(self, operation: Get, wmi: Wmi, class_name: str, *, speaker: Speaker) -> Got:
         keys = dict(operation.target.selectors)
         what = _path(class_name, operation.target)
         return Got(self._asked(lambda: wmi.instance(class_name, keys), wmi=wmi, speaker=speaker, what=what))
 
-    def _invoke(self, operation: Invoke, wmi: Wmi, class_name: str, *, speaker: Speaker) -> Output:
+    def _invoke(self, operation: Invoke, wmi: Wmi, class_name: str, *, speaker: Speaker) -> ShellOutput:
         what = f"{_path(class_name, operation.target)}::{operation.method}"
 
         def call() -> Properties:
@@ -126,28 +126,28 @@ class WmiService:
                     arguments=Properties(operation.parameters),
                 )
             except InstanceMissing as error:
-                raise Faulted(speaker.instance_missing(wmi.namespace, what=what)) from error
+                raise SentFault(speaker.instance_missing(wmi.namespace, what=what)) from error
             except queries.MethodMissing as error:
-                raise Faulted(speaker.method_missing(wmi.namespace, what=what)) from error
+                raise SentFault(speaker.method_missing(wmi.namespace, what=what)) from error
             except queries.InvalidArgument as error:
-                raise Faulted(speaker.invalid_parameter(wmi.namespace, what=str(error))) from error
+                raise SentFault(speaker.invalid_parameter(wmi.namespace, what=str(error))) from error
             finally:
                 if not self.reads(operation) and self._host.on_change is not None:
                     self._host.on_change()
 
         returned = self._asked(call, wmi=wmi, speaker=speaker, what=what)
-        return Output(returned, method=operation.method, class_uri=operation.target.resource_uri)
+        return ShellOutput(returned, method=operation.method, class_uri=operation.target.resource_uri)
 
     def _enumerate(
         self, operation: Enumerate, header: RequestHeader, wmi: Wmi, class_name: str, *, speaker: Speaker
     ) -> Page:
         if operation.mode not in ("", "EnumerateObject"):
-            raise Faulted(speaker.mode_unsupported())
+            raise SentFault(speaker.mode_unsupported())
         query = operation.expression
         if query and operation.dialect != WQL_DIALECT:
-            raise Faulted(speaker.dialect_unavailable())
+            raise SentFault(speaker.dialect_unavailable())
         if bool(query) is not (class_name == "*") or (query and operation.target.selectors):
-            raise Faulted(speaker.wql_wants_star())
+            raise SentFault(speaker.wql_wants_star())
         what = query or class_name
         items = self._asked(
             lambda: wmi.query(query) if query else wmi.instances(class_name),
@@ -167,14 +167,14 @@ class WmiService:
             most = min(1, most)
         return self._page(enumeration, most=most, first=True, speaker=speaker)
 
-    def _pull(self, operation: Pull, header: RequestHeader, *, speaker: Speaker, account: Account) -> Page:
+    def _pull(self, operation: Pull, header: RequestHeader, *, speaker: Speaker, account: LabAccount) -> Page:
         found = self._enumerations.take(operation.context, account=account.name)
         if found is None:
-            raise Faulted(speaker.context_gone())
+            raise SentFault(speaker.context_gone())
         if found.max_elements is None:
             found.max_elements = operation.max_elements
         if ((header.max_envelope_size or 0), operation.max_elements) != (found.max_envelope, found.max_elements):
-            raise Faulted(speaker.pull_changed())
+            raise SentFault(speaker.pull_changed())
         return self._page(found, most=self._most(found), first=False, speaker=speaker)
 
     def _most(self, enumeration: Enumeration) -> int:
@@ -186,17 +186,17 @@ class WmiService:
         try:
             items: list[Instance] = enumerations.page(enumeration.items, limit=limit, most=most)
         except enumerations.TooLarge as error:
-            raise Faulted(speaker.too_large(faults.ENVELOPE_TOO_SMALL_FOR_ITEM)) from error
+            raise SentFault(speaker.too_large(faults.ENVELOPE_TOO_SMALL_FOR_ITEM)) from error
         context = self._enumerations.begin(enumeration) if enumeration.items else ""
         return Page(tuple(items), context=context, first=first)
 
 
-def _path(class_name: str, target: Target) -> str:
+def _path(class_name: str, target: ResourceTarget) -> str:
     keys = ",".join(f'{name}="{value}"' for name, value in target.selectors if isinstance(value, str))
     return f"{class_name}.{keys}" if keys else class_name
 
 
-def _architecture(target: Target, *, stack: str) -> int:
+def _architecture(target: ResourceTarget, *, stack: str) -> int:
     """The registry view asked for by `wmi:__ProviderArchitecture`. Before 2012 the option's type is lost, and it does nothing."""
     if stack != "3.0":
         return 0

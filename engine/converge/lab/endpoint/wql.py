@@ -56,7 +56,7 @@ class IsA:
 
 
 @dataclass(frozen=True, slots=True)
-class Not:
+class NotTerm:
     """The opposite of a condition."""
 
     operand: Condition
@@ -76,7 +76,7 @@ class Or:
     operands: tuple[Condition, ...]
 
 
-Condition = Comparison | Like | IsNull | IsA | Not | And | Or
+Condition = Comparison | Like | IsNull | IsA | NotTerm | And | Or
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,7 +204,7 @@ class _Parser:
             raise QueryTooComplex(f"conditions nested deeper than {MAX_DEPTH}")
         try:
             if self._accept_word("NOT"):
-                return Not(self._negation())
+                return NotTerm(self._negation())
             if self._accept_symbol("("):
                 inner = self._any_of()
                 self._expect_symbol(")")

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from converge.lab.endpoint.object_path import ObjectPath, parse_object_path
 from converge.lab.endpoint.schema import RANGES, CimClass, CimType, Property, Row
-from converge.lab.endpoint.wql import And, Comparison, Condition, IsA, IsNull, Like, Literal, Not, Or
+from converge.lab.endpoint.wql import And, Comparison, Condition, IsA, IsNull, Like, Literal, NotTerm, Or
 from converge.lab.endpoint.wql_lexer import InvalidQuery, QueryTooComplex
 from converge.model.names import fold
 from converge.wsman.cim import Reference, Value
@@ -49,7 +49,7 @@ def _leaves(condition: Condition | None) -> Iterable[Comparison | Like | IsNull 
     if isinstance(condition, (And, Or)):
         for operand in condition.operands:
             yield from _leaves(operand)
-    elif isinstance(condition, Not):
+    elif isinstance(condition, NotTerm):
         yield from _leaves(condition.operand)
     elif condition is not None:
         yield condition
@@ -63,7 +63,7 @@ def matches(condition: Condition | None, row: Row, cim_class: CimClass) -> bool:
         return all(matches(operand, row, cim_class) for operand in condition.operands)
     if isinstance(condition, Or):
         return any(matches(operand, row, cim_class) for operand in condition.operands)
-    if isinstance(condition, Not):
+    if isinstance(condition, NotTerm):
         return not matches(condition.operand, row, cim_class)
     return _leaf_matches(condition, row, cim_class)
 

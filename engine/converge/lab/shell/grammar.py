@@ -52,7 +52,7 @@ class Simple:
 
 
 @dataclass(frozen=True, slots=True)
-class Chain:
+class CommandChain:
     """Two commands joined by an operator."""
 
     operator: Literal["&", "&&", "||", "|"]
@@ -61,7 +61,7 @@ class Chain:
 
 
 @dataclass(frozen=True, slots=True)
-class Group:
+class CommandGroup:
     """Commands in parentheses."""
 
     body: Node
@@ -88,7 +88,7 @@ class Counting:
     text: str
 
 
-Node = Simple | Chain | Group | If | Counting
+Node = Simple | CommandChain | CommandGroup | If | Counting
 
 
 def expand_variables(line: str, lookup: Callable[[str], str | None]) -> str:
@@ -105,7 +105,7 @@ def parse(line: str) -> Node | None:
     """What a line means, or None for an empty one. Raises LineRefused."""
     if len(line) > MAX_LINE:
         raise LineRefused("The command line is too long.")
-    reader = _Reader(re.split(r"[\r\n]", line, maxsplit=1)[0])
+    reader = _CommandReader(re.split(r"[\r\n]", line, maxsplit=1)[0])
     node = reader.sequence()
     if reader.rest:
         raise LineRefused(f"{reader.rest[0]} was unexpected at this time.")
@@ -113,7 +113,7 @@ def parse(line: str) -> Node | None:
 
 
 @dataclass
-class _Reader:
+class _CommandReader:
     text: str
     position: int = 0
     depth: int = 0
@@ -129,7 +129,7 @@ class _Reader:
             right = self._joined(0)
             if right is None:
                 break
-            left = Chain("&", left, right)
+            left = CommandChain("&", left, right)
         return left
 
     def _joined(self, level: int) -> Node | None:
@@ -142,7 +142,7 @@ class _Reader:
             right = self._joined(level + 1)
             if left is None or right is None:
                 raise LineRefused(f"{operator} was unexpected at this time.")
-            left = Chain(operator, left, right)
+            left = CommandChain(operator, left, right)
         return left
 
     def _operator(self, operator: str) -> bool:
@@ -196,8 +196,8 @@ class _Reader:
             raise LineRefused(f"{after.text.split()[0]} was unexpected at this time.")
         if after is not None and after.text.strip():
             self.position -= len(after.text)
-            return Group(body)
-        return Group(body, after.redirects if after else ())
+            return CommandGroup(body)
+        return CommandGroup(body, after.redirects if after else ())
 
     def _if(self) -> Node:
         any_case = negated = False

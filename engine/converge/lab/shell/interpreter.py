@@ -11,9 +11,9 @@ from dataclasses import dataclass, replace
 
 from converge.lab import file_system as codes
 from converge.lab.shell.grammar import (
-    Chain,
+    CommandChain,
+    CommandGroup,
     Counting,
-    Group,
     If,
     LineRefused,
     Node,
@@ -25,8 +25,8 @@ from converge.lab.shell.grammar import (
 )
 from converge.lab.shell.inner_commands import BUILTINS, NO_FILE, Exit, refusal
 from converge.lab.shell.programs import find_program
-from converge.lab.shell.session import Call, Session, Sink
-from converge.lab.world import Account, World
+from converge.lab.shell.session import Call, OutputSink, ShellSession
+from converge.lab.world import LabAccount, World
 
 _MAX_NESTING = 16  # of cmd within cmd
 _MAX_COUNTED = 100_000
@@ -46,14 +46,14 @@ def run_command_line(
     world: World,
     line: str,
     *,
-    account: Account | None = None,
+    account: LabAccount | None = None,
     code_page: int | None = None,
     folder: str = "",
     stdin: bytes = b"",
 ) -> ShellResult:
     """Run a line of cmd to its end. Without a code page, in the machine's OEM code page."""
-    session = Session.begin(world, account=account, code_page=code_page, folder=folder)
-    out, err = Sink(), Sink()
+    session = ShellSession.begin(world, account=account, code_page=code_page, folder=folder)
+    out, err = OutputSink(), OutputSink()
     code = _run_line(session, line, _Streams(stdin, out, err), nesting=0)
     return ShellResult(bytes(out.data), bytes(err.data), code & 0xFFFFFFFF)
 
@@ -63,7 +63,7 @@ def run_arguments(
     command: str,
     arguments: Sequence[str],
     *,
-    account: Account | None = None,
+    account: LabAccount | None = None,
     code_page: int | None = None,
     folder: str = "",
     stdin: bytes = b"",
@@ -77,8 +77,8 @@ def run_arguments(
     line = " ".join((command, *arguments))
     if through_cmd:
         return run_command_line(world, line, account=account, code_page=code_page, folder=folder, stdin=stdin)
-    session = Session.begin(world, account=account, code_page=code_page, folder=folder)
-    out, err = Sink(), Sink()
+    session = ShellSession.begin(world, account=account, code_page=code_page, folder=folder)
+    out, err = OutputSink(), OutputSink()
     name, tail = _split_name(line)
     program = find_program(session, name)
     call = Call(session, name, tail, stdin, out, err)
@@ -91,11 +91,11 @@ def run_arguments(
 @dataclass(frozen=True, slots=True)
 class _Streams:
     stdin: bytes
-    out: Sink
-    err: Sink
+    out: OutputSink
+    err: OutputSink
 
 
-def _run_line(session: Session, line: str, streams: _Streams, *, nesting: int) -> int:
+def _run_line(session: ShellSession, line: str, streams: _Streams, *, nesting: int) -> int:
     try:
         node = parse(expand_variables(line, session.variable))
         return _run(session, node, streams, nesting=nesting) if node else 0
@@ -106,16 +106,16 @@ def _run_line(session: Session, line: str, streams: _Streams, *, nesting: int) -
         return end.code
 
 
-def _run(session: Session, node: Node, streams: _Streams, *, nesting: int) -> int:
+def _run(session: ShellSession, node: Node, streams: _Streams, *, nesting: int) -> int:
     match node:
-        case Chain():
+        case CommandChain():
             code = _run_chain(session, node, streams, nesting=nesting)
         case If():
             chosen = node.then if _holds(session, node) != node.negated else node.otherwise
             code = _run(session, chosen, streams, nesting=nesting) if chosen else 0
         case Counting():
             code = _counted(session, node, streams, nesting=nesting)
-        case Group():
+        case CommandGroup():
             code = _redirected(session, node, streams, node.redirects, nesting=nesting)
         case Simple():
             code = _redirected(session, node, streams, node.redirects, nesting=nesting)
@@ -123,9 +123,9 @@ def _run(session: Session, node: Node, streams: _Streams, *, nesting: int) -> in
     return code
 
 
-def _run_chain(session: Session, chain: Chain, streams: _Streams, *, nesting: int) -> int:
+def _run_chain(session: ShellSession, chain: CommandChain, streams: _Streams, *, nesting: int) -> int:
     if chain.operator == "|":
-        between = Sink()
+        between = OutputSink()
         _run_apart(session, chain.left, _Streams(streams.stdin, between, streams.err), nesting=nesting)
         return _run_apart(
             session, chain.right, _Streams(bytes(between.data), streams.out, streams.err), nesting=nesting
@@ -136,7 +136,7 @@ def _run_chain(session: Session, chain: Chain, streams: _Streams, *, nesting: in
     return _run(session, chain.right, streams, nesting=nesting)
 
 
-def _counted(session: Session, counting: Counting, streams: _Streams, *, nesting: int) -> int:
+def _counted(session: ShellSession, counting: Counting, streams: _Streams, *, nesting: int) -> int:
     """Each number in its turn. No simulated host counts for ever: a line runs so many commands, and no more."""
     for number in counting.numbers:
         session.counted += 1
@@ -148,7 +148,7 @@ def _counted(session: Session, counting: Counting, streams: _Streams, *, nesting
     return session.error_level
 
 
-def _run_apart(session: Session, node: Node, streams: _Streams, *, nesting: int) -> int:
+def _run_apart(session: ShellSession, node: Node, streams: _Streams, *, nesting: int) -> int:
     """One side of a pipe runs in a cmd of its own: what it sets does not last."""
     apart = replace(session, variables=dict(session.variables))
     try:
@@ -157,7 +157,7 @@ def _run_apart(session: Session, node: Node, streams: _Streams, *, nesting: int)
         return end.code
 
 
-def _holds(session: Session, test: If) -> bool:
+def _holds(session: ShellSession, test: If) -> bool:
     kind, *operands = test.words
     if kind == "exist":
         path = session.resolve(operands[0].strip('"').removesuffix("\\*").removesuffix("\\."))
@@ -171,14 +171,14 @@ def _holds(session: Session, test: If) -> bool:
 
 
 def _redirected(
-    session: Session, node: Simple | Group, streams: _Streams, redirects: tuple[Redirect, ...], *, nesting: int
+    session: ShellSession, node: Simple | CommandGroup, streams: _Streams, redirects: tuple[Redirect, ...], *, nesting: int
 ) -> int:
-    handles: dict[int, Sink] = {1: streams.out, 2: streams.err}
+    handles: dict[int, OutputSink] = {1: streams.out, 2: streams.err}
     stdin = streams.stdin
-    written: list[tuple[Sink, str, bool]] = []
+    written: list[tuple[OutputSink, str, bool]] = []
     for redirect in redirects:
         if redirect.duplicates is not None:
-            handles[redirect.handle] = handles.get(redirect.duplicates, Sink())
+            handles[redirect.handle] = handles.get(redirect.duplicates, OutputSink())
         elif redirect.mode == "<":
             code, file = session.files.file(session.resolve(redirect.target))
             if file is None:
@@ -186,7 +186,7 @@ def _redirected(
                 return 1
             stdin = file.read()
         else:
-            sink = handles[redirect.handle] = Sink()
+            sink = handles[redirect.handle] = OutputSink()
             if redirect.target.lower() != "nul":
                 path, append = session.resolve(redirect.target), redirect.mode == ">>"
                 code = session.files.write(path, b"", append=append)
@@ -196,7 +196,7 @@ def _redirected(
                 written.append((sink, path, append))
     inner = _Streams(stdin, handles[1], handles[2])
     try:
-        if isinstance(node, Group):
+        if isinstance(node, CommandGroup):
             return _run(session, node.body, inner, nesting=nesting)
         return _run_simple(session, node.text, inner, nesting=nesting)
     finally:
@@ -204,7 +204,7 @@ def _redirected(
             session.files.write(path, bytes(sink.data), append=append)
 
 
-def _run_simple(session: Session, text: str, streams: _Streams, *, nesting: int) -> int:
+def _run_simple(session: ShellSession, text: str, streams: _Streams, *, nesting: int) -> int:
     name, tail = _split_name(text)
     if not name:
         return 0
@@ -250,7 +250,7 @@ def _prefix(name: str) -> tuple[str, str]:
     return "", ""
 
 
-def _cmd(session: Session, tail: str, streams: _Streams, *, nesting: int) -> int:
+def _cmd(session: ShellSession, tail: str, streams: _Streams, *, nesting: int) -> int:
     """`cmd [/s] /c LINE`. Outer quotes go unless the whole is one quoted name of a program (cmd /?)."""
     if nesting >= _MAX_NESTING:
         streams.err.write(session.encode("Not enough storage is available to process this command.\r\n"))

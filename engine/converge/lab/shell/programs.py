@@ -14,7 +14,7 @@ from converge.lab import components, service_manager
 from converge.lab.effects import enact
 from converge.lab.shell import certutil, reg, service_programs
 from converge.lab.shell.grammar import split_arguments
-from converge.lab.shell.session import Call, Program, Session
+from converge.lab.shell.session import Call, Program, ShellSession
 from converge.lab.specs import Effects
 from converge.lab.world import Right, World
 from converge.model.names import same
@@ -24,7 +24,7 @@ _Release = tuple[int, int]
 _ALWAYS: Final[tuple[_Release, _Release]] = ((0, 0), (99, 0))
 
 
-def find_program(session: Session, name: str) -> Program | None:
+def find_program(session: ShellSession, name: str) -> Program | None:
     """The program a name or path means to this session, or None where there is none."""
     if "\\" in name or "/" in name:
         path = session.resolve(name)
@@ -54,7 +54,7 @@ def _shipped(world: World, name: str) -> Program | None:
     return program if there else None
 
 
-def _step_program(session: Session, path: str) -> Program | None:
+def _step_program(session: ShellSession, path: str) -> Program | None:
     """A program on the disk whose effects an image's step describes, such as a product's Setup."""
     world = session.world
     if session.files.file(path)[1] is None:

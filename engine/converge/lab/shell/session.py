@@ -7,14 +7,14 @@ from dataclasses import dataclass, field
 
 from converge.lab.file_system import FileSystem
 from converge.lab.registry_provider import RegistryProvider
-from converge.lab.world import Account, World
+from converge.lab.world import LabAccount, World
 from converge.model.names import fold
 from converge.windows import paths
 
 MAX_OUTPUT = 16 * 1024 * 1024  # bytes of one stream; what is more is lost
 
 
-class Sink:
+class OutputSink:
     """Where output goes. It takes `MAX_OUTPUT` bytes and loses the rest."""
 
     def __init__(self) -> None:
@@ -26,11 +26,11 @@ class Sink:
 
 
 @dataclass
-class Session:
+class ShellSession:
     """What commands of one line share."""
 
     world: World
-    account: Account | None
+    account: LabAccount | None
     code_page: int
     folder: str
     variables: dict[str, tuple[str, str]] = field(default_factory=dict)
@@ -39,7 +39,7 @@ class Session:
     """How often a `for` has run a command."""
 
     @classmethod
-    def begin(cls, world: World, *, account: Account | None, code_page: int | None, folder: str = "") -> Session:
+    def begin(cls, world: World, *, account: LabAccount | None, code_page: int | None, folder: str = "") -> ShellSession:
         """A new cmd.exe with the machine's variables and the user's name. The default folder is the system drive's root."""
         variables = {fold(name): (name, value) for name, value in world.environment().items()}
         name = account.name if account else "SYSTEM"
@@ -93,12 +93,12 @@ class Session:
 class Call:
     """One command being run: its name, its arguments as text, and its streams."""
 
-    session: Session
+    session: ShellSession
     name: str
     tail: str
     stdin: bytes
-    out: Sink
-    err: Sink
+    out: OutputSink
+    err: OutputSink
 
     def say(self, text: str) -> None:
         """Print a line."""

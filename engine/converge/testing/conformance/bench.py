@@ -14,7 +14,7 @@ from typing import Any, Literal, Protocol
 from converge.apply.host import apply, check
 from converge.apply.options import ApplyOptions
 from converge.apply.undoing import undo
-from converge.lab.endpoint.host import Host, Policy
+from converge.lab.endpoint.host import EndpointPolicy, SimulatedHost
 from converge.lab.endpoint.request_log import RequestRecord
 from converge.lab.endpoint.server import LabServer
 from converge.lab.world import World
@@ -33,13 +33,13 @@ from converge.store.store import Store, Where
 from converge.testing.conformance.case import ACCOUNT, Case
 from converge.testing.world_machine import WorldMachine
 from converge.windows import reg_file
-from converge.winrm.connection import Connection, Login, Sealing
+from converge.winrm.connection import Connection, Login, MessageSealing
 from converge.winrm.machine import WinRMMachine
 from converge.winrm.observer import WinRMObserver
 
 HOST = "case"
 SECONDS_OF_AN_ACTION = 1.0
-OPEN = Policy(basic=True, allow_unencrypted=True)
+OPEN = EndpointPolicy(basic=True, allow_unencrypted=True)
 MachineName = Literal["memory", "basic", "ntlm"]
 Wrap = Callable[[Machine], Machine]
 WrapJournal = Callable[[Journal], Journal]
@@ -142,13 +142,13 @@ class InMemory:
 class OverWinRM:
     """The same world behind an endpoint on loopback."""
 
-    host: Host
+    host: SimulatedHost
     connection: Connection
 
     @classmethod
     def to(cls, world: World, *, server: LabServer, login: MachineName) -> OverWinRM:
         """Serve a world and connect to it with Basic, or with NTLM and sealed messages."""
-        host = Host(HOST, world, policy=OPEN, on_change=lambda: world.clock.advance(SECONDS_OF_AN_ACTION))
+        host = SimulatedHost(HOST, world, policy=OPEN, on_change=lambda: world.clock.advance(SECONDS_OF_AN_ACTION))
         (endpoint,) = server.start([host])
         account = world.account(ACCOUNT)
         assert account is not None
@@ -159,7 +159,7 @@ class OverWinRM:
             username=account.name,
             password=Secret(account.password),
             login=Login.BASIC if basic else Login.NEGOTIATE,
-            sealing=Sealing.NEVER if basic else Sealing.AUTO,
+            sealing=MessageSealing.NEVER if basic else MessageSealing.AUTO,
         )
         return cls(host, connection)
 

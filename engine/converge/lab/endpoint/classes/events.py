@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import Final
 
 from converge.lab import service_manager
-from converge.lab.endpoint.schema import CimClass, CimType, Row, Served, properties
+from converge.lab.endpoint.schema import CimClass, CimType, Row, ServedClass, properties
 from converge.lab.endpoint.wql import Condition
 from converge.lab.world import LoggedEvent, Right
 from converge.model.names import fold
@@ -18,7 +18,7 @@ _ALWAYS_THERE: Final = ("Application", "Security", "System")
 _TYPES: Final = {"error": (1, "error", 3), "warning": (2, "warning", 2), "information": (3, "information", 1)}
 
 
-def _rows(served: Served, condition: Condition | None) -> Iterable[Row]:
+def _rows(served: ServedClass, condition: Condition | None) -> Iterable[Row]:
     """Newest first, as the provider yields them."""
     del condition
     world = served.world
@@ -50,7 +50,7 @@ def _row(event: LoggedEvent, host_name: str) -> Row:
     }
 
 
-def _logs(served: Served, condition: Condition | None) -> Iterable[Row]:
+def _logs(served: ServedClass, condition: Condition | None) -> Iterable[Row]:
     """The logs; of one that the account may not open, the number of records is not known."""
     del condition
     world = served.world

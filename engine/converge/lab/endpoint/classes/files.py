@@ -12,13 +12,13 @@ from typing import Final
 
 from converge.lab.endpoint.schema import (
     AccessDenied,
-    Call,
     CimClass,
     CimType,
     Method,
+    MethodCall,
     Property,
     Row,
-    Served,
+    ServedClass,
     properties,
 )
 from converge.lab.endpoint.wql import Condition
@@ -53,8 +53,8 @@ class _Found:
     readable: bool
 
 
-def _rows(cim_class: Callable[[], CimClass], *, folders: bool) -> Callable[[Served, Condition | None], Iterable[Row]]:
-    def rows(served: Served, condition: Condition | None) -> Iterator[Row]:
+def _rows(cim_class: Callable[[], CimClass], *, folders: bool) -> Callable[[ServedClass, Condition | None], Iterable[Row]]:
+    def rows(served: ServedClass, condition: Condition | None) -> Iterator[Row]:
         for found in _candidates(served, condition, folders=folders):
             row = _row(served, found)
             if not found.readable and matches(condition, row, cim_class()):
@@ -65,7 +65,7 @@ def _rows(cim_class: Callable[[], CimClass], *, folders: bool) -> Callable[[Serv
     return rows
 
 
-def _candidates(served: Served, condition: Condition | None, *, folders: bool) -> Iterator[_Found]:
+def _candidates(served: ServedClass, condition: Condition | None, *, folders: bool) -> Iterator[_Found]:
     """What the condition's names, or drives and paths, can mean. Raises QueryTooComplex for a search of whole disks."""
     system = FileSystem(served.world, served.account)
     seen: set[str] = set()
@@ -108,7 +108,7 @@ def _inside(system: FileSystem, path: str, *, folders: bool) -> Iterator[_Found]
         yield _Found(place, item, readable=system.readable(place))
 
 
-def _row(served: Served, found: _Found) -> Row:
+def _row(served: ServedClass, found: _Found) -> Row:
     place = found.path.lower()
     folder, name = paths.parent(place), paths.name(place)
     is_folder = isinstance(found.item, Folder)
@@ -154,11 +154,11 @@ def _second(moment: datetime) -> datetime:
     return moment.replace(microsecond=0)
 
 
-def _path(call: Call) -> str:
+def _path(call: MethodCall) -> str:
     return str(call.keys["Name"])
 
 
-def _system(call: Call) -> FileSystem:
+def _system(call: MethodCall) -> FileSystem:
     return FileSystem(call.host.world, call.host.account)
 
 

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from converge.lab import service_manager
-from converge.lab.endpoint.schema import Call, CimClass, CimType, Method, Property, Row, Served, properties
+from converge.lab.endpoint.schema import CimClass, CimType, Method, MethodCall, Property, Row, ServedClass, properties
 from converge.lab.endpoint.wql import Condition
 from converge.lab.world import Right
 from converge.windows import paths
@@ -86,7 +86,7 @@ _COMPUTER_PROPERTIES: Final = (
 )
 
 
-def _system(served: Served, condition: Condition | None) -> Iterable[Row]:
+def _system(served: ServedClass, condition: Condition | None) -> Iterable[Row]:
     del condition
     world = served.world
     profile = world.profile
@@ -158,7 +158,7 @@ def _whole_second(moment: datetime) -> datetime:
     return moment.replace(microsecond=0)
 
 
-def _computer(served: Served, condition: Condition | None) -> Iterable[Row]:
+def _computer(served: ServedClass, condition: Condition | None) -> Iterable[Row]:
     del condition
     world = served.world
     profile = world.profile
@@ -211,7 +211,7 @@ def _computer(served: Served, condition: Condition | None) -> Iterable[Row]:
     }
 
 
-def _reboot(call: Call) -> int:
+def _reboot(call: MethodCall) -> int:
     """Reboot: 0, or the system error code (1314: a required privilege is not held)."""
     world = call.host.world
     if not call.host.account.administrator or not world.permits(call.host.account, Right.RESTART):
@@ -220,7 +220,7 @@ def _reboot(call: Call) -> int:
     return 0
 
 
-def _shutdown(call: Call) -> int:
+def _shutdown(call: MethodCall) -> int:
     """Win32Shutdown with the flags for a reboot (2) or a forced one (6); nothing else is simulated."""
     return _reboot(call) if call.integer("Flags") in (2, 6) else 87
 

@@ -6,12 +6,12 @@ from collections.abc import Iterable, Mapping
 from typing import Final
 
 from converge.lab import service_manager
-from converge.lab.endpoint.schema import Call, CimClass, CimType, Method, Property, Row, Served, properties
+from converge.lab.endpoint.schema import CimClass, CimType, Method, MethodCall, Property, Row, ServedClass, properties
 from converge.lab.endpoint.wql import Condition
 from converge.lab.shell import run_command_line
 from converge.lab.shell.grammar import split_arguments
 from converge.lab.shell.programs import find_program
-from converge.lab.shell.session import Session
+from converge.lab.shell.session import ShellSession
 from converge.windows import paths
 from converge.wsman.cim import Value
 
@@ -20,7 +20,7 @@ PATH_NOT_FOUND: Final = 9
 INVALID_PARAMETER: Final = 21
 
 
-def _rows(served: Served, condition: Condition | None) -> Iterable[Row]:
+def _rows(served: ServedClass, condition: Condition | None) -> Iterable[Row]:
     del condition
     world = served.world
     service_manager.settle(world)
@@ -49,7 +49,7 @@ def _rows(served: Served, condition: Condition | None) -> Iterable[Row]:
         }
 
 
-def _create(call: Call) -> Mapping[str, Value]:
+def _create(call: MethodCall) -> Mapping[str, Value]:
     """Create: returns before the program ends, so its output and exit code are lost."""
     line = call.text("CommandLine") or ""
     name = next(iter(split_arguments(line)), "")
@@ -57,7 +57,7 @@ def _create(call: Call) -> Mapping[str, Value]:
         return {"ProcessId": None, "ReturnValue": INVALID_PARAMETER}
     world, account = call.host.world, call.host.account
     is_cmd = paths.name(name).lower().removesuffix(".exe") == "cmd"
-    if not is_cmd and find_program(Session.begin(world, account=account, code_page=None), name) is None:
+    if not is_cmd and find_program(ShellSession.begin(world, account=account, code_page=None), name) is None:
         return {"ProcessId": None, "ReturnValue": PATH_NOT_FOUND}
     run_command_line(world, line, account=account)
     return {"ProcessId": max(world.processes, default=396) + 404, "ReturnValue": 0}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Final
 
-from converge.lab.endpoint.schema import Call, CimClass, CimType, Method, Property, properties
+from converge.lab.endpoint.schema import CimClass, CimType, Method, MethodCall, Property, properties
 from converge.lab.registry_provider import INVALID, WRONG_TYPE, Getter, RegistryProvider
 from converge.lab.registry_tree import StoredData
 from converge.model.registry import Hive, RegistryPath
@@ -21,7 +21,7 @@ _SUBKEY: Final = (Property("hDefKey", CimType.UINT32), Property("sSubKeyName"))
 _VALUE: Final = (*_SUBKEY, Property("sValueName"))
 _VISTA: Final = (6, 0)
 
-_Work = Callable[[RegistryProvider, RegistryPath, Call], int | Mapping[str, Value]]
+_Work = Callable[[RegistryProvider, RegistryPath, MethodCall], int | Mapping[str, Value]]
 
 
 def _method(
@@ -32,7 +32,7 @@ def _method(
     outputs: tuple[Property, ...] = (),
     since: tuple[int, int] = (0, 0),
 ) -> Method:
-    def handler(call: Call) -> int | Mapping[str, Value]:
+    def handler(call: MethodCall) -> int | Mapping[str, Value]:
         number = call.integer("hDefKey")
         hive = Hive.LOCAL_MACHINE if number is None else _HIVES.get(number)
         if hive is None:
@@ -46,12 +46,12 @@ def _method(
     return Method(name, handler, inputs, outputs, static=True, reads=reads, since=since)
 
 
-def _enum_key(provider: RegistryProvider, path: RegistryPath, _call: Call) -> Mapping[str, Value]:
+def _enum_key(provider: RegistryProvider, path: RegistryPath, _call: MethodCall) -> Mapping[str, Value]:
     code, names = provider.enum_key(path)
     return {"sNames": names, "ReturnValue": code}
 
 
-def _enum_values(provider: RegistryProvider, path: RegistryPath, _call: Call) -> Mapping[str, Value]:
+def _enum_values(provider: RegistryProvider, path: RegistryPath, _call: MethodCall) -> Mapping[str, Value]:
     code, held = provider.enum_values(path)
     return {
         "sNames": tuple(name for name, _ in held),
@@ -61,7 +61,7 @@ def _enum_values(provider: RegistryProvider, path: RegistryPath, _call: Call) ->
 
 
 def _getter(getter: Getter, parameter: str) -> _Work:
-    def work(provider: RegistryProvider, path: RegistryPath, call: Call) -> Mapping[str, Value]:
+    def work(provider: RegistryProvider, path: RegistryPath, call: MethodCall) -> Mapping[str, Value]:
         code, data = provider.get(path, call.text("sValueName") or "", getter=getter)
         return {parameter: tuple(data) if isinstance(data, bytes) else data, "ReturnValue": code}
 
@@ -71,7 +71,7 @@ def _getter(getter: Getter, parameter: str) -> _Work:
 def _setter(number: int, parameter: str, *, default: str | int | None = None) -> _Work:
     """Without a value, releases before Vista write the default their class declares; later ones refuse."""
 
-    def work(provider: RegistryProvider, path: RegistryPath, call: Call) -> int:
+    def work(provider: RegistryProvider, path: RegistryPath, call: MethodCall) -> int:
         given = call.arguments.get(parameter)
         if given is None and number in (3, 7):
             given = ()
@@ -93,13 +93,13 @@ def _data(given: Value, *, octets: bool) -> StoredData | None:
     return given if isinstance(given, (str, int)) else None
 
 
-def _check_access(provider: RegistryProvider, path: RegistryPath, call: Call) -> Mapping[str, Value]:
+def _check_access(provider: RegistryProvider, path: RegistryPath, call: MethodCall) -> Mapping[str, Value]:
     wanted = call.integer("uRequired")
     code, granted = provider.check_access(path, KEY_QUERY_OR_SET if wanted is None else wanted)
     return {"bGranted": granted, "ReturnValue": code}
 
 
-def _descriptor(provider: RegistryProvider, path: RegistryPath, _call: Call) -> int:
+def _descriptor(provider: RegistryProvider, path: RegistryPath, _call: MethodCall) -> int:
     """Security descriptors are not simulated: the code of a provider that fails."""
     code, _ = provider.enum_key(path)
     return code or WRONG_TYPE

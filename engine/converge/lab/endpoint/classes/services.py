@@ -6,7 +6,17 @@ from collections.abc import Callable, Iterable
 from typing import Final
 
 from converge.lab import service_manager
-from converge.lab.endpoint.schema import Call, CimClass, CimType, Handler, Method, Property, Row, Served, properties
+from converge.lab.endpoint.schema import (
+    CimClass,
+    CimType,
+    Handler,
+    Method,
+    MethodCall,
+    Property,
+    Row,
+    ServedClass,
+    properties,
+)
 from converge.lab.endpoint.wql import Condition
 from converge.lab.world import Right, ServiceRecord, World
 from converge.model.facts import ServiceState, StartMode
@@ -24,7 +34,7 @@ _WRITTEN_MODES: Final = {mode.value: mode for mode in StartMode}
 _ERROR_CONTROL: Final = ("Ignore", "Normal", "Severe", "Critical")
 
 
-def _rows(served: Served, condition: Condition | None) -> Iterable[Row]:
+def _rows(served: ServedClass, condition: Condition | None) -> Iterable[Row]:
     del condition
     world = served.world
     service_manager.settle(world)
@@ -66,7 +76,7 @@ def _row(world: World, record: ServiceRecord) -> Row:
     }
 
 
-def _dependencies(served: Served, condition: Condition | None) -> Iterable[Row]:
+def _dependencies(served: ServedClass, condition: Condition | None) -> Iterable[Row]:
     """One for each service another one needs: the antecedent is needed, the dependent needs it."""
     del condition
     world = served.world
@@ -81,23 +91,23 @@ def _reference(record: ServiceRecord) -> Reference:
     return Reference(wmi_uri(NAMESPACE, "Win32_Service"), (("Name", record.name),))
 
 
-def _name(call: Call) -> str:
+def _name(call: MethodCall) -> str:
     return str(call.keys["Name"])
 
 
-def _control(act: Callable[[Call], int], *, stopping: bool = False) -> Handler:
-    def handler(call: Call) -> int:
+def _control(act: Callable[[MethodCall], int], *, stopping: bool = False) -> Handler:
+    def handler(call: MethodCall) -> int:
         return service_manager.return_code(act(call), stopping=stopping)
 
     return handler
 
 
-def _interrogate(call: Call) -> int:
+def _interrogate(call: MethodCall) -> int:
     record = call.host.world.service(_name(call))
     return 6 if record is None or record.state is ServiceState.STOPPED else 0
 
 
-def _change_start_mode(call: Call) -> int:
+def _change_start_mode(call: MethodCall) -> int:
     mode = _WRITTEN_MODES.get((call.text("StartMode") or "").lower())
     if mode is None:
         return INVALID_PARAMETER
@@ -105,7 +115,7 @@ def _change_start_mode(call: Call) -> int:
     return service_manager.return_code(error)
 
 
-def _change(call: Call) -> int:
+def _change(call: MethodCall) -> int:
     """Change: what is left out stays. Type, account and dependencies are refused: nothing here needs to change them."""
     world, name, account = call.host.world, _name(call), call.host.account
     if set(call.arguments) - {"DisplayName", "PathName", "StartMode", "ErrorControl", "DesktopInteract"}:
@@ -134,7 +144,7 @@ def _change(call: Call) -> int:
     return 0
 
 
-def _delete(call: Call) -> int:
+def _delete(call: MethodCall) -> int:
     world, name = call.host.world, _name(call)
     if not world.permits(call.host.account, Right.SERVICE_CHANGE, name):
         return 2
