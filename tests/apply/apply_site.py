@@ -22,7 +22,6 @@ from converge.model.journal import History, Journal
 from converge.model.machine import Machine
 from converge.model.play import Play
 from converge.model.recorded import LaterChange, LaterRun, RecordedChange
-from converge.model.resource import KINDS
 from converge.model.saved_plan import HostPlan, PlannedFrom, SavedPlan
 from converge.model.secret import Secret
 from converge.plan.answer_cache import AnswerCache
@@ -30,6 +29,7 @@ from converge.plan.approval import Approved
 from converge.plan.evidence import evidence
 from converge.playbook import load
 from converge.rehearsal.rehearsal import Rehearsal
+from converge.runs.playbooks import known_kinds
 from converge.store.keys import key_name
 from converge.store.plan_files import read_plan, write_plan
 from converge.store.store import Store, Where
@@ -74,7 +74,7 @@ class Site:
         play = {"name": "the play", "hosts": "all", "resources": entries, "handlers": list(handlers), **more}
         path = self.folder / "playbook.yml"
         path.write_text(yaml.safe_dump([play]), encoding="utf-8")
-        return load([path], kinds=KINDS)
+        return load([path], kinds=known_kinds())
 
     def options(self, **given: Any) -> ApplyOptions:
         keeps = bool(self.journal_key)

@@ -8,8 +8,8 @@ import yaml
 from tests.apply.apply_site import Site, statuses, told
 
 from converge.model.play import Play
-from converge.model.resource import KINDS
 from converge.playbook import load
+from converge.runs.playbooks import known_kinds
 
 VENDOR = r"HKLM\SOFTWARE\Vendor"
 BY_HAND = r"D:\Vendor\by-hand.txt"
@@ -19,7 +19,7 @@ def plays_of(site: Site, *raw: dict[str, Any]) -> tuple[Play, ...]:
     path = site.folder / "plays.yml"
     with path.open("w", encoding="utf-8") as stream:
         yaml.safe_dump([{"hosts": "all", **play} for play in raw], stream)
-    return load([path], kinds=KINDS)
+    return load([path], kinds=known_kinds())
 
 
 def value(name: str) -> dict[str, Any]:
