@@ -100,3 +100,26 @@ def test_files_of_odd_names_are_brought_and_folders_made_and_removed(
     assert windows.read_file(rf"{folder}\Acme,Inc\a^b & 100%.txt") == b"x"
     assert [entry.name for entry in windows.list_folder(rf"{folder}\Acme,Inc")] == ["a^b & 100%.txt"]
     assert converge.check(play).exit_code == 0
+
+
+def test_a_command_runs_a_batch_file_with_just_its_arguments(converge: Converge, windows: Agent, folder: str) -> None:
+    batch, got = rf"{folder}\Acme,Inc;x=y^z & co.bat", rf"{folder}\got.txt"
+    windows.write_file(batch, b'@set "got=%~1"\r\n@set "then=%~2"\r\n@>"%~dp0got.txt" set got\r\n@>>"%~dp0got.txt" set then\r\n')
+
+    def play(argument: str) -> str:
+        return rf"""
+- name: batch
+  hosts: all
+  resources:
+    - command: {{name: batch, argv: ['{batch}', '{argument}', end], unless: {{file: {{path: '{got}', exists: true}}}}}}
+"""
+
+    for argument in ("a,b", "a;b", "a=b", "a^b", "a & b", "a,b;c=d^e&f", "/v:a=b,c"):
+        applied = converge.apply(play(argument))
+        assert applied.exit_code == 0, applied.text + applied.complaint
+        assert windows.read_file(got).decode().split("\r\n")[:2] == [f"got={argument}", "then=end"]
+        windows.delete_file(got)
+    refused = converge.apply(play("100%"))
+    assert refused.exit_code != 0
+    assert "per cent" in refused.text + refused.complaint
+    assert {entry.name for entry in windows.list_folder(folder)} == {batch.rpartition("\\")[2]}
