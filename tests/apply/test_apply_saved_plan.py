@@ -104,8 +104,8 @@ MOVED: list[tuple[str, Callable[[Site], None], str]] = [
 
 
 def _watched_plays(site: Site) -> Any:
-    from converge.model.resource import KINDS
     from converge.playbook import load
+    from converge.runs.playbooks import known_kinds
 
     path = site.folder / "watched.yml"
     path.write_text(
@@ -131,7 +131,7 @@ def _watched_plays(site: Site) -> Any:
     )
     for name, data in (("Fine", "fine"), ("Wanted", "yes"), ("Folder", r"D:\Vendor")):
         _set(name, data)(site)
-    return load([path], kinds=KINDS)
+    return load([path], kinds=known_kinds())
 
 
 @pytest.mark.parametrize(("move", "named"), [case[1:] for case in MOVED], ids=[case[0] for case in MOVED])
