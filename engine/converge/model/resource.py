@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, Protocol
 
 from pydantic import BaseModel, ConfigDict
+from typing_extensions import TypeVar  # pydantic brings it; that of Python 3.11 knows no default
 
 from converge.model.action import AnyAction
 from converge.model.answer import Answers
@@ -25,12 +26,13 @@ class State(BaseModel):
         return self.model_dump(mode="json")
 
 
+S = TypeVar("S", bound=State, default=Any)
 KINDS: dict[str, type[Resource]] = {}
 """Every kind by its name. A kind enters by being defined."""
 
 
-class Resource(BaseModel):
-    """One declared thing. Its fields are the YAML, their descriptions the documentation.
+class Resource(BaseModel, Generic[S]):
+    """One declared thing, whose state is an S. Its fields are the YAML, their descriptions the documentation.
 
     The functions are pure. What they need to know they ask for by `queries`; the answers come back as `answers`.
     They may raise Undecided (an answer was refused), Unpredictable (only a command will bring it) and ResourceError
@@ -95,15 +97,15 @@ class Resource(BaseModel):
         """What must be asked, given what is known so far. Called again until it names nothing new."""
         raise NotImplementedError
 
-    def actual_state(self, answers: Answers) -> State | None:
+    def actual_state(self, answers: Answers) -> S | None:
         """How the thing is now; None for absent."""
         raise NotImplementedError
 
-    def desired_state(self, actual: State | None, answers: Answers) -> State | None:
+    def desired_state(self, actual: S | None, answers: Answers) -> S | None:
         """How it should be, starting from how it is; what is not declared stays as it is. None for absent."""
         raise NotImplementedError
 
-    def actions(self, before: State | None, after: State | None, answers: Answers) -> Sequence[AnyAction]:
+    def actions(self, before: S | None, after: S | None, answers: Answers) -> Sequence[AnyAction]:
         """What leads from one state to the other, in order. Undo calls it with the recorded before as `after`."""
         raise NotImplementedError
 
@@ -124,7 +126,7 @@ class Resource(BaseModel):
         del answers
         return False
 
-    def agree(self, left: State | None, right: State | None, answers: Answers) -> bool:
+    def agree(self, left: S | None, right: S | None, answers: Answers) -> bool:
         """Whether two states are the same as far as a host can tell: what was recorded, and what is seen later."""
         del answers
         return left == right
@@ -138,7 +140,7 @@ class Resource(BaseModel):
         """The fields as they are written down, so that the change can be taken back later; `model_validate` reads them."""
         return self.model_dump(mode="json")
 
-    def way_back(self, before: State | None, after: State | None) -> WayBack:
+    def way_back(self, before: S | None, after: S | None) -> WayBack:
         """Whether the change from before to after could be taken back."""
         del before, after
         return WayBack()
