@@ -147,7 +147,7 @@ LATER = {"name": "later", "directory": {"path": r"D:\Vendor\later"}}
         (nth(ActionIntended, 1), "skipped", 0, ["the journal could not be written before its first action"]),
         (nth(ActionEnded, 1), "failed", 1, ["the journal could not be written in the middle of it", "Not begun: NewDirectory."]),
         (nth(ActionIntended, 2), "failed", 1, ["in the middle of it", "Not begun: NewDirectory."]),
-        (nth(ActionEnded, 3), "unknown", 3, ["before it was seen what came of it", "All was done."]),
+        (nth(ActionEnded, 3), "unknown", 3, ["before the result was verified", "All was done."]),
         (nth(ChangeEnded, 1), "changed", 3, []),
     ],
 )

@@ -134,7 +134,7 @@ class TestOneAfterTheOther:
         site.world.registry.create(parse_path(r"HKLM\SOFTWARE\Vendor")).set("Text", number=1, data="theirs")
         first = site.undo(site.runs[0])
         assert first.changes[0].error is not None
-        assert "by no run of converge that is remembered" in first.changes[0].error.what
+        assert "not by any recorded run of converge" in first.changes[0].error.what
         assert "theirs" in first.changes[0].error.why
 
 

@@ -277,7 +277,7 @@ class Cut:
             return self.machine.perform(action)
         if self.left == -1 and self.done:
             self.machine.perform(action)
-        raise Interrupted("the line broke")
+        raise Interrupted("the connection was lost")
 
 
 class Watched(Cut):

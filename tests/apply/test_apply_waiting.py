@@ -232,7 +232,7 @@ def test_a_command_that_ended_by_its_bound_and_did_its_work_is_told_so(site: Sit
     )
     (change,) = result.changes
     assert change.status.value == "changed", told(result)
-    assert change.reason == "setup did not end within 10 minutes and was ended; looking again shows it was done"
+    assert change.reason == "setup did not end within 10 minutes and was ended; verification shows it was done"
 
 
 def test_what_was_not_reached_is_said_in_words(site: Site) -> None:
@@ -242,5 +242,5 @@ def test_what_was_not_reached_is_said_in_words(site: Site) -> None:
         wrap=lambda real: EndedByItsBound(site.world, site.world.account(ACCOUNT), host=real.host),
     ).changes
     assert change.error is not None
-    assert "looking again shows it is not done" in change.error.why
+    assert "verification shows it was not done" in change.error.why
     assert "{" not in change.error.why

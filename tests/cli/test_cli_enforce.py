@@ -152,7 +152,7 @@ def test_beyond_loopback_it_needs_a_token_and_tls(fleet: Program) -> None:
         (none, "TLS"),
         (only_tls, "a token"),
         (only_token, "TLS"),
-        (short, "the token is none"),
+        (short, "the token cannot be used"),
     ):
         assert ended.code == 1
         assert missing in ended.err.splitlines()[0]

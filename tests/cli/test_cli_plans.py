@@ -155,7 +155,7 @@ class TestTamperedWith:
         for word in ("apply", "show"):
             ended = planned(word, "plan.json")
             assert ended.code == 1
-            assert "is no saved plan" in ended.err
+            assert "is not a saved plan" in ended.err
 
     def test_a_plan_of_another_folder_is_refused(self, planned: Program, tmp_path: Path) -> None:
         for path in [*(planned.folder / ".converge").glob("converge.db*"), planned.folder / ".converge/stores.json"]:
@@ -169,7 +169,7 @@ class TestTamperedWith:
     def test_another_file_is_told_as_such(self, fleet: Program) -> None:
         ended = fleet("show", "playbooks/registry.yml")
         assert ended.code == 1
-        assert "is no saved plan" in ended.err
+        assert "is not a saved plan" in ended.err
 
 
 def test_a_changed_playbook_asks_for_a_new_plan(planned: Program) -> None:

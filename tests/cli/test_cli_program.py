@@ -251,8 +251,8 @@ class TestLintAndSchema:
         path = program.write("a.yml", text)
         ended = program("lint", "a.yml")
         assert ended.code == 0, ended.err
-        assert ended.out.count("warning: there is no inventory") == 1
-        assert "1 plays, 1 entries: no errors" in ended.out
+        assert ended.out.count("warning: there is not an inventory") == 1
+        assert "1 play, 1 entry: no errors" in ended.out
         (warning,) = program("lint", "a.yml", "--format", "json").document()["warnings"]
         assert "names of variables" in warning
 

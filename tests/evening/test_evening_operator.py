@@ -42,7 +42,7 @@ def test_planned_approved_applied_gone_wrong_and_taken_back(evening: Evening) ->
     # At night.
     applied = evening("apply", "release.plan")
     assert applied.code == 5, applied.out + applied.err
-    assert "this host is no longer as it was planned; it was left alone" in applied.out
+    assert "this host has changed since it was planned; nothing was done" in applied.out
     assert r"SOFTWARE\Contoso\Mode" in applied.out
     run = applied.err.split("`converge undo ")[1].split("`")[0]
     told = evening("runs", run, "--format", "json").document()["hosts"]
@@ -132,7 +132,7 @@ def test_a_damaged_journal_is_written_off_on_purpose_alone(evening: Evening) -> 
         (["mail02"], "--write-off needs a --reason"),
         (["mail02", "--reason", " ", "--yes"], "--write-off needs a --reason"),
         (["mail02", "--reason", "disk"], "there is no terminal on which to ask"),
-        (["mail01", "--reason", "disk", "--yes"], "the journal of mail01 fits together: there is nothing to write off"),
+        (["mail01", "--reason", "disk", "--yes"], "the journal of mail01 is intact: there is nothing to write off"),
     ):
         ended = evening("runs", "--write-off", *words)
         assert (ended.code, why in ended.err) == (1, True), ended.err

@@ -109,7 +109,7 @@ def test_a_plan_that_two_apply_at_once_is_applied_by_one(shared: Evening) -> Non
     assert ended(first)[0] == 0
     code, words = ended(waiting)
     assert code == 5, words
-    assert "already applied in run" in words or "no longer as it was planned" in words
+    assert "already applied in run" in words or "has changed since it was planned" in words
     last = shared("apply", "plan.json")
     assert (last.code, "already applied in run" in last.out) == (5, True)
 

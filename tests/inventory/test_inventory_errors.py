@@ -28,18 +28,18 @@ YAML_MISTAKES: list[tuple[str, tuple[int, int], str, str]] = [
     ("all:\n  vars: x\n", (2, 9), "vars of group all must be a mapping", ""),
     ("all:\n  children: {g: 5}\n", (2, 17), "group g must be a mapping", ""),
     ("all:\n  hosts: {a: 1.2.3.4}\n", (2, 14), "variables of host a must be a mapping", ""),
-    ("all:\n  hosts: {10: }\n", (2, 11), "10 is no name of a host", 'quote it: "10"'),
-    ("all:\n  vars: {1: x}\n", (2, 10), "1 is no name of a variable", ""),
+    ("all:\n  hosts: {10: }\n", (2, 11), "10 is not a name of a host", 'quote it: "10"'),
+    ("all:\n  vars: {1: x}\n", (2, 10), "1 is not a name of a variable", ""),
     ("all:\n  hosts:\n    a:\n      v: 1\n      v: 2\n", (5, 7), "the key v stands here twice", "in line 4"),
     ("all:\n  vars: {x: {y: 1, y: 2}}\n", (2, 20), "the key y stands here twice", "in line 2"),
     ("all:\n\thosts: {}\n", (2, 1), "a tab stands where", ""),
     ("all:\n  vars: {a: b: c}\n", (2, 14), "", ""),
     ("all:\n  vars:\n    a: b: c\n", (3, 9), "mapping values are not allowed", "needs quotes"),
     ("all: {vars: {a: !foo x}}\n", (1, 17), "tag !foo is not known", ""),
-    ("- a\n- b\n", (1, 1), "is no inventory", ""),
+    ("- a\n- b\n", (1, 1), "is not an inventory", ""),
     ("all:\n---\nall:\n", (2, 1), "a second document", ""),
     ("plugin: amazon.aws.aws_ec2\n", (1, 1), "inventory plugin amazon.aws.aws_ec2", "ansible-inventory -i"),
-    ("all: {vars: {ansible_group_priority: high}}\n", (1, 14), "no number", ""),
+    ("all: {vars: {ansible_group_priority: high}}\n", (1, 14), "not a number", ""),
     ("all: {hosts: {'web[5:1]': }}\n", (1, 15), "runs backwards", ""),
     ("all: {children: {a: {children: {b: {children: {a: }}}}}}\n", (1, 48), "contain each other: a > b > a", ""),
     ("all: {children: {a: {children: {a: }}}}\n", (1, 33), "contain each other: a > a", ""),
@@ -65,16 +65,16 @@ def test_a_mistake_in_yaml_is_told_with_its_place(
 
 
 INI_MISTAKES: list[tuple[str, tuple[int, int], str, str]] = [
-    ("[web]\na\n  b c=1 d\n", (3, 9), "is no variable of a host", "name=value"),
-    ("a b = c\n", (1, 3), "is no variable of a host", "without blanks"),
+    ("[web]\na\n  b c=1 d\n", (3, 9), "is not a variable of a host", "name=value"),
+    ("a b = c\n", (1, 3), "is not a variable of a host", "without blanks"),
     ("[web:var]\nx=1\n", (1, 1), "section of unknown type var", "did you mean vars?"),
     ("[web:vars]\nx=1\n", (1, 1), "undeclared group web", ""),
     ("[web]\na\n[all:children]\nwbe\n", (4, 1), "undeclared group wbe", "did you mean web?"),
-    ("[web]\na\n[web:vars]\nnothing\n", (4, 1), "is no variable", ""),
+    ("[web]\na\n[web:vars]\nnothing\n", (4, 1), "is not a variable", ""),
     ("[web]\na\n[web:vars]\nx=1\nx=2\n", (5, 1), "duplicate key x", ""),
     ("a x=1 x=2\n", (1, 7), "duplicate key x", ""),
     ("a x='1\n", (1, 1), "no closing quotation", "close every quote"),
-    ("[a b]\n", (1, 1), "is no section", ""),
+    ("[a b]\n", (1, 1), "is not a section", ""),
     ("web[1:\n", (1, 1), "not closed", ""),
     ("host:\n", (1, 1), "ends in a colon", ""),
     ("[a:children]\nb\n[b:children]\na\n", (4, 1), "contain each other: a > b > a", ""),
@@ -151,7 +151,7 @@ def test_a_byte_order_mark_and_windows_line_ends_are_read_over(read: Loader) -> 
 def test_bytes_that_are_not_utf8_are_told_with_their_place(read: Loader) -> None:
     (problem,) = problems_of(read, {"h.ini": b"[web]\n\xc3\xa4b\xe9 x=1\n"})
     assert (problem.line, problem.column) == (2, 3)
-    assert "0xe9 is no UTF-8" in problem.message
+    assert "0xe9 is not UTF-8" in problem.message
     (problem,) = problems_of(read, {"h.yml": "all:\n".encode("utf-16")})
     assert "UTF-16" in problem.message
     assert read({"h.ini": b"; caf\xe9\nweb\n# caf\xe9\n"}).hosts == ("web",)
@@ -197,7 +197,7 @@ def test_a_password_never_stands_in_the_error_of_a_template(read: Loader, templa
 
 
 SCRIPTS = {
-    "no JSON": ("echo hello", "no JSON"),
+    "no JSON": ("echo hello", "not JSON"),
     "a list": ("echo '[]'", "wrote a list"),
     "exit code": ("echo oops >&2; exit 3", "exit code 3: oops"),
     "bad hosts": ("""echo '{"g": {"hosts": "a"}}'""", "hosts of g is a text"),
@@ -209,7 +209,7 @@ SCRIPTS = {
         """echo '{"a": {"children": ["b"]}, "b": {"children": ["a"]}, "_meta": {"hostvars": {}}}'""",
         "contain each",
     ),
-    "deep": ('python3 -c "print(\'{\\"a\\":\' * 100000)"', "no JSON"),
+    "deep": ('python3 -c "print(\'{\\"a\\":\' * 100000)"', "not JSON"),
 }
 
 

@@ -238,7 +238,7 @@ def test_a_command_runs_once_for_all_hosts_that_share_it(read: Loader) -> None:
         ("sleep 60", "did not end within"),
         ("cat /dev/zero", "wrote more than"),
         ("true", "empty first line"),
-        ("sh -c 'unclosed", "no command"),
+        ("sh -c 'unclosed", "not a command"),
     ],
 )
 def test_a_command_that_gives_no_password_fails_its_host(

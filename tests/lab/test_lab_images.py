@@ -93,7 +93,7 @@ def test_every_shipped_image_loads_survives_being_kept(image: str, tmp_path: Pat
         ("extends: test\n", 1, 1, "without end"),
         ("a: [\n", 2, 1, "is missing here"),
         ("a: 1\na: 2\n", 2, 1, "stands here twice"),
-        ("- x\n", 1, 1, "no mapping"),
+        ("- x\n", 1, 1, "not a mapping"),
     ],
 )
 def test_a_wrong_image_is_told_with_file_line_and_column(

@@ -43,7 +43,7 @@ SERVICE = "resources: [{service: {name: W3SVC, running: true}}]"
         (b"- name: x\n\thosts: all\n", (2, 1), "tab"),
         (b"- name: a\n  name: b\n", (2, 3), "twice"),
         (b"\xff\xfe-\x00", (0, 0), "UTF-16"),
-        (b"- name: x\n  hosts: \xe4\n", (2, 10), "no UTF-8"),
+        (b"- name: x\n  hosts: \xe4\n", (2, 10), "not UTF-8"),
         (b"- name: 'x\x07'\n", (1, 11), "U+0007"),
         (b"- name: 'x", (1, 9), "is not closed"),
         (b"- {name: x}\n---\n- {name: y}\n", (2, 1), "second document"),

@@ -38,7 +38,7 @@ IN_PLAY: list[tuple[str, int, int, str]] = [
     ("applies_when: {that: {service: {name: x}}}\nresources: []", 3, 3, "else is missing"),
     ("applies_when: [{that: {expr: 'a = 1'}, else: y}]\nresources: []", 3, 32, "not right"),
     ("applies_when: [{that: {any: [{file: {path: x}}]}, else: y}]\nresources: []", 3, 46, "is not a full path"),
-    ("symptoms: {events: [{source: x, ids: [1], within: soon}]}\nresources: []", 3, 53, "no duration"),
+    ("symptoms: {events: [{source: x, ids: [1], within: soon}]}\nresources: []", 3, 53, "not a duration"),
     ("handlers: [{restart_service: {name: x}}]\nresources: []", 3, 14, "name is missing"),
     ("handlers: [{name: a, service: {name: x, running: true}}]\nresources: []", 3, 24, "cannot be a handler"),
     ("handlers: [{name: a, loop: [1], command: {name: x, argv: [y], creates: 'C:\\x'}}]\nresources: []", 3, 24, "loop"),

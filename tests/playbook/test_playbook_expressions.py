@@ -153,7 +153,7 @@ def _in_yaml(when: str) -> str:
 
 def test_a_text_is_neither_true_nor_false(one_play: OnePlay, scope_of: ScopeOf) -> None:
     play = one_play("resources: [{service: {name: x, running: true}, when: a}]", known={"a"})
-    with pytest.raises(InputErrors, match="neither true nor false"):
+    with pytest.raises(InputErrors, match="not to true or false"):
         play.entries[0].when(scope_of(play, a="perhaps"))
 
 

@@ -175,7 +175,7 @@ def test_a_declared_hash_without_contents_is_undecided_where_the_host_knows_no_s
     given = FOLDER | {File(TARGET, True): Found(FileFacts(TARGET, 5, sha1="0" * 40))}
     outcome = decided({"file": {"path": TARGET, "sha256": "a" * 64}}, given)
     assert outcome.status == "undecided"
-    assert "knows no SHA-256" in outcome.error
+    assert "has no SHA-256" in outcome.error
     assert decided({"file": {"path": TARGET, "sha256": "a" * 64, "size": 6}}, given).status == "failed"
 
 

@@ -171,7 +171,7 @@ def site(tmp_path: Path) -> Iterator[Site]:
 def test_a_wrong_password_is_not_tried_until_it_locks_the_account(site: Site) -> None:
     site.inventory(password="wrong")
     daemon = site.daemon()
-    daemon.says("could not be looked at: mail[01-04]")
+    daemon.says("could not be checked: mail[01-04]")
     until(lambda: daemon.rounds() >= 2, within=BOUND)
     assert daemon.health() == (503, {"healthy": False})
     assert site.refused() == 2, "as many as one run tries, however many rounds there are"
@@ -179,7 +179,7 @@ def test_a_wrong_password_is_not_tried_until_it_locks_the_account(site: Site) ->
     assert "converge_enforce_refused_logins 2.0" in told
     assert not [word for word in (site.account, "127.0.0.1", "refused the login") if word.lower() in told.lower()]
     daemon.process.send_signal(signal.SIGHUP)
-    daemon.says("could not be looked at", times=2)
+    daemon.says("could not be checked", times=2)
     until(lambda: site.refused() == 4, within=BOUND)
     site.inventory(password=site.password)
     daemon.says("repaired: 4 changed")
@@ -221,7 +221,7 @@ def test_sigterm_in_the_middle_of_an_action_waits_for_it_and_begins_nothing_more
 
 def test_grace_and_quarantine_outlast_the_process(site: Site) -> None:
     site.policy(grace="1h")
-    assert "in its grace" in site.once().out
+    assert "in its grace period" in site.once().out
     assert site.running() == []
     site.policy(grace="1s")
     # The drift is as old as when it was first seen: were it new to each process, it would never be repaired.
@@ -259,7 +259,7 @@ def test_a_store_that_is_away_for_a_while_is_bad_health_and_nothing_worse(site: 
     state.rename(site.program.folder / "away")
     state.write_text("in the way")
     site.stop_services()
-    daemon.says("this round could not be made")
+    daemon.says("this round could not be completed")
     assert daemon.health()[0] == 503
     assert site.running() == []
     state.unlink()

@@ -447,7 +447,7 @@ def test_what_is_meant_next_is_told_with_the_round_that_will_do_it(store: Store)
     told = {each.host: each for each in store.intentions.of("web")}
     assert told["web00"].reason == "grace"
     assert told["web00"].due == START + 10 * HOUR
-    assert "in its grace until 2026-03-01 01:30 UTC" in told["web00"].words
+    assert "in its grace period until 2026-03-01 01:30 UTC" in told["web00"].words
     assert (told["web03"].reason, told["web03"].address) == ("not-looked-at", "")
     assert "no answer" in told["web03"].words
     (outlook,) = store.intentions.outlooks()

@@ -14,7 +14,7 @@ NOW = datetime(2026, 3, 1, tzinfo=UTC)
 
 def test_outlooks_and_intentions_are_replaced_by_the_next_and_outlast_a_restart(tmp_path: Path) -> None:
     outlook = Outlook("web", "enforce", "c0ffee", "me@here pid 1", NOW, NOW + timedelta(minutes=30))
-    left = Intention("web", "web01", "service:A", "grace", NOW + timedelta(hours=1), "in its grace")
+    left = Intention("web", "web01", "service:A", "grace", NOW + timedelta(hours=1), "in its grace period")
     other = Intention("mail", "web01", "", "not-looked-at", None, "no answer")
     with Store.open(Where(tmp_path)) as store:
         store.intentions.announce(replace(outlook, due=None, error="the inventory cannot be read"))

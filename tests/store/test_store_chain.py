@@ -86,7 +86,7 @@ def test_damage_is_told_and_relied_upon_by_nobody(
         assert told.value.code == "journal-damaged"
         assert told.value.what.startswith("the journal of mail01 in ")
         assert words in told.value.what
-        assert "look at the host" in told.value.try_
+        assert "check the host" in told.value.try_
 
 
 @pytest.mark.parametrize("damage", [case[1] for case in DAMAGE if "journal_heads" in case[1]])

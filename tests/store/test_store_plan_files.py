@@ -1,4 +1,4 @@
-"""Plans as files: whatever is changed in one is noticed, and what is no plan of this format is told as such."""
+"""Plans as files: whatever is changed in one is noticed, and what is not a plan of this format is told as such."""
 
 from __future__ import annotations
 
@@ -115,7 +115,7 @@ def test_a_part_of_it_is_no_plan(saved: Path, size: int) -> None:
     data = saved.read_bytes()
     assert size < len(data) - 2
     saved.write_bytes(data[:size])
-    with pytest.raises(UsageError, match="is no saved plan: it is no JSON, or only a part of it"):
+    with pytest.raises(UsageError, match="is not a saved plan: it is not JSON, or only a part of it"):
         read_plan(saved, key=KEY)
 
 

@@ -212,7 +212,7 @@ class TestKilled:
         assert self.ask(fleet.folder, "SELECT count(*) FROM runs WHERE ended IS NULL") > 0
         assert self.ask(fleet.folder, "PRAGMA integrity_check") == "ok"
         broken = next(run for run in listed(fleet) if run["ended"] is None)
-        assert "it goes on, or it was broken off" in fleet("runs", broken["run"]).out
+        assert "still running, or interrupted" in fleet("runs", broken["run"]).out
 
 
 class TestSecrets:

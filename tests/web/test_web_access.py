@@ -292,8 +292,8 @@ class TestBeyondLoopback:
             (program("serve", "--tls-cert", cert), "belong together"),
             (program("serve", "--tls-cert", "text", "--tls-key", key), "TLS cannot be served"),
             (program("serve", "--tls-cert", "nowhere", "--tls-key", key), "TLS cannot be served"),
-            (program("serve", "--listen", "8620"), "no place to listen"),
-            (program("serve", "--listen", "127.0.0.1:99999"), "no place to listen"),
+            (program("serve", "--listen", "8620"), "not an address to listen on"),
+            (program("serve", "--listen", "127.0.0.1:99999"), "not an address to listen on"),
             (short("serve"), "20 to 1000 printable ASCII characters"),
         ):
             assert ended.code == 1

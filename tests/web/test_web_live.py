@@ -224,7 +224,7 @@ def test_a_check_of_simulated_hosts_comes_up_by_itself(fleet: tuple[Program, Ser
     async def scenario(page: Tab) -> None:
         await page.send("Page.navigate", url=server.address)
         await page.until(
-            "document.querySelector('.problem') && document.body.innerText.includes('Nothing was run here yet')"
+            "document.querySelector('.problem') && document.body.innerText.includes('No runs yet')"
         )
         await page.evaluate("window.same = true")
         ended = await asyncio.to_thread(program, "--check")

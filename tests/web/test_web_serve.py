@@ -275,7 +275,7 @@ class TestStoresThatAreAway:
         with serving(Program(tmp_path)) as server:
             answer = server.ask("/")
             assert answer.status == 503
-            assert "Nothing was run here yet" in answer.text
+            assert "No runs yet" in answer.text
             assert "converge --check" in answer.text
             assert not (tmp_path / ".converge").exists()
             fill(tmp_path / ".converge", ["a", "b"], runs=1)
@@ -332,7 +332,7 @@ class TestStoresThatAreAway:
     def test_a_store_that_is_no_url_is_told_before_anything_is_served(self, tmp_path: Path) -> None:
         ended = Program(tmp_path)("serve", "--listen", "127.0.0.1:0", "--store", "nonsense://x")
         assert ended.code == 1
-        assert "--store is no store" in ended.err
+        assert "--store is not a store" in ended.err
 
 
 class TestStartAndEnd:

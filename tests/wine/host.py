@@ -136,7 +136,7 @@ class WineHost:
             self.agent.revive()
             operation, inside = self._performed(request)
         except (RuntimeError, OSError) as error:
-            # Wine under load; unanswered, converge could only say that the line broke, and nobody would know why.
+            # Wine under load; unanswered, converge could only say that the connection was lost, and nobody would know why.
             fault = Fault("w:InternalError", 2150858976, f"This stand-in for Windows failed: {error!r} ", code="s:Receiver")
             return 500, soap.fault_envelope(fault, relates_to=message_id, machine="127.0.0.1")
         except Fault as fault:

@@ -116,14 +116,14 @@ class Carrier:
         host = self.performer.cache.host
         said = self.performer.options.settle.get(host)
         if said is None:
-            what = f"this command was begun in run {begun[-1].run}, which did not see its end: nobody knows whether it was done"
+            what = f"this command was begun in run {begun[-1].run}, which did not see its end: it is not known whether it was done"
             return with_outcome(change, Status.UNKNOWN, error=needs_settling(host, what))
         for earlier in begun:
             self.performer.journal.write(ActionSettled(earlier.run, earlier.action_number, said, "person"))
         if said == "not-done":
             return None
         if self.performer.rehearsing:
-            return replace(change, actions=(), reason="a person said that it was done: that will be written down")
+            return replace(change, actions=(), reason="a person said that it was done: this will be recorded")
         return with_outcome(change, Status.OK, reason="a person said that it was done")
 
     def settle_earlier(self, address: str, *, done: bool) -> None:
@@ -135,7 +135,7 @@ class Carrier:
     def _ask_person(self, resource: Resource, change: Change) -> Change:
         if self.performer.rehearsing:
             self._suppose(resource)
-        problem = Problem(NEEDS_PERSON, f"{change.name}: this takes a person", "", "do it, then run converge again")
+        problem = Problem(NEEDS_PERSON, f"{change.name}: this must be done by a person", "", "do it, then run converge again")
         return with_outcome(change, Status.WAITING, reason="needs a person", error=problem)
 
     def _suppose(self, resource: Resource) -> None:
@@ -157,8 +157,8 @@ class Carrier:
 
 _NOT_PLANNED = Problem(
     "not-planned",
-    "by now this change would be another than the planned one",
-    "The host became another than predicted while the plan was carried out. This change was not made.",
+    "this change would now differ from the planned one",
+    "The host no longer matched the prediction while the plan was applied. This change was not made.",
     "make a new plan",
 )
 

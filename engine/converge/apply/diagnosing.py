@@ -78,7 +78,7 @@ def _evidence(symptoms: Sequence[EventSymptom], cache: AnswerCache) -> Mapping[E
         return {}
     system = cache.ask((OperatingSystem(),))[OperatingSystem()]
     if not isinstance(system, Found) or not isinstance(system.value, OperatingSystemFacts):
-        refused = system if isinstance(system, Refused) else Refused("no-clock", "the host does not tell its time")
+        refused = system if isinstance(system, Refused) else Refused("no-clock", "the host does not report its time")
         return {symptom: EventEvidence(symptom, refused=refused) for symptom in symptoms}
     looks = EventLooks(symptoms, system.value.now, system.value.language)
     answers = gather((looks.queries,), cache)

@@ -26,8 +26,8 @@ from converge.plan.decision import Label
 RESTARTS_COMPUTER = "restart_computer"
 RESTARTS = ("restart_service", RESTARTS_COMPUTER)
 RESTART_PENDING = "the computer must be restarted: do it by hand, or give --allow-reboot"
-_STOPPED_SINCE = "stopped by others since the last change that asks for it: it meets that change when it is started"
-_SINCE = "started since the last change that asks for it"
+_STOPPED_SINCE = "stopped since the last change that needs it: the change takes effect when it is started"
+_SINCE = "started since the last change that needs it"
 
 
 @dataclass(slots=True)
@@ -128,7 +128,7 @@ class Handlers:
             return
         if tried := self._without_help(entry):
             if because:
-                told = f"it ran {tried} and did not help: {because}. That has another cause, so it is not run again"
+                told = f"it ran {tried} and did not help: {because}. The cause is another one, so it is not run again"
                 yield self._shown(entry, Status.SKIPPED, reason=told)
             else:
                 self.carrier.performer.journal.write(NeedGone(self.play.name, entry.name))
@@ -166,7 +166,7 @@ class Handlers:
 
     def _handler(self, entry: Entry, pending: PendingHandler | None, *, play_failed: bool) -> Iterator[Change]:
         if play_failed and not self._waits(entry.kind):
-            reason = "pending: an entry of the play did not end well, or waits for a person; the next run does it"
+            reason = "pending: an entry of the play failed, or waits for a person; the next run does it"
             yield self._shown(entry, Status.SKIPPED, reason=reason)
             return
         try:
@@ -281,7 +281,7 @@ def pending_elsewhere(carrier: Carrier, history: History, *, heard: Collection[t
             carrier.settle_earlier(f"handler:{pending.handler}", done=True)
             status = Status.CHANGED if performer.rehearsing else Status.OK
             reason = "a person said that it was done" if said else seen
-            reason += ": that will be written down" if performer.rehearsing else ""
+            reason += ": this will be recorded" if performer.rehearsing else ""
             notes = ()
         key = {"kind": "handler", "name": pending.handler}
         if pending.restarts == ("",) and status is Status.SKIPPED:
@@ -293,9 +293,9 @@ def pending_elsewhere(carrier: Carrier, history: History, *, heard: Collection[t
 
 def _gone(pending: PendingHandler, place: str) -> str:
     """What is told of a handler that nobody does in this run."""
-    told = f"pending from the play {pending.play}, which this run has not for this host. If it is gone for good, "
+    told = f"pending from the play {pending.play}, which is not part of this run for this host. If it is gone for good, "
     if not pending.restarts:
-        return f"{told}do by hand what is needed still, then run with --settle '{place}=done'"
+        return f"{told}do what is still needed by hand, then run with --settle '{place}=done'"
     named = ", ".join(service or "the computer" for service in pending.restarts)
     return f"{told}restart {named} by hand, which the next run sees; or, if no restart is needed, run with --settle '{place}=done'"
 

@@ -21,7 +21,7 @@ from converge.model.play import Play
 from converge.model.saved_plan import Approval
 from converge.plan.answer_cache import ActingCache
 
-_STOPPED = Problem("stopped", "the run was told to stop", "No action was cut short.", "run converge again")
+_STOPPED = Problem("stopped", "the run was asked to stop", "No action was interrupted.", "run converge again")
 Rehearse = Callable[[Observer], RehearsalMachine]
 
 
@@ -101,7 +101,7 @@ def _stale(approval: Approval, changes: Sequence[Change], cache: ActingCache, *,
     """Why a saved plan no longer holds for this host, or was applied to it."""
     if differences := approval.differences(changes, cache.answers):
         why = "\n".join(differences)
-        return Problem("stale", "this host is no longer as it was planned; it was left alone", why, "make a new plan")
+        return Problem("stale", "this host has changed since it was planned; nothing was done", why, "make a new plan")
     holder = approval.holder()
     return already_applied(holder) if holder not in ("", run) else None
 

@@ -229,7 +229,7 @@ class Tidying:
                 here = [thing for thing in things if same(folder_of(thing.path), folder)]
                 self._one(folder, here, changed=key in changed)
         except StoppedError:
-            return "the run was told to stop before the manifests beside what was kept were put right"
+            return "the run was asked to stop before the manifests beside what was kept were put right"
         except (ActionRefused, Interrupted, HostUnreachable) as error:
             return f"a manifest beside what was kept could not be put right: {error.what}"
         return ""

@@ -262,7 +262,7 @@ class Performer:
         if self._asked_at is None:
             system = self.cache.ask((OperatingSystem(),)).value(OperatingSystem())
             if system is None:
-                raise ResourceError("the host does not tell its time", code="no-clock")
+                raise ResourceError("the host does not report its time", code="no-clock")
             self._asked_at = (system.now, self.options.monotonic())
         asked, moment = self._asked_at
         return asked + timedelta(seconds=self.options.monotonic() - moment)

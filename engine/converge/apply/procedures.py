@@ -30,7 +30,7 @@ def carry_out_procedure(carrier: Carrier, procedure: ProcedureResource, label: L
 
 def _matter(need: Condition) -> str:
     """What is the matter where a need is not met: the playbook's sentence, else what it is that does not hold."""
-    return need.describe() if isinstance(need, Need) else f"this is needed and not so: {need.describe()}"
+    return need.describe() if isinstance(need, Need) else f"this is required and not the case: {need.describe()}"
 
 
 @dataclass(slots=True)
@@ -128,11 +128,11 @@ class _Procedure:
         """The steps that were done, and the one under way, for whoever tells how the host's run ended early."""
         if not self._is_begun:
             reason = "the run was stopped" if isinstance(error, StoppedError) else error.what
-            change = self._shown(Status.SKIPPED, reason=f"{reason} before its first action: nothing of it was done")
+            change = self._shown(Status.SKIPPED, reason=f"{reason} before its first action: nothing was done")
             self.carrier.broken_off = (change,)
             return
         problem = Problem.of(error) if isinstance(error, ConvergeError) else Problem("stopped", "the run was stopped")
-        resumes = f"the step {step.name}; the next run resumes there" if step else "its last look; the next run looks again"
+        resumes = f"the step {step.name}; the next run resumes there" if step else "its final check; the next run checks again"
         problem = replace(problem, why="\n".join(part for part in (problem.why, f"It ended at {resumes}.") if part))
         steps = (*done, *self.carrier.broken_off)
         self.carrier.broken_off = (self._shown(Status.FAILED, error=problem, steps=steps),)
@@ -185,7 +185,7 @@ class _Procedure:
             performer.cache.forget_these(proof.queries(performer.cache.answers))
             if self._holds(proof):
                 return
-        raise NotConverged(f"every step was done, and still this does not hold: {proof.describe()}")
+        raise NotConverged(f"every step was done, but this is still not the case: {proof.describe()}")
 
     def _holds(self, condition: Condition) -> bool:
         return condition.holds(gather((condition.queries,), self.carrier.performer.cache))

@@ -86,7 +86,7 @@ def _procedure(address: str, steps: Sequence[Change], *, history: History, probl
     begun = next((item for item in history.procedures if item.address == address), None)
     if begun is None:
         return whole
-    where = f"the step {begun.under_way}; the next run resumes there" if begun.under_way else "its last look"
+    where = f"the step {begun.under_way}; the next run resumes there" if begun.under_way else "its final check"
     return with_outcome(whole, Status.FAILED, error=replace(problem, why=f"It ended at {where}."))
 
 

@@ -44,7 +44,7 @@ from converge.plan.decision import Decision, Label, decide, shown
 
 CHANGED_SINCE = "changed-since"
 _LONGEST_STATE = 300  # characters of a state in an error
-_STOPPED = Problem("stopped", "the undo was told to stop", "No action was cut short.", "run it again")
+_STOPPED = Problem("stopped", "the undo was asked to stop", "No action was interrupted.", "run it again")
 _NO_LATER: Mapping[str, LaterChange] = MappingProxyType({})
 
 
@@ -194,7 +194,7 @@ class _Undoing:
             by, later = self.carrier.performer.cache.run, self.later.get(change.address)
             return Restored.of(change, by=by, half_done=later is not None and not later.is_over), None
         except ValueError:
-            what = "its record cannot be read: it was written by a converge that knew this kind otherwise"
+            what = "its record cannot be read: it was written by a version of converge with another form of this kind"
             return None, Problem("unreadable-record", what, try_="take it back with that version, or by hand")
 
     def _one(self, change: RecordedChange) -> Change:
@@ -283,8 +283,8 @@ class _Undoing:
             return Decision(Status.WAITING, reason=what, error=problem)
         if not foreign:
             return None
-        what = f"it was changed after run {change.run}, by no run of converge that is remembered"
-        problem = Problem(CHANGED_SINCE, what, told, "look who needs it so; change it by hand")
+        what = f"it was changed after run {change.run}, not by any recorded run of converge"
+        problem = Problem(CHANGED_SINCE, what, told, "find out who needs it this way; change it by hand")
         return Decision(Status.FAILED, reason=what, error=problem)
 
     def _later_owner(self, change: RecordedChange, now: Json, *, foreign: bool) -> RecordedChange | None:
@@ -407,7 +407,7 @@ def _not_begun(change: RecordedChange, ended: str) -> Change:
 def _no_way_back(change: RecordedChange) -> str:
     """Why a change cannot be taken back; an empty text where it can."""
     if change.kind not in KINDS:
-        return f"this converge knows no kind {change.kind}"
+        return f"this version of converge has no kind {change.kind}"
     if change.way_back.startswith("none"):
         return change.way_back.removeprefix("none").strip(" ()") or "nothing says how"
     if change.sensitive and not change.readable:

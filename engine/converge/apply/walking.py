@@ -301,7 +301,7 @@ class _PlayRun:
             return
         for name in entry.requires:
             if not all(status in GOOD for status in self.ended.get(name, ())) or not self.ended.get(name):
-                yield self._unbound(entry, Status.SKIPPED, reason=f"requires {name}, which did not end well")
+                yield self._unbound(entry, Status.SKIPPED, reason=f"requires {name}, which did not succeed")
                 return
         try:
             if not entry.when(self.scope):

@@ -15,7 +15,7 @@ from converge.runs.diagnose import diagnose, diagnosing
 from converge.runs.exit_codes import ExitCode
 
 
-@click.command(short_help="Tell which articles' problems hosts show.")
+@click.command(short_help="Find which articles' problems hosts have.")
 @click.argument("hosts", nargs=-1, metavar="[HOST]...")
 @options.INVENTORY
 @click.option(

@@ -157,8 +157,8 @@ def _within(seconds: float, name: str, stage: Callable[[], str]) -> str:
             raise
         raise _LeftBehind(
             f"the step {name} does not end within the {seconds:g} s that doctor gives it",
-            why="the host, or something on the way, answers too slowly or never to an end",
-            try_="look whether the host is overloaded, and what stands between it and this machine",
+            why="the host, or something on the way, answers too slowly or without end",
+            try_="check whether the host is overloaded, and what is between it and this machine",
         ) from None
 
 

@@ -50,7 +50,7 @@ TOKEN = "CONVERGE_ENFORCE_TOKEN"  # noqa: S105  # the name of a variable
 )  # fmt: skip
 @click.option(
     "--token-file", metavar="FILE", type=click.Path(path_type=Path), envvar="CONVERGE_ENFORCE_TOKEN_FILE",
-    help=f"What one must know to ask for them; or in the variable {TOKEN}.",
+    help=f"The token that opens them; or in the variable {TOKEN}.",
 )  # fmt: skip
 @options.TLS_CERT
 @options.TLS_KEY
@@ -119,7 +119,7 @@ def enforce(policy_file: str, asked: RunOptions, *, once: bool, retry_logins: bo
                         enforcer.once(name, stop=stop)
                 return ExitCode.INTERRUPTED if stop.is_set() else worst(rounds.codes)
             with served(rounds.telemetry, place) as address:
-                rounds.line(f"metrics and health are told on {address}/metrics and /healthz")
+                rounds.line(f"metrics and health are served at {address}/metrics and /healthz")
                 rounds.policed()
                 enforcer.run(stop)
         with suppress(JournalUnavailable):  # a reader sees by the time that is due that nobody is there

@@ -137,7 +137,7 @@ def carry_out(
         finally:
             reporter.finish()
         if follower.began:
-            hint(f"`converge runs {run}` tells what was done, `converge undo {run}` takes it back.")
+            hint(f"`converge runs {run}` shows what was done, `converge undo {run}` takes it back.")
         code = written(out, code)
         context.recorder.end(code)
         for text in context.recorder.warnings:
@@ -168,7 +168,7 @@ def require_answer(options: RunOptions, view: View) -> None:
         to_do = "take it back" if options.command == "undo" else "apply"
         raise UsageError(
             "there is no terminal on which to ask before changing anything",
-            try_=f"--check to only look, or --yes to {to_do} without asking",
+            try_=f"--check to only check, or --yes to {to_do} without asking",
         )
 
 

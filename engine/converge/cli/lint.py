@@ -47,7 +47,7 @@ def command(
 
 
 _ALONE = (
-    f"there is no inventory (no {DEFAULT_INVENTORY}/ in this folder, none named with -i): "
+    f"there is not an inventory (no {DEFAULT_INVENTORY}/ in this folder, none named with -i): "
     "names of variables were not checked"
 )
 
@@ -81,9 +81,10 @@ def lint(sources: Sources, *, json_wanted: bool) -> ExitCode:
         return ExitCode.IN_ORDER
     sink = sink_for(sys.stdout)
     _warn(warnings, sink)
-    entries = sum(len(play.entries) for play in read.plays)
-    hosts = "" if alone else f", {read.hosts} hosts"
-    sink.line(f"{len(read.plays)} plays, {entries} entries{hosts}: no errors")
+    counts = [(len(read.plays), "play", "plays"), (sum(len(play.entries) for play in read.plays), "entry", "entries")]
+    if not alone:
+        counts.append((read.hosts, "host", "hosts"))
+    sink.line(", ".join(f"{count} {one if count == 1 else more}" for count, one, more in counts) + ": no errors")
     return ExitCode.IN_ORDER
 
 

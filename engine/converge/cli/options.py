@@ -196,7 +196,7 @@ TEXT_OR_JSON = click.option(
 )  # fmt: skip
 ACCEPT_NO_WAY_BACK = click.option(
     "--accept-no-way-back", is_flag=True, envvar="CONVERGE_ACCEPT_NO_WAY_BACK",
-    help="Go on where something cannot be taken back.",
+    help="Go on where something cannot be undone.",
 )  # fmt: skip
 ALLOW_REBOOT = click.option(
     "--allow-reboot", is_flag=True, envvar="CONVERGE_ALLOW_REBOOT", help="Allow restarts of computers."
@@ -218,7 +218,7 @@ NEW_STORE = click.option(
     help="Begin a new store where one that was used here is lost: what earlier runs changed is not known then.",
 )  # fmt: skip
 TRUST = click.option(
-    "--trust", is_flag=True, help="Use a plan whose signature is not right: of another store, or changed by hand."
+    "--trust", is_flag=True, help="Use a plan whose signature does not match: from another store, or edited."
 )
 CHECK = click.option("-C", "--check", is_flag=True, envvar="CONVERGE_CHECK", help="Show what would change; change nothing.")
 LOGIN_FORKS = click.option(
@@ -236,11 +236,11 @@ MAX_FAILURES = click.option(
 CANARY = click.option("--canary", metavar="PATTERN", default="", envvar="CONVERGE_CANARY", help="Hosts changed first.")
 SOAK = click.option(
     "--soak", type=Duration(), default=None, envvar="CONVERGE_SOAK",
-    help="How long after the canaries they are looked at again, before the others: 90s, 10m, 1h30m.",
+    help="How long after the canaries they are checked again, before the others: 90s, 10m, 1h30m.",
 )  # fmt: skip
 RERUN = click.option(
     "--rerun", nargs=2, metavar="STATUS RUN", default=None,
-    help="Only hosts that ended so in an earlier run: failed 2026-11-20T220107Z-1f3a",
+    help="Only hosts with this status in an earlier run: failed 2026-11-20T220107Z-1f3a",
 )  # fmt: skip
 OUTPUT = click.option("-o", "--output", metavar="FILE", envvar="CONVERGE_OUTPUT", help="Write results there.")
 LIST_HOSTS = click.option("--list-hosts", is_flag=True, envvar="CONVERGE_LIST_HOSTS", help="List the hosts, contact none.")
@@ -252,7 +252,7 @@ EXIT_ZERO = click.option(
 SETTLE = click.option(
     "--settle", multiple=True, metavar="HOST=done|not-done", type=WholeText(), envvar="CONVERGE_SETTLE",
     callback=_settled,
-    help="What became of a command whose line was cut; with HOST:HANDLER=done of a pending handler of a play that is gone.",
+    help="The outcome of a command whose connection was lost; with HOST:HANDLER=done of a pending handler of a play that is gone.",
 )  # fmt: skip
 FULL_SEARCH = click.option(
     "--full-search", is_flag=True, envvar="CONVERGE_FULL_SEARCH",

@@ -56,7 +56,7 @@ def command(file: Path, **given: Any) -> int:
         code = follower.conclude(context, checked)
         if code is not ExitCode.INTERRUPTED:
             write_plan(made, file, key=context.recorder.store.signing_key)
-            hint(f"The plan is in {file}; `converge apply {file}` does it.")
+            hint(f"The plan is in {file}; `converge apply {file}` applies it.")
         return code
 
     return carry_out(asked, options.view_of(given), begin=begin, steps=steps)

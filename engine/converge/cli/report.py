@@ -13,7 +13,7 @@ from converge.cli import options
     help="One page for a browser, or one document.",
 )  # fmt: skip
 @options.OUTPUT
-@click.option("--runs", type=click.IntRange(1, 500), default=30, show_default=True, help="Show so many newest runs.")
+@click.option("--runs", type=click.IntRange(1, 500), default=30, show_default=True, help="Show this many of the newest runs.")
 @click.option(
     "--run", metavar="RUN", help="Whose journal the page shows. Default: the newest run that changed something."
 )

@@ -46,7 +46,7 @@ class Rounds:
         self.telemetry.policed()
         revision, problem = self._source.revision, self._source.problem
         if problem is not None:
-            self.line(f"the policy file is not taken over; revision {revision} stays in force:", style="bold red")
+            self.line(f"the policy file is not used; revision {revision} stays in force:", style="bold red")
             for line in str(problem).splitlines():
                 self._sink.line(f"  {line}")
             sys.stdout.flush()
@@ -76,7 +76,7 @@ class Rounds:
                 self.line(f"{made.group}: {words}")
         for drift in made.newly_quarantined:
             self.line(
-                f"{made.group}: QUARANTINED {drift.host} {drift.address}: changed back or not repaired "
+                f"{made.group}: QUARANTINED {drift.host} {drift.address}: changed back or repair failed "
                 f"{drift.reverted} times; release it with --release '{drift.host}={drift.address}'",
                 style="bold red",
             )
@@ -118,7 +118,7 @@ def _lines(made: Round) -> Iterator[str]:
             yield from _causes(made, reason)
     if made.error is not None:
         lines = [line for part in (made.error.what, made.error.why) for line in part.splitlines()]
-        yield f"this round could not be made to its end: {lines[0]} [{made.error.code}]"
+        yield f"this round could not be completed: {lines[0]} [{made.error.code}]"
         yield from (f"  {line}" for line in lines[1:8])
 
 

@@ -26,7 +26,7 @@ from converge.store.stories import story_of
 
 @click.command(short_help="List past runs, show one, verify their journals, or forget old ones.")
 @click.argument("run", required=False, metavar="[RUN|verify]")
-@click.option("-n", "--newest", type=click.IntRange(1), default=50, show_default=True, help="List so many.")
+@click.option("-n", "--newest", type=click.IntRange(1), default=50, show_default=True, help="List this many.")
 @click.option("--all", "every", is_flag=True, help="List all of them.")
 @click.option("--prune", type=click.FloatRange(0), metavar="DAYS", help="Forget runs older than this.")
 @click.option("--keep", type=click.IntRange(0), metavar="N", help="Forget all but the newest N runs.")
@@ -120,7 +120,7 @@ def forget(url: str, *, days: float | None, keep: int | None) -> ExitCode:
             try:
                 moment = datetime.now(UTC) - timedelta(days=days)
             except OverflowError as error:
-                raise UsageError(f"--prune {days:g}: nobody has runs that old") from error
+                raise UsageError(f"--prune {days:g}: no run is that old") from error
             forgotten = store.runs.prune_older_than(moment)
         else:
             forgotten = store.runs.keep_newest(keep or 0)
@@ -135,9 +135,9 @@ def _write_off(url: str, *, host: str, reason: str, yes: bool) -> ExitCode:
     with Store.open(where(url)) as store:
         damage = store.damage(host)
         if damage is None:
-            raise UsageError(f"the journal of {host} fits together: there is nothing to write off")
+            raise UsageError(f"the journal of {host} is intact: there is nothing to write off")
         out.line(damage.what, style="red")
-        out.line(f"No run before now can be taken back on {host} then, and what they left open there is forgotten.")
+        out.line(f"Earlier runs can then no longer be undone on {host}, and what they left unfinished there is forgotten.")
         if not yes:
             if not sys.stdin.isatty():
                 raise UsageError("there is no terminal on which to ask", try_="--yes to write it off without asking")

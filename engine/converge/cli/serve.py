@@ -21,11 +21,11 @@ TOKEN = "CONVERGE_SERVE_TOKEN"  # noqa: S105  # the name of a variable
 @click.command(short_help="Show the fleet in a browser, as it is remembered, while runs go on.")
 @click.option(
     "--listen", metavar="HOST:PORT", default="127.0.0.1:8620", show_default=True, envvar="CONVERGE_LISTEN",
-    help="Where. Beyond loopback only with a token and TLS. Port 0: a free one.",
+    help="Address to listen on. Beyond loopback only with a token and TLS. Port 0: a free one.",
 )  # fmt: skip
 @click.option(
     "--token-file", metavar="FILE", type=click.Path(path_type=Path), envvar="CONVERGE_SERVE_TOKEN_FILE",
-    help=f"What one must know to look; or in the variable {TOKEN}.",
+    help=f"The token that opens the page; or in the variable {TOKEN}.",
 )  # fmt: skip
 @given.TLS_CERT
 @given.TLS_KEY

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 COMMANDS = {
     "run": ("converge.cli.run", "Bring the hosts to the desired state, or with --check show what would change."),
-    "diagnose": ("converge.cli.diagnose", "Tell which articles' problems hosts show, and the playbook to run."),
+    "diagnose": ("converge.cli.diagnose", "Find which articles' problems hosts have, and the playbook to run."),
     "plan": ("converge.cli.plan", "Save what would change, to be approved and applied later."),
     "show": ("converge.cli.show", "Show a saved plan. Contacts no host."),
     "apply": ("converge.cli.apply", "Apply a saved plan to the hosts for which it still holds."),

@@ -11,9 +11,9 @@ ConvergeError                what went wrong, why, and what to do about it
 │   ├── LoginNotTried        held back so as not to lock the account
 │   └── DeadlineExceeded     the host took longer than it was given
 ├── ActionRefused            the host said no to an action; nothing was changed by it
-├── Interrupted              the line broke during an action; nobody knows whether it was done
+├── Interrupted              the connection was lost during an action; it is not known whether it was done
 ├── ResourceError            a resource cannot be brought to its desired state
-│   ├── NotConverged         every action was done, and looking again shows another state
+│   ├── NotConverged         every action was done, and verification found another state
 │   └── NotAsked             a kind looked at an answer that it had not asked for: a fault of the kind
 ├── Undecided                an answer that a decision rests on was refused
 ├── Unpredictable               an answer that only a command will bring, asked for in a rehearsal

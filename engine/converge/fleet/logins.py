@@ -97,7 +97,7 @@ def not_tried(name: str, refused: int) -> LoginNotTried:
     return LoginNotTried(
         f"not tried: would lock {name}",
         why=f"{refused} hosts refused this account in this run, and none accepted it.",
-        try_="correct its password, or look whether it is locked already",
+        try_="correct its password, or check whether it is already locked",
     )
 
 

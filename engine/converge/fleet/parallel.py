@@ -196,7 +196,7 @@ def _status_of(error: ConvergeError) -> Status:
 
 ABANDONED = Problem(
     "stopped",
-    "the run was stopped while this host was under way",
-    try_="run converge again: it looks at what was begun and goes on from there",
+    "the run was stopped while this host was in progress",
+    try_="run converge again: it checks what was started and continues from there",
 )
-_NOT_BEGUN = Problem("stopped", "the run was stopped before this host was begun")
+_NOT_BEGUN = Problem("stopped", "the run was stopped before this host was started")

@@ -317,8 +317,8 @@ class _Dispatch:
 
 def _lost(link: Link, why: str) -> Problem:
     return Problem(
-        "worker-lost", f"the worker {link.name} was lost while this host was under way", why,
-        "run converge again: it looks at what was begun and goes on from there",
+        "worker-lost", f"the worker {link.name} was lost while this host was in progress", why,
+        "run converge again: it checks what was started and continues from there",
     )  # fmt: skip
 
 

@@ -53,4 +53,4 @@ def _unknown(name: str, place: Position, *, problems: Problems) -> None:
     elif name not in OTHER_ANSIBLE:
         hint = did_you_mean(name, (known for known in KNOWN if known.startswith(_ANSIBLE)), cutoff=0.87)
         if hint:
-            problems.warn(place, f"{name[:100]} is no connection variable", hint=hint)
+            problems.warn(place, f"{name[:100]} is not a connection variable", hint=hint)

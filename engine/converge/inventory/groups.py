@@ -112,7 +112,7 @@ class Membership:
         try:
             group.priority = int(str(variable.value))
         except ValueError:
-            problems.error(variable.place, f"{PRIORITY} of {group.name} is no number", expected="a whole number")
+            problems.error(variable.place, f"{PRIORITY} of {group.name} is not a number", expected="a whole number")
 
     def settle(self, problems: Problems) -> None:
         """Check what can be checked only at the end, and compute what follows: depths, `all`, `ungrouped`."""

@@ -42,7 +42,7 @@ def split_port(pattern: str) -> tuple[str, int | None]:
     if port is None:
         return name, None
     if len(port) > 5 or not 0 < int(port) < 65536:
-        raise BadRange(f"{port} is no port: 1 to 65535")
+        raise BadRange(f"{port} is not a port: 1 to 65535")
     return name, int(port)
 
 
@@ -79,7 +79,7 @@ def expand_ranges(pattern: str) -> list[str]:
 def _range(text: str) -> list[str]:
     bounds = text.split(":")
     if len(bounds) not in (2, 3):
-        raise BadRange(f"[{text}] is no range: [begin:end] or [begin:end:step]")
+        raise BadRange(f"[{text}] is not a range: [begin:end] or [begin:end:step]")
     begin, end = bounds[0] or "0", bounds[1]
     step = _step(bounds[2] if len(bounds) == 3 else "1", text)
     if not end:

@@ -55,7 +55,7 @@ class _IniReader:
             self._section(section[1], section[2] or "hosts", place=place)
         elif line.startswith("[") and line.endswith("]"):
             self._problems.error(
-                place, f"{line[:80]} is no section", expected="[group], [group:vars] or [group:children]"
+                place, f"{line[:80]} is not a section", expected="[group], [group:vars] or [group:children]"
             )
         elif self._kind == "hosts":
             self._host(line, place)
@@ -86,7 +86,7 @@ class _IniReader:
     def _child(self, line: str, place: Position) -> None:
         match = _CHILD.fullmatch(line)
         if match is None:
-            self._problems.error(place, f"{line[:80]} is no name of a group", expected="one group in a line")
+            self._problems.error(place, f"{line[:80]} is not a name of a group", expected="one group in a line")
             return
         name = match[1]
         if name not in self._members.groups:
@@ -97,7 +97,7 @@ class _IniReader:
         name, equals, value = line.partition("=")
         name = name.strip()
         if not equals or not name:
-            self._problems.error(place, "is no variable", expected="name=value")
+            self._problems.error(place, "is not a variable", expected="name=value")
             return
         self._once(name, place)
         self._members.set_group_variable(
@@ -140,7 +140,7 @@ class _IniReader:
                     "write name=value without blanks, or quote the value" if not name or "=" not in token.text else ""
                 )
                 if not told:  # the words of one value without quotes are one mistake
-                    self._problems.error(at, "is no variable of a host", expected="name=value", hint=hint)
+                    self._problems.error(at, "is not a variable of a host", expected="name=value", hint=hint)
                 told = True
                 continue
             self._once(name, at)

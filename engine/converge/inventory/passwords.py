@@ -70,7 +70,7 @@ def _from_command(command: str) -> Secret:
     try:
         argv = shlex.split(command)
     except ValueError as error:
-        raise _unavailable("converge_password_command is no command", why=str(error)) from None
+        raise _unavailable("converge_password_command is not a command", why=str(error)) from None
     if not argv:
         raise _unavailable("converge_password_command is empty")
     for path in _files_of(argv):

@@ -134,7 +134,7 @@ def _matching(pattern: str, names: Mapping[str, object]) -> list[str]:
     try:
         expression = re.compile(pattern[1:] if pattern.startswith("~") else fnmatch.translate(pattern))
     except (re.error, OverflowError, RecursionError) as error:
-        raise UsageError(f"{pattern[:100]} is no pattern of hosts", why=str(error)) from error
+        raise UsageError(f"{pattern[:100]} is not a pattern of hosts", why=str(error)) from error
     return [name for name in names if expression.match(name)]
 
 

@@ -79,7 +79,7 @@ class _Script:
         except ProgramFailed as error:
             self._problems.error(self._place, f"inventory script, {what}: {error}")
         except (ValueError, RecursionError, _BadOutput) as error:
-            reason = str(error) if isinstance(error, _BadOutput) else "what it wrote is no JSON in UTF-8"
+            reason = str(error) if isinstance(error, _BadOutput) else "what it wrote is not JSON in UTF-8"
             self._problems.error(self._place, f"inventory script, {what}: {reason}", expected="one JSON object")
         else:
             if isinstance(answer, dict):
@@ -95,7 +95,7 @@ class _Script:
             data = {"hosts": data}
         elif isinstance(data, dict) and not any(section in data for section in _SECTIONS):
             self._problems.warn(
-                self._place, f"inventory script: {name[:60]} is no group, so it is taken as a host, as Ansible does"
+                self._place, f"inventory script: {name[:60]} is not a group, so it is taken as a host, as Ansible does"
             )
             data = {"hosts": [name], "vars": data}
         if not isinstance(data, dict):

@@ -36,7 +36,7 @@ def read_source(source: str, *, members: Membership, problems: Problems) -> None
     """Add what one source says."""
     reader = _SourceReader(members, problems)
     if "\0" in source or not source.strip():
-        problems.error(Position(source.replace("\0", "?")), "is no path", expected="a file, a folder, or `host,`")
+        problems.error(Position(source.replace("\0", "?")), "is not a path", expected="a file, a folder, or `host,`")
     elif is_host_list(source):
         reader.host_list(source)
     elif os.path.isdir(source):

@@ -94,7 +94,7 @@ class VariableFolder:
         if isinstance(root, Table):
             return named_variables(root, self._problems)
         if not isinstance(root, Scalar) or root.value is not None:
-            self._problems.error(root.position, "is no file of variables", expected="`name: value` lines")
+            self._problems.error(root.position, "is not a file of variables", expected="`name: value` lines")
         return []
 
 

@@ -24,7 +24,7 @@ def read_yaml_inventory(root: Node, *, file: str, members: Membership, problems:
     if isinstance(root, Scalar) and root.value is None:
         return
     if not isinstance(root, Table):
-        problems.error(root.position, "is no inventory", expected="a mapping of groups: `all:`, then `hosts:`")
+        problems.error(root.position, "is not an inventory", expected="a mapping of groups: `all:`, then `hosts:`")
         return
     plugin = root.items.get("plugin")
     if plugin is not None and not isinstance(plugin, Table):
@@ -41,7 +41,7 @@ def read_yaml_inventory(root: Node, *, file: str, members: Membership, problems:
         if isinstance(node, Table) or _is_nothing(node):
             reader.group(root, key, node)
         else:
-            problems.warn(root.place(key), f"{key[:60]} is no group and is skipped, as Ansible does")
+            problems.warn(root.place(key), f"{key[:60]} is not a group and is skipped, as Ansible does")
 
 
 class _YamlReader:
@@ -78,7 +78,7 @@ class _YamlReader:
     def _no_name(self, table: Table, name: str, what: str) -> None:
         found = repr(table.typed.get(name, name))
         self._problems.error(
-            table.place(name), f"{found} is no name of a {what}", expected="a text", hint=f'quote it: "{name}"'
+            table.place(name), f"{found} is not a name of a {what}", expected="a text", hint=f'quote it: "{name}"'
         )
 
     def _unknown(self, group: Group, *, key: str, place: Position) -> None:
@@ -156,7 +156,7 @@ def named_variables(table: Table, problems: Problems) -> list[tuple[str, Variabl
         else:
             key = table.typed.get(name, name)
             shown = "a locked value" if isinstance(key, Locked) else repr(key)
-            problems.error(table.place(name), f"{shown} is no name of a variable", expected="a text")
+            problems.error(table.place(name), f"{shown} is not a name of a variable", expected="a text")
     return found
 
 

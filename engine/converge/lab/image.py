@@ -187,7 +187,7 @@ def _parse_at(path: Path, _modified: int) -> _Document:
     problems.raise_if_any()
     assert root is not None  # else a problem was noted
     if not isinstance(root, Table):
-        raise failure(root.position, "is no mapping", expected="profile:, files:, registry:, ...")
+        raise failure(root.position, "is not a mapping", expected="profile:, files:, registry:, ...")
     try:
         image = ImageFile.model_validate(_plain(root))
     except ValidationError as error:

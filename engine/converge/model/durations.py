@@ -51,7 +51,7 @@ def read_duration(value: object) -> timedelta:
         elif text and (found := _PARTS.fullmatch(text)):
             seconds = sum(float(number or 0) * unit for number, (unit, _) in zip(found.groups(), _NAMES, strict=True))
     if not 0 <= seconds <= LONGEST.total_seconds():
-        raise ValueError(f"{str(value)[:40]!r} is no duration; write seconds, or one like 90s, 10m, 1h30m, 2d or 1w")
+        raise ValueError(f"{str(value)[:40]!r} is not a duration; write seconds, or one like 90s, 10m, 1h30m, 2d or 1w")
     return timedelta(seconds=seconds)
 
 

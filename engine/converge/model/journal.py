@@ -71,7 +71,7 @@ class ActionIntended:
 
 @dataclass(frozen=True, slots=True)
 class ActionEnded:
-    """What became of an action: done, refused (not done), or unknown because the line broke."""
+    """What became of an action: done, refused (not done), or unknown because the connection was lost."""
 
     action_number: int
     result: Literal["done", "refused", "unknown"]
@@ -269,7 +269,7 @@ def event_as_json(event: JournalEvent) -> dict[str, Json]:
 
 @dataclass(frozen=True, slots=True)
 class OpenAction:
-    """An action that was begun in an earlier run and of which nobody knows whether it was done."""
+    """An action that was begun in an earlier run and of which it is not known whether it was done."""
 
     run: str
     action_number: int

@@ -103,7 +103,7 @@ def read_token(path: Path) -> Secret:
 def _read_listen(listen: str) -> tuple[str, int]:
     match = re.fullmatch(r"(?:\[(?P<six>[0-9A-Fa-f:.]+)\]|(?P<host>[^:\[\]/\s]+)):(?P<port>[0-9]{1,5})", listen)
     if match is None or int(match["port"]) > 65535:
-        raise UsageError(f"--listen {listen[:100]!r} is no place to listen", try_="--listen 127.0.0.1:8620")
+        raise UsageError(f"--listen {listen[:100]!r} is not an address to listen on", try_="--listen 127.0.0.1:8620")
     return match["six"] or match["host"], int(match["port"])
 
 
@@ -120,7 +120,7 @@ def _check_token(token: Secret) -> None:
     text = token.reveal()
     if not SHORTEST_TOKEN <= len(text) <= LONGEST_TOKEN or not text.isascii() or not text.isprintable() or " " in text:
         raise UsageError(
-            "the token is none",
+            "the token cannot be used",
             why=f"It must have {SHORTEST_TOKEN} to {LONGEST_TOKEN} printable ASCII characters without spaces.",
             try_=_MAKE_ONE,
         )

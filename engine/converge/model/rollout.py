@@ -21,7 +21,7 @@ class Share:
         """A whole number, or a text such as `10` or `25%`. Raises ValueError with words for people."""
         found = _SHARE.fullmatch(str(raw).strip()) if isinstance(raw, int | str) and not isinstance(raw, bool) else None
         if found is None:
-            raise ValueError(f"{raw!r} is no number of hosts such as 10 or 25%")
+            raise ValueError(f"{raw!r} is not a number of hosts such as 10 or 25%")
         share = cls(int(found[1]), bool(found[2]))
         if share.percent and share.amount > 100:
             raise ValueError(f"{raw} is more than all hosts")

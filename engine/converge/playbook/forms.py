@@ -98,7 +98,7 @@ class PlayForm(Form):
         None, description="How many hosts may fail or be unreachable before no further one is begun: a number or 5%."
     )
     canary: Names = Field("", description="A pattern of hosts that are changed first.")
-    soak: Duration = Field(0.0, description="How long after the canaries they are looked at again, before the others.")
+    soak: Duration = Field(0.0, description="How long after the canaries they are checked again, before the others.")
 
 
 class EntryForm(Form):

@@ -43,7 +43,7 @@ def truth(value: object) -> bool:
         word = value.strip().lower()
         if word in _TRUE or word in _FALSE:
             return word in _TRUE
-        raise Unusable("a condition came to a text, which is neither true nor false", hint="compare it: NAME != ''")
+        raise Unusable("a condition evaluates to text, not to true or false", hint="compare it: NAME != ''")
     return bool(value)
 
 
@@ -52,7 +52,7 @@ def _as_int(value: Any, base: int = 10) -> int:
     try:
         return int(str(value).strip(), base) if isinstance(value, str) else int(value)
     except (TypeError, ValueError, OverflowError):
-        raise Unusable("the filter int was given something that is no whole number") from None
+        raise Unusable("the filter int was given something that is not a whole number") from None
 
 
 def _join(value: Iterable[Any], separator: str = "") -> str:
@@ -173,4 +173,4 @@ def _settled(value: object, budget: list[int], *, depth: int) -> object:
     readable(value)
     if isinstance(value, Iterable):
         return [_settled(item, budget, depth=depth + 1) for item in value]
-    raise Unusable(f"the expression came to something that is no plain value ({type(value).__name__})")
+    raise Unusable(f"the expression does not evaluate to a plain value ({type(value).__name__})")

@@ -146,7 +146,7 @@ def _as_text(piece: Expression, scope: Mapping[str, object]) -> str:
     value = piece.evaluate(scope)
     if value is None:
         raise Unusable(
-            "an expression inside a text came to nothing", hint="give it a value: NAME | default('...', true)"
+            "an expression inside a text has no value", hint="give it a value: NAME | default('...', true)"
         )
     return value if isinstance(value, str) else str(value)
 

@@ -71,6 +71,6 @@ def decoded(data: bytes, *, file: str, problems: Problems, comments: bytes = b""
                 continue
             broken = True
             position = Position(file, number, len(line[: error.start].decode("utf-8", "replace")) + 1)
-            message = f"the byte 0x{line[error.start]:02x} is no UTF-8"
+            message = f"the byte 0x{line[error.start]:02x} is not UTF-8"
             problems.error(position, message, expected="UTF-8", hint="save the file again as UTF-8")
     return None if broken else "\n".join(lines)

@@ -101,7 +101,7 @@ class _Composer:
             self._syntax(error)
             return None
         except YAMLError:
-            self._problems.error(Position(self._file), "this is no YAML")
+            self._problems.error(Position(self._file), "this is not YAML")
             return None
         return root if len(self._problems) == noted or not self._ansible else None
 
@@ -237,7 +237,7 @@ class _Composer:
             try:
                 return base64.b64decode(text).decode("utf-8", "replace")
             except ValueError:
-                self._problems.error(position, "this is no base64")
+                self._problems.error(position, "this is not base64")
                 return None
         self._problems.error(position, f"the tag {tag[:60]} is not known", expected="a plain value, !vault or !unsafe")
         return None
@@ -262,7 +262,7 @@ class _Composer:
             return
         mark = error.problem_mark or error.context_mark
         position = Position(self._file, mark.line + 1, mark.column + 1) if mark else Position(self._file)
-        problem = str(error.problem or "this is no YAML")
+        problem = str(error.problem or "this is not YAML")
         line = self._line(mark.line) if mark else ""
         message, expected = _IN_PLAIN_WORDS.get(problem, (problem, ""))
         hint = _INDENTATION if problem in _IN_PLAIN_WORDS else ""

@@ -66,7 +66,7 @@ class Window(_Part):
     """Whether a host may be changed now by its change windows, and if not, when next."""
 
     open: bool
-    next: str | None = Field(description="ISO 8601 in UTC; null where it is open, or where no opening is foreseeable.")
+    next: str | None = Field(description="ISO 8601 in UTC; null where it is open, or where no next window is known.")
 
 
 class Host(_Part):

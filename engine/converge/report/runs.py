@@ -82,7 +82,7 @@ def list_as_text(runs: Iterable[RunRecord], sink: Sink) -> None:
             style=style,
         )
     if empty:
-        sink.line("no run is remembered")
+        sink.line("no runs are recorded")
 
 
 def list_as_json(runs: Iterable[RunRecord], out: Stream, *, version: str) -> None:
@@ -99,7 +99,7 @@ def run_as_text(
     """One run: a head, then host by host what was done and what came of it."""
     sink.line(f"{run.run}  {run.mode} by {run.user}, converge {run.version}", style="bold")
     if run.ended is None:
-        sink.line(f"begun {_moment(run.started)} UTC and not ended: it goes on, or it was broken off", style="magenta")
+        sink.line(f"begun {_moment(run.started)} UTC and not ended: still running, or interrupted", style="magenta")
     else:
         sink.line(f"{_moment(run.started)} to {_moment(run.ended)} UTC, exit code {run.exit_code}")
     sink.line(f"playbooks: {', '.join(run.playbooks)}")
@@ -189,7 +189,7 @@ def describe_open(history: History) -> list[str]:
             for item in history.restarts
         ),
         *(f"{item.address} stands at {item.under_way or 'its next step'}" for item in history.procedures),
-        *(f"handler {item.handler} of {item.play} ran without helping" for item in history.needs),
+        *(f"handler {item.handler} of {item.play} ran and did not help" for item in history.needs),
     ]
 
 

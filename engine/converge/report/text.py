@@ -214,7 +214,7 @@ def _concerns(change: Change) -> bool:
 
 def _closed(window: Window) -> str:
     """That a host may not be changed now, and when it may."""
-    when = f"next from {window.next[:16].replace('T', ' ')} UTC" if window.next else "no opening is foreseeable"
+    when = f"next from {window.next[:16].replace('T', ' ')} UTC" if window.next else "no next window is known"
     return f"outside its change window: it may not be changed now; {when}"
 
 

@@ -60,7 +60,7 @@ class Totals:
             _many(self.persons, "host waits for a person", "hosts wait for a person"),
             _many(self.words, "change has no way back", "changes have no way back"),
             _many(self.closed, "host is outside its change window", "hosts are outside their change windows"),
-            _many(self.troubled, "host could not be asked or decided", "hosts could not be asked or decided"),
+            _many(self.troubled, "host could not be checked or decided", "hosts could not be checked or decided"),
         ]
         if self.words:
             left[1] += " (--accept-no-way-back)"

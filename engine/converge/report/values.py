@@ -50,6 +50,8 @@ def _lines(value: Json) -> list[str]:
         return [_short(f"could not be read: {refused.get('text') or ''} ({refused.get('code') or 'no code'})")]
     if set(value) == {"sensitive"}:
         return [f"(sensitive, digest {value['sensitive']})"]
+    if set(value) == {"done"}:
+        return ["done" if value["done"] else "not done"]
     if "type" in value and set(value) <= _REGISTRY_KEYS:
         return _registry(value)
     lines: list[str] = []

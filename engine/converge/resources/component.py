@@ -148,7 +148,7 @@ class ComponentResource(Resource):
         install = after is not None
         system = answers.value(OperatingSystem())
         if system is None:
-            raise ResourceError("the host does not tell where its Windows lies")
+            raise ResourceError("the host does not report its Windows folder")
         answer_file = paths.join(system.system_root, "Temp", f"converge-{answers.run}-{self.name}.txt")
         argv = (
             paths.join(system.system_root, "System32", "sysocmgr.exe"),

@@ -140,7 +140,7 @@ class FileResource(Resource):
     def _facts(self, path: str, answers: Answers) -> FileFacts | None:
         facts = answers.value(File(path, self._hashed))
         if facts is not None and self._hashed and facts.sha256 is None and facts.sha1 is None:
-            raise Undecided(f"the host does not tell the hash of {path}", refusal="no-hash")
+            raise Undecided(f"the host does not report the hash of {path}", refusal="no-hash")
         return facts
 
     def actual_state(self, answers: Answers) -> FileState | None:
@@ -207,8 +207,8 @@ class FileResource(Resource):
             return f"has version {state.version or 'none'}, not {self.version}"
         if self.sha256 is not None and state.sha256 is None:
             raise Undecided(
-                f"whether a file of {state.size} bytes has the SHA-256 that is declared cannot be told: "
-                "this Windows knows no SHA-256",
+                f"whether a file of {state.size} bytes has the SHA-256 that is declared cannot be determined: "
+                "this Windows has no SHA-256",
                 try_="declare `size` or `version` in its place, or bring the file by `source`",
                 refusal="no-sha256",
             )

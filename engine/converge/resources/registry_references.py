@@ -97,7 +97,7 @@ class RegistryReferences(Resource):
     def _names_only(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         for name in value:
             if not name.strip() or re.search(r'[\\/:*?"<>|;%\x00-\x1f]', name):
-                raise ValueError(f"{name!r} is no file name such as Seo.dll")
+                raise ValueError(f"{name!r} is not a file name such as Seo.dll")
         return value
 
     @property

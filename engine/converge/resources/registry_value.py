@@ -104,7 +104,7 @@ def check_service_is_there(path: RegistryPath, answers: Answers) -> None:
     owner = service_key(path)
     if owner is not None and answers.value(RegistryKey(owner)) is None:
         what = f"the service {owner.name} does not exist: its key {owner} is not made"
-        raise ResourceError(what, why="A key under Services is half a service.", try_="install the service first")
+        raise ResourceError(what, why="Only creating its key would leave an incomplete service.", try_="install the service first")
 
 
 class RegistryValueResource(Resource):
@@ -372,7 +372,7 @@ def _with_entries(actual: ValueState, wanted: Sequence[str]) -> ValueState:
     elif actual.type in ("string", "expand_string") and isinstance(actual.data, str):
         present = (actual.data,) if actual.data else ()
     else:
-        what = f"the value is of type {actual.type}: which entries it should keep cannot be told"
+        what = f"the value is of type {actual.type}: which entries it should keep cannot be determined"
         raise ResourceError(what, try_="say all of them as `data` with `type: multi_string`")
     known = {fold(entry) for entry in present}
     missing = [entry for entry in _without_twins(wanted) if fold(entry) not in known]

@@ -74,12 +74,12 @@ def _system(observer: WinRMObserver) -> str:
 def _registry(observer: WinRMObserver) -> str:
     key = RegistryKey(_WINDOWS)
     found = observer.ask((key,)).value(key)
-    return f"{_WINDOWS} can be read" if found else f"{_WINDOWS} is not there, and that can be told"
+    return f"{_WINDOWS} can be read" if found else f"{_WINDOWS} can be looked up and does not exist"
 
 
 def _service(observer: WinRMObserver) -> str:
     found = observer.ask((_SERVICE,)).value(_SERVICE)
-    return f"{_SERVICE.name} is {found.state}" if found else f"{_SERVICE.name} is not there, and that can be told"
+    return f"{_SERVICE.name} is {found.state}" if found else f"{_SERVICE.name} can be looked up and does not exist"
 
 
 def _shell(reader: Reader) -> str:

@@ -47,7 +47,7 @@ def _mapping(text: str, *, name: str, problems: Problems) -> dict[str, object]:
     if isinstance(root, Scalar) and root.value is None:
         return {}
     if not isinstance(root, Table) or root.typed:
-        raise failure(root.position, "this is no mapping", expected="names with values")
+        raise failure(root.position, "this is not a mapping", expected="names with values")
     return {key: plain(node) for key, node in root.items.items()}
 
 
@@ -62,7 +62,7 @@ def _pairs(text: str) -> dict[str, object]:
         name, equals, value = word.partition("=")
         if not equals or not name.isidentifier():
             raise UsageError(
-                f"word {number} of --extra-vars{' ' + _name_of(word) if equals else ''} is no variable",
+                f"word {number} of --extra-vars{' ' + _name_of(word) if equals else ''} is not a variable",
                 try_="write name=value, with quotes around a value that holds blanks, @FILE, or {name: value}",
             )
         variables[name] = value

@@ -109,5 +109,5 @@ _BEGUN = Problem(
     "begun-before",
     "this run has begun to change this host before",
     "The order to do so came twice; nothing is done a second time.",
-    "run converge again: it looks at what was begun and goes on from there",
+    "run converge again: it checks what was started and continues from there",
 )

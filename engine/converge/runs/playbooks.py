@@ -23,12 +23,12 @@ def chosen_playbooks(named: Sequence[str]) -> tuple[Path, ...]:
         paths = tuple(dict.fromkeys(Path(name) for name in named))
         for path in paths:
             if not path.is_file():
-                raise UsageError(f"there is no playbook {path}", try_=near(path))
+                raise UsageError(f"there is not a playbook {path}", try_=near(path))
         return paths
     found = sorted((*DEFAULT_FOLDER.glob("*.yml"), *DEFAULT_FOLDER.glob("*.yaml")))
     if not found:
         raise UsageError(
-            f"there is no playbook: no {DEFAULT_FOLDER}/*.yml in this folder",
+            f"there is not a playbook: no {DEFAULT_FOLDER}/*.yml in this folder",
             try_="name one (`converge --check PLAYBOOK`), or go to the folder that holds playbooks/",
         )
     return tuple(found)

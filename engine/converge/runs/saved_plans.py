@@ -216,7 +216,7 @@ def _stale(host: HostPlan, task: Applying, selection: Selection) -> str:
 
 
 def _is_stale(why: str) -> Problem:
-    return Problem("stale", "this host is no longer as it was planned; it was left alone", why, "make a new plan")
+    return Problem("stale", "this host has changed since it was planned; nothing was done", why, "make a new plan")
 
 
 def _not_planned(host: HostPlan) -> Problem:

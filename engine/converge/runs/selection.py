@@ -117,7 +117,7 @@ def default_inventory() -> str:
     if Path(DEFAULT_INVENTORY).exists():
         return DEFAULT_INVENTORY
     raise UsageError(
-        f"there is no inventory: no {DEFAULT_INVENTORY}/ in this folder",
+        f"there is not an inventory: no {DEFAULT_INVENTORY}/ in this folder",
         try_="name one with -i, or write inventory/hosts.yml",
     )
 

@@ -92,7 +92,7 @@ def undoing(run: str, options: RunOptions, undone: str, *, caller: Caller) -> It
             else recorder_for_changes(options.store, is_new=options.new_store)
         )
         if recorder.past is None:
-            raise UsageError("no run is remembered here: there is nothing to take back")
+            raise UsageError("no run is recorded here: there is nothing to take back")
         selection, missing = _selected(recorder.store, undone, options.sources)
         recorder.begin(run, mode=options.mode, playbooks=selection.playbooks)
         task = Undoing(undone, missing)

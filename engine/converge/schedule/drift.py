@@ -38,14 +38,14 @@ class Left(StrEnum):
 
 _WORDS = {
     Left.MONITORED: "monitored",
-    Left.GRACE: "in its grace",
+    Left.GRACE: "in its grace period",
     Left.QUARANTINED: "quarantined",
     Left.CHANGES: "more changes than the budget of a host",
     Left.HOSTS: "more hosts than the budget of a round",
     Left.WINDOW: "outside the window",
     Left.TOO_SHORT: "the window would probably end first",
     Left.NOT_REPAIRED: "could not be repaired",
-    Left.NOT_SEEN: "could not be looked at",
+    Left.NOT_SEEN: "could not be checked",
 }
 
 
@@ -82,7 +82,7 @@ class RoundDecision:
 
 
 def seen(known: Known, results: Collection[HostResult], *, policy: GroupPolicy, now: datetime) -> Known:
-    """What is known after looking. A host that could not be looked at stays as it was known.
+    """What is known after looking. A host that could not be checked stays as it was known.
 
     What is no longer declared is forgotten, unless it is in quarantine: that is for a person to end.
     """

@@ -68,14 +68,14 @@ class Foresight:
             return Intention(self.group, host, address, reason.value, None, f"quarantined: {_quarantined(drift)}")
         if reason is Left.CHANGES:
             words = (
-                f"this host has more drift than {self.policy.budgets.changes_per_host}, its budget; a person is to look"
+                f"this host has more drift than {self.policy.budgets.changes_per_host}, its budget; a person must decide"
             )
             return Intention(self.group, host, address, reason.value, None, words)
         if reason is Left.GRACE:
             ends = (drift.since or self.now) + self.policy.grace
-            return self._told(host, address, reason, words=f"in its grace until {_moment(ends)}", since=ends)
+            return self._told(host, address, reason, words=f"in its grace period until {_moment(ends)}", since=ends)
         if reason is Left.HOSTS:
-            words = f"the budget of a round is {self.policy.budgets.hosts} hosts; it is the turn of others first"
+            words = f"the budget of a round is {self.policy.budgets.hosts} hosts; other hosts come first"
             return self._told(host, address, reason, words=words, since=self.now)
         return self._outside(host, address, reason)
 
@@ -130,7 +130,7 @@ def _words(problem: Problem) -> str:
 
 def _quarantined(drift: Drift) -> str:
     since = f" since {_moment(drift.quarantined)}" if drift.quarantined else ""
-    return f"changed back or not repaired {drift.reverted} times{since}; a person is to release it"
+    return f"changed back or repair failed {drift.reverted} times{since}; a person must release it"
 
 
 def _moment(moment: datetime) -> str:

@@ -214,7 +214,7 @@ def _read_clock(value: object, key: str) -> int:
     match = _CLOCK.fullmatch(value.strip()) if isinstance(value, str) else None
     if match and int(match[2]) < 60 and (int(match[1]) < 24 or (int(match[1]), int(match[2])) == (24, 0)):
         return int(match[1]) * 60 + int(match[2])
-    raise ValueError(f"{key}: {str(value)[:40]!r} is no time of day; write '22:00', in quotes")
+    raise ValueError(f"{key}: {str(value)[:40]!r} is not a time of day; write '22:00', in quotes")
 
 
 def _read_days(value: object) -> frozenset[int]:
@@ -240,7 +240,7 @@ def _read_day(word: object) -> set[int]:
         begin, end = _day_number(first), _day_number(last if dash else first)
         if begin is not None and end is not None:
             return {(begin + step) % 7 for step in range((end - begin) % 7 + 1)}
-    raise ValueError(f"days: {str(word)[:40]!r} is no day; write mon, tue, ... sun, or a range like mon-fri")
+    raise ValueError(f"days: {str(word)[:40]!r} is not a day; write mon, tue, ... sun, or a range like mon-fri")
 
 
 def _day_number(word: str) -> int | None:
@@ -297,7 +297,7 @@ def _read_excluded(lines: Iterable[str]) -> frozenset[date]:
                 moment = datetime.strptime(word, "%Y%m%dT%H%M%S" if "T" in word else "%Y%m%d")
             except ValueError:
                 hint = "write EXDATE:20261224 for a day or EXDATE:20261224T220000 for a moment, by the wall clock"
-                raise ValueError(f"rrule: {word[:40]!r} is no date of EXDATE; {hint}") from None
+                raise ValueError(f"rrule: {word[:40]!r} is not a date of EXDATE; {hint}") from None
             found.add(moment if "T" in word else moment.date())
     return frozenset(found)
 

@@ -134,7 +134,7 @@ def open_postgresql(url: URL, *, read_only: bool = False, patience: float = PATI
             "PostgreSQL needs psycopg, which is not installed", try_=how_to_install("postgres")
         ) from error
     except (ArgumentError, TypeError, ValueError) as error:
-        raise UsageError(f"the store {name} is no URL of PostgreSQL", try_="postgresql://USER@HOST/DATABASE") from error
+        raise UsageError(f"the store {name} is not a URL of PostgreSQL", try_="postgresql://USER@HOST/DATABASE") from error
 
     @event.listens_for(engine, "connect")
     def connect(connection: object, _record: object) -> None:
@@ -155,13 +155,13 @@ def unavailable(name: str, words: str) -> JournalUnavailable:
     if any(sign in words for sign in ("not a database", "malformed", "disk image", "no such table", "no such column")):
         return JournalUnavailable(
             f"the store {name} is damaged: {words}",
-            why="What earlier runs left open on the hosts cannot be told.",
-            try_="put back a copy of it; or look at the hosts, then move it away with its -wal and -shm files",
+            why="What earlier runs left unfinished on the hosts is not known.",
+            try_="put back a copy of it; or check the hosts, then move it away with its -wal and -shm files",
             code="store-damaged",
         )
     return JournalUnavailable(
         f"the store {name} cannot be used: {words}",
-        why="Nothing is done to a host that could not be told of afterwards.",
+        why="Nothing is changed on a host that could not be recorded.",
         try_="make it reachable and writable for this account, with space left on its disk",
     )
 

@@ -269,8 +269,8 @@ def _missing(first: int, last: int) -> str:
 def _damaged(name: str, host: str, why: str) -> JournalUnavailable:
     return JournalUnavailable(
         f"the journal of {host} in {name} cannot be relied upon: {why}",
-        why="What runs did to this host, and what they left open on it, cannot be told: nothing is done to it.",
-        try_="find out who changed the store; look at the host; put back a copy of the store. "
+        why="What runs did to this host, and what they left unfinished on it, is not known: nothing is done to it.",
+        try_="find out who changed the store; check the host; put back a copy of the store. "
         f"Where there is none: converge runs --write-off {host} --reason WHY",
         code=JOURNAL_DAMAGED,
     )

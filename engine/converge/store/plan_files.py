@@ -65,7 +65,7 @@ def write_plan(plan: SavedPlan, path: Path, *, key: bytes) -> None:
 
 
 def read_plan(path: Path, *, key: bytes | None) -> ReadPlan:
-    """Read a plan and compare its signature; without a `key` that cannot be done. Raises UsageError for what is no plan."""
+    """Read a plan and compare its signature; without a `key` that cannot be done. Raises UsageError for what is not a plan."""
     document = _document(path)
     version = document[_HEAD]
     if version != FORMAT or isinstance(version, bool):
@@ -92,7 +92,7 @@ def _document(path: Path) -> dict[str, Any]:
     try:
         document = json.loads(data)
     except (ValueError, RecursionError):
-        raise _no_plan(path, "it is no JSON, or only a part of it") from None
+        raise _no_plan(path, "it is not JSON, or only a part of it") from None
     if not isinstance(document, dict) or _HEAD not in document:
         raise _no_plan(path, f"it has no {_HEAD}")
     return document
@@ -114,4 +114,4 @@ def _signature(document: Mapping[str, Json], *, key: bytes) -> str:
 
 
 def _no_plan(path: Path, why: str) -> UsageError:
-    return UsageError(f"{path} is no saved plan: {why}", try_="`converge plan -o FILE` makes one")
+    return UsageError(f"{path} is not a saved plan: {why}", try_="`converge plan -o FILE` makes one")

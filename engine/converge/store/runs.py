@@ -197,8 +197,8 @@ def _hosts_changed(run: str = "") -> Select[tuple[str]]:
 def _without_rows(name: str, run: str, host: str) -> JournalUnavailable:
     return JournalUnavailable(
         f"the journal of {host} in {name} has lost all rows of run {run}, which changed this host",
-        why="What that run did there cannot be told any more: none of it is taken back.",
-        try_="find out who changed the store; look at the host; put back a copy of the store",
+        why="What that run did there is no longer known: none of it is undone.",
+        try_="find out who changed the store; check the host; put back a copy of the store",
         code=JOURNAL_DAMAGED,
     )
 

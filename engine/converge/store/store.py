@@ -176,7 +176,7 @@ class Store:
         """
         with self.leases.acquire(host, run=writing_off.RUN) as lease:
             if (damage := self.damage(host)) is None:
-                raise UsageError(f"the journal of {host} fits together: there is nothing to write off")
+                raise UsageError(f"the journal of {host} is intact: there is nothing to write off")
             event = JournalWrittenOff(owner(), reason, damage.what)
             with self._database.writing() as connection:
                 lease.extend(connection)
@@ -216,7 +216,7 @@ def _signing_key(database: Database) -> bytes:
         raise JournalUnavailable(
             f"the store {database.name} has lost its key",
             why="Without it nobody can tell whether its journals are what was written.",
-            try_="put back a copy of it; or look at the hosts, then use another --store",
+            try_="put back a copy of it; or check the hosts, then use another --store",
             code="store-damaged",
         )
     return key
@@ -254,7 +254,7 @@ def _database(where: Where) -> Database:
 
 def _not_understood() -> UsageError:
     return UsageError(
-        "--store is no store: it must be a URL of PostgreSQL or of a SQLite file",
+        "--store is not a store: it must be a URL of PostgreSQL or of a SQLite file",
         try_="--store postgresql://USER@HOST/DATABASE, or --store sqlite:///FILE, or none for .converge/converge.db",
     )
 

@@ -55,6 +55,6 @@ def written_off(name: str, host: str, row: Mapping[str, Json]) -> JournalUnavail
         f"the journal of {host} in {name} was written off up to row {row['number'] - 1} by {event['by']} on {row['time']}: "
         f"{event['reason']}",
         why=f"It was damaged ({event['damage']}). What it says of this run is not to be relied upon: none of it is taken back.",
-        try_="look at the host; what is wrong there is put right by hand, or by a new run",
+        try_="check the host; what is wrong there is put right by hand, or by a new run",
         code=WRITTEN_OFF,
     )

@@ -193,7 +193,7 @@ class WorldAnswers:
         if not file.size:
             return Found(replace(facts, sha256=file.digest("sha256"), sha1=file.digest("sha1")))
         if not has_program(self._world, "certutil"):
-            return Refused("gave-up", f"certutil told no hash of {query.path}: there is no certutil")
+            return Refused("gave-up", f"certutil returned no hash of {query.path}: there is no certutil")
         if self._world.profile.release < certutil.SHA256_SINCE:
             return Found(replace(facts, sha1=file.digest("sha1")))
         return Found(replace(facts, sha256=file.digest("sha256")))

@@ -16,7 +16,7 @@ Context = Mapping[str, Any]
 
 
 class NotThere(ConvergeError):
-    """There is no such page, host or run."""
+    """Page not found, host or run."""
 
     code = "not-found"
 

@@ -86,7 +86,7 @@ def changes(look: Look) -> Context:
     ]
     pages = Pages(look.query, len(found), GROUPS)
     return {
-        "title": "The same on many hosts",
+        "title": "The same on several hosts",
         "groups": found[pages.first : pages.last],
         "pages": pages,
         "hosts": sum(len(hosts) for _, _, hosts in found),
@@ -129,7 +129,7 @@ def host(look: Look) -> Context:
     name = look.query.text("name")
     known = next((each for each in look.fleet().hosts if each.name == name), None)
     if known is None:
-        raise NotThere(f"no host {name[:200]} is remembered", try_="look for it in the list of hosts")
+        raise NotThere(f"no host {name[:200]} is remembered", try_="see the list of hosts")
     before = look.query.text("before") or None
     told = look.store.overview.story(name, limit=ENTRIES + 1, before=before)
     entries = [
@@ -173,7 +173,7 @@ def run(look: Look) -> Context:
     query, store = look.query, look.store
     record = store.runs.get(query.text("id"))
     if record is None:
-        raise NotThere(f"no run {query.text('id')[:200]} is remembered", try_="look for it in the list of runs")
+        raise NotThere(f"no run {query.text('id')[:200]} is remembered", try_="see the list of runs")
     told = _told(look, record)
     status, text = query.choice("status", ORDER), query.text("q")
     only = query.text("name")

@@ -130,7 +130,7 @@ class Reading:
             known = path.stat()
         except FileNotFoundError:
             raise NoStoreYet(
-                f"there is no store at {path} yet", why="Nothing was run here.", try_="run `converge --check`"
+                f"there is not a store at {path} yet", why="Nothing was run here.", try_="run `converge --check`"
             ) from None
         except OSError as error:
             raise JournalUnavailable(f"the store {path} cannot be read: {error.strerror or error}") from error

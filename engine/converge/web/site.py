@@ -89,7 +89,7 @@ class Site:
         path = request.path
         methods = ("GET", "HEAD", "POST") if path == "/login" else ("GET", "HEAD")
         if request.method not in methods:
-            response = self._problem(request, 405, "This page is only to be read")
+            response = self._problem(request, 405, "This page is read-only")
             response.headers["Allow"] = ", ".join(methods)
             return response
         if path in self._statics:
@@ -146,7 +146,7 @@ class Site:
             return response
         self._access.tries.failed(who)
         await asyncio.sleep(SLOWED)
-        return self._problem(request, 401, "This is not the token")
+        return self._problem(request, 401, "Wrong token")
 
     async def _login(self, request: web.Request) -> web.StreamResponse:
         onward = _within(request.query.get("next", ""))
@@ -158,7 +158,7 @@ class Site:
         token, onward = form.get("token", ""), _within(str(form.get("next", "")))
         refused = await self._tried(request, token.strip() if isinstance(token, str) else "")
         if refused is not None:
-            wrong = "That was not the token." if refused.status == 401 else "Too many wrong tokens: wait a while."
+            wrong = "Wrong token." if refused.status == 401 else "Too many wrong tokens: wait a while."
             response = self._html("login.html", {"title": "Log in", "onward": onward, "wrong": wrong}, request)
             response.set_status(refused.status)
             response.headers.update({key: refused.headers[key] for key in ("Retry-After",) if key in refused.headers})
@@ -170,7 +170,7 @@ class Site:
     async def _page(self, request: web.Request) -> web.Response:
         known = PAGES.get(request.path)
         if known is None:
-            return self._problem(request, 404, "There is no such page")
+            return self._problem(request, 404, "Page not found")
         template, page = known
         query = Query(request.path, {key: request.query[key] for key in request.query})
         try:
@@ -199,8 +199,8 @@ class Site:
             return self._problem(request, 503, error.what, why=error.why, try_=error.try_)
         missing = error.code == "no-store"
         response = self._problem(
-            request, 503, "Nothing was run here yet" if missing else "The store cannot be read at the moment",
-            why=error.what, try_=error.try_ if missing else "nothing: this page looks again by itself",
+            request, 503, "No runs yet" if missing else "The store cannot be read at the moment",
+            why=error.what, try_=error.try_ if missing else "nothing: this page tries again by itself",
         )  # fmt: skip
         response.headers["Retry-After"] = "2"
         return response

@@ -101,7 +101,7 @@ def resolve(path: str, answers: Answers) -> str:
     """A full path on the host. Raises Undecided, Unpredictable, and ResourceError where it is none."""
     text = expanded(path, answers)
     if not paths.is_expanded(text):
-        raise ResourceError(f"{path} holds a variable that this host does not tell", try_="write the path out")
+        raise ResourceError(f"{path} holds a variable that this host does not report", try_="write the path out")
     try:
         return paths.check(text)
     except ValueError as error:

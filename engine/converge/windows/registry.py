@@ -98,7 +98,7 @@ def parse_data(label: str, raw: object) -> RegistryData:
         kind = RegistryType.UNKNOWN
     if not kind.writable:
         writable = ", ".join(item.label for item in RegistryType if item.writable)
-        raise ValueError(f"{quoted(label)} is no type converge writes: one of {writable}")
+        raise ValueError(f"{quoted(label)} is not a type converge writes: one of {writable}")
     if kind in (RegistryType.DWORD, RegistryType.QWORD):
         return RegistryData(kind, _number(raw, bits=32 if kind is RegistryType.DWORD else 64, label=label))
     if kind is RegistryType.MULTI_STRING:

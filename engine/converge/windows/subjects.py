@@ -436,7 +436,7 @@ class CimCount(Part):
     @classmethod
     def _a_number(cls, value: int | str) -> int | str:
         if not re.fullmatch(r"\d{1,9}", _comparison(value)[1]):
-            raise ValueError(f"{value!r} is no number of rows such as 1 or '>=1'")
+            raise ValueError(f"{value!r} is not a number of rows such as 1 or '>=1'")
         return value
 
     def queries(self, known: Answers) -> Collection[AnyQuery]:

@@ -76,7 +76,7 @@ class MessageCarrier:
         """The host's answer to one envelope, within `seconds` by the wall clock.
 
         Raises LoginRefused, DeadlineExceeded (before anything was sent) and HostUnreachable where there is no
-        conversation; Cut where the line broke under this request; RemoteProtocolError for an answer that is none.
+        conversation; Cut where the connection was lost under this request; RemoteProtocolError for an answer that is none.
         `answered` tells afterwards whether something came back to this very envelope: then it left, whatever was said.
         """
         self.answered = False

@@ -150,7 +150,7 @@ def _decoded(token: str) -> bytes:
     try:
         return base64.b64decode(token)
     except binascii.Error as error:
-        raise RemoteProtocolError("a login token that is no base64") from error
+        raise RemoteProtocolError("a login token that is not base64") from error
 
 
 def _credential(connection: Connection) -> spnego.NTLMHash:

@@ -125,7 +125,7 @@ def _printed(finished: Finished, digest: re.Pattern[str]) -> str:
 
 
 def _told_no_hash(path: str, finished: Finished) -> Faulted:
-    return gave_up(f"certutil told no hash of {path}: {finished.complaint or finished.exit_code}")
+    return gave_up(f"certutil returned no hash of {path}: {finished.complaint or finished.exit_code}")
 
 
 def answer_directories(reader: Reader, queries: Sequence[Directory]) -> Answered:

@@ -288,7 +288,7 @@ class Session(Reader):
         except Faulted as faulted:
             raise Interrupted("a command was started, and its end is not known", why=faulted.fault.text) from faulted
         except (Cut, RemoteProtocolError, HostUnreachable) as error:
-            raise Interrupted("the line broke while a command ran", why=str(error)) from error
+            raise Interrupted("the connection was lost while a command ran", why=str(error)) from error
 
     def _act(self, operation: AnyRequest, expected: type[A], *, seconds: float = 0.0) -> A:
         try:
@@ -312,7 +312,7 @@ class Session(Reader):
                 raise
             by = self.connection.read_timeout_from if cut.expired else ""
             why = f"{cut.why}; that is how long the inventory waits: {by}" if by else cut.why
-            raise Interrupted(f"the line broke while the host was asked for {name}", why=why) from cut
+            raise Interrupted(f"the connection was lost while the host was asked for {name}", why=why) from cut
         except RequestTooLarge as error:
             raise Faulted(Fault("s:Sender", "", reason=error.what)) from error
         except RemoteProtocolError as error:

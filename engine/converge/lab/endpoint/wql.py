@@ -300,7 +300,7 @@ def _literal(token: Token) -> Literal:
 
 
 def _whole(digits: str) -> int:
-    # 64 bits have 20 digits; more is no number WMI knows.
+    # 64 bits have 20 digits; more is not a number WMI knows.
     if len(digits) > 21:
         raise InvalidQuery("a number of more than 64 bits")
     return int(digits)
