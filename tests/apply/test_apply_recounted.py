@@ -81,7 +81,7 @@ def test_each_action_may_be_the_last_that_is_known(tmp_path_factory: pytest.Temp
         *before, cut = [record for record in site.recorded() if record.kind]
         said = {change.address: change for change in leaves(result)}
         assert said[cut.address].status.value == "unknown", told(result)
-        assert "nobody knows" in str(said[cut.address].error)
+        assert "not known" in str(said[cut.address].error)
         assert {said[record.address].status.value for record in before} <= {"changed"}, told(result)
         begun = {record.line for record in site.recorded()}
         rest = [entry for entry in plays[0].entries if entry.position.line not in begun]

@@ -216,18 +216,18 @@ class Changing:
 
     def _difference(self) -> str:
         if self.label.sensitive:
-            return "looking again shows another state"
+            return "verification found another state"
         answers = self.performer.cache.answers
         actual = self.resource.actual_state(answers)
         if actual is not None and actual.as_json() == {"done": False}:
-            return "looking again shows it is not done"
+            return "verification shows it was not done"
         wanted = self.resource.desired_state(actual, answers)
-        return f"looking again shows this: {phrase(_json(actual))}. It should be: {phrase(_json(wanted))}"
+        return f"found after the change: {phrase(_json(actual))}. It should be: {phrase(_json(wanted))}"
 
     def _after_interruption(self, error: Interrupted | HostUnreachable) -> Change:
         """The line broke during an action, or before it was looked at: ask the host again. Nothing is sent twice."""
         if not self.resource.has_guard:
-            problem = needs_settling(self.performer.cache.host, f"{error.what}: nobody knows whether it was done")
+            problem = needs_settling(self.performer.cache.host, f"{error.what}: it is not known whether it was done")
             return self._ended(Status.UNKNOWN, problem)
         try:
             found = decide(self.resource, self._fresh())
@@ -237,9 +237,9 @@ class Changing:
             found = Decision(Status.UNDECIDED, error=Problem.of(silence))
         if found.status is Status.OK:
             self.performer.settle_last()
-            return self._reached(f"{error.what}; looking again shows it was done")
+            return self._reached(f"{error.what}; verification shows it was done")
         if found.status is Status.UNDECIDED and found.error is not None:
-            why = _and_then(error, f"Looking again was not possible: {found.error.what}")
+            why = _and_then(error, f"It could not be verified: {found.error.what}")
             return self._ended(Status.UNKNOWN, Problem(error.code, error.what, why, "run converge again"))
         if found.error is not None:
             return self._ended(Status.FAILED, found.error)
@@ -276,7 +276,7 @@ def ended_by(error: StoppedError | ConvergeError) -> str:
         case StoppedError():
             return "the run was stopped"
         case HostUnreachable():
-            return "the line broke"
+            return "the connection was lost"
         case LeaseLost():
             return "another run took this host over"
         case JournalUnavailable():
@@ -293,7 +293,7 @@ def cut_short(
     `ended` says why, as the beginning of a sentence. Between two actions nothing is in doubt.
     """
     if not attempts:
-        return with_outcome(change, Status.SKIPPED, reason=f"{ended} before its first action: nothing of it was done")
+        return with_outcome(change, Status.SKIPPED, reason=f"{ended} before its first action: nothing was done")
     left = planned[sum(not attempt.on_the_way for attempt in attempts) :]
     last = attempts[-1]
     done = [attempt.name for attempt in attempts if attempt.outcome == "done"]
@@ -303,11 +303,11 @@ def cut_short(
     parts += [f"Not begun: {', '.join(left)}."] if left else []
     status, what = Status.FAILED, f"{ended} in the middle of it"
     if last.outcome == "unknown":
-        status, what = Status.UNKNOWN, f"{ended} while {last.name} was under way: nobody knows whether it was done"
+        status, what = Status.UNKNOWN, f"{ended} while {last.name} was under way: it is not known whether it was done"
     elif last.outcome == "refused":
         what = f"{last.name} was refused, and {ended}"
     elif not left:
-        status, what = Status.UNKNOWN, f"{ended} before it was seen what came of it"
+        status, what = Status.UNKNOWN, f"{ended} before the result was verified"
         parts = ["All was done."]
     why = "\n".join(part for part in (problem.why, " ".join(parts)) if part)
     return with_outcome(change, status, error=replace(problem, what=what, why=why))
@@ -318,12 +318,12 @@ STOPPED = Problem("stopped", "", try_="run converge again to finish it, or take 
 
 def needs_settling(host: str, what: str) -> Problem:
     """What is told of a command of which only a person can say whether it was done."""
-    try_ = f"look on the host, then --settle {host}=done or --settle {host}=not-done"
-    return Problem("needs-settling", what, "It has no guard that could tell, and is never sent twice.", try_)
+    try_ = f"check the host, then --settle {host}=done or --settle {host}=not-done"
+    return Problem("needs-settling", what, "It has no guard to check, and a command is never sent twice.", try_)
 
 
 def _and_then(error: ConvergeError, told: str) -> str:
-    """Why the line broke, and what became of it."""
+    """Why the connection was lost, and what became of it."""
     return "\n".join(part for part in (error.why, told) if part)
 
 

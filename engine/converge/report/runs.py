@@ -180,7 +180,7 @@ def describe_open(history: History) -> list[str]:
     """What is still open on a host, a line for each."""
     return [
         *(
-            f"{item.address}: nobody knows what became of {item.action.get('action')}, run {item.run}"
+            f"{item.address}: it is not known what became of {item.action.get('action')}, run {item.run}"
             for item in history.actions
         ),
         *(f"handler {item.handler} of {item.play} is pending" for item in history.pending),

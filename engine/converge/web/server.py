@@ -41,7 +41,7 @@ class Telling:
 
 
 def serve(where: Where, place: ListeningPlace, telling: Telling) -> None:
-    """Serve until SIGTERM or SIGINT. Raises UsageError where it cannot listen, or where this is no store."""
+    """Serve until SIGTERM or SIGINT. Raises UsageError where it cannot listen, or where this is not a store."""
     reading = Reading(where)
     try:
         reading.check()

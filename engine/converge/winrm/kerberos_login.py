@@ -113,7 +113,7 @@ def _offers(response: Response) -> dict[str, bytes | None]:
         try:
             found[scheme.lower()] = base64.b64decode(token, validate=True) if token else None
         except binascii.Error as error:
-            raise RemoteProtocolError("a login token that is no base64") from error
+            raise RemoteProtocolError("a login token that is not base64") from error
     return found
 
 
