@@ -28,7 +28,6 @@ from converge.plan.answer_cache import AnswerCache
 from converge.plan.approval import Approved
 from converge.plan.evidence import evidence
 from converge.playbook import load
-from converge.rehearsal.rehearsal import Rehearsal
 from converge.runs.playbooks import known_kinds
 from converge.store.keys import key_name
 from converge.store.plan_files import read_plan, write_plan
@@ -107,7 +106,7 @@ class Site:
         with self.store() as store:
             history = store.history(HOST)
         return check(
-            plays, observer=self.machine, rehearse=Rehearsal, variables={}, history=history, run="check",
+            plays, observer=self.machine, variables={}, history=history, run="check",
             options=self.options(**given),
         )  # fmt: skip
 
@@ -116,7 +115,7 @@ class Site:
     ) -> HostResult:
         with self.store() as store, store.leases.acquire(HOST, run=self.next_run()) as lease:
             return apply(
-                plays, machine=wrap(self.machine), rehearse=Rehearsal, variables={},
+                plays, machine=wrap(self.machine), variables={},
                 journal=journal(store.journal(lease, render=reg_file.render)), options=self.options(**given),
             )  # fmt: skip
 
@@ -124,7 +123,7 @@ class Site:
         """What is planned, as it comes back from a file."""
         known = AnswerCache(self.machine, run=PLANNED, backup_folder=self.backup_folder)
         result = check(
-            plays, observer=known, rehearse=Rehearsal, variables={}, history=History(), run=PLANNED,
+            plays, observer=known, variables={}, history=History(), run=PLANNED,
             options=self.options(digest_key=KEY, **given),
         )  # fmt: skip
         host = HostPlan(HOST, result.status, result.changes, result.error, answers=evidence(known.answers, key=KEY))
@@ -145,7 +144,7 @@ class Site:
                 applied=applied or (lambda: store.plans.holder("1", host=HOST)),
             )  # fmt: skip
             return apply(
-                plays, machine=wrap(self.machine), rehearse=Rehearsal, variables={},
+                plays, machine=wrap(self.machine), variables={},
                 journal=store.journal(lease, render=reg_file.render), options=self.options(digest_key=KEY, **given),
                 approval=approved,
             )  # fmt: skip
@@ -172,7 +171,6 @@ class Site:
             since=self.since(run),
             history=history,
             observer=self.machine,
-            rehearse=Rehearsal,
             run="check",
             options=self.options(**given),
         )
@@ -184,7 +182,7 @@ class Site:
         recorded, later, since = self.recorded(run), self.later(run), self.since(run)
         with self.store() as store, store.leases.acquire(HOST, run=self.next_run()) as lease:
             return undo(
-                recorded, later=later, since=since, machine=wrap(self.machine), rehearse=Rehearsal,
+                recorded, later=later, since=since, machine=wrap(self.machine),
                 journal=journal(store.journal(lease, render=reg_file.render)), options=self.options(**given),
             )  # fmt: skip
 

@@ -170,10 +170,9 @@ def asked(site: Site, entries: list[dict[str, Any]]) -> list[str]:
 
     from converge.apply.host import check
     from converge.model.journal import History
-    from converge.rehearsal.rehearsal import Rehearsal
 
     check(
-        site.plays(entries), observer=Listening(), rehearse=Rehearsal, variables={}, history=History(), run="check",
+        site.plays(entries), observer=Listening(), variables={}, history=History(), run="check",
         options=site.options(),
     )  # fmt: skip
     return seen

@@ -13,7 +13,6 @@ from converge.errors import DeadlineExceeded, HostUnreachable, LoginRefused
 from converge.model.answer import Answers
 from converge.model.journal import History
 from converge.model.query import AnyQuery
-from converge.rehearsal.rehearsal import Rehearsal
 
 CAUSES = [
     HostUnreachable("no answer"),
@@ -42,7 +41,7 @@ class Dead:
 @pytest.mark.parametrize("error", CAUSES, ids=[error.code for error in CAUSES])
 def test_whatever_the_cause(site: Site, error: HostUnreachable) -> None:
     result = check(
-        site.plays([value("Text", "new")]), observer=Dead(error), rehearse=Rehearsal, variables={}, history=History(),
+        site.plays([value("Text", "new")]), observer=Dead(error), variables={}, history=History(),
         run="check", options=site.options(),
     )  # fmt: skip
     assert (result.status.value, statuses(result)) == ("unreachable", {})

@@ -25,7 +25,6 @@ from converge.model.journal import History
 from converge.model.machine import Observer
 from converge.model.play import Play
 from converge.model.query import AnyQuery
-from converge.rehearsal.rehearsal import Rehearsal
 from converge.store.store import Store, Where
 from converge.testing.world_machine import WorldMachine
 from converge.windows import reg_file
@@ -82,14 +81,14 @@ class LabHost:
     def check(self) -> HostResult:
         """What apply would do."""
         return check(
-            self.plays, observer=self.machine, rehearse=Rehearsal, variables=self.variables,
+            self.plays, observer=self.machine, variables=self.variables,
             history=self.history(), run="check", options=self._options,
         )  # fmt: skip
 
     def diagnose(self, *, observer: Observer | None = None) -> dict[str, Diagnosis]:
         """What it shows of each article, by article; `observer` in place of the machine itself."""
         result, diagnoses = diagnose(
-            self.plays, observer=observer or self.machine, rehearse=Rehearsal, variables=self.variables,
+            self.plays, observer=observer or self.machine, variables=self.variables,
             history=self.history(), run="diagnose", options=self._options,
         )  # fmt: skip
         assert result.error is None
@@ -101,7 +100,7 @@ class LabHost:
         machine = self.machine if not cut_before else CutOff(self.world, cut_before)
         with self._store() as store, store.leases.acquire("host", run=f"run-{self.runs}") as lease:
             return apply(
-                self.plays, machine=machine, rehearse=Rehearsal, variables=self.variables,
+                self.plays, machine=machine, variables=self.variables,
                 journal=store.journal(lease, render=reg_file.render), options=self._options,
             )  # fmt: skip
 
@@ -115,12 +114,12 @@ class LabHost:
             if only_look:
                 return check_undo(
                     recorded, later=later, since=since, history=store.history("host"), observer=self.machine,
-                    rehearse=Rehearsal, run="check", options=self._options,
+                    run="check", options=self._options,
                 )  # fmt: skip
             self.runs += 1
             with store.leases.acquire("host", run=f"run-{self.runs}") as lease:
                 return undo(
-                    recorded, later=later, since=since, machine=self.machine, rehearse=Rehearsal,
+                    recorded, later=later, since=since, machine=self.machine,
                     journal=store.journal(lease, render=reg_file.render), options=self._options,
                 )  # fmt: skip
 

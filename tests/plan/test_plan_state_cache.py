@@ -29,7 +29,6 @@ from converge.plan.decision import decide
 from converge.plan.state_cache import MOST, cached, questions
 from converge.playbook import load
 from converge.playbook.sandbox import SANDBOX
-from converge.rehearsal.rehearsal import Rehearsal
 from converge.runs.playbooks import known_kinds
 from converge.testing.world_machine import WorldMachine
 
@@ -190,7 +189,7 @@ def plays_of(files: Sequence[Path]) -> tuple[Play, ...]:
 def looked_at(plays: tuple[Play, ...], image: str, *, name: str, variables: Mapping[str, object]) -> HostResult:
     machine = WorldMachine(load_image(image, host_name=name))
     return check(
-        plays, observer=machine, rehearse=Rehearsal, variables=variables, history=History(), run="r",
+        plays, observer=machine, variables=variables, history=History(), run="r",
         options=ApplyOptions(monotonic=lambda: 0.0),
     )  # fmt: skip
 

@@ -23,7 +23,6 @@ from converge.model.play import Play
 from converge.model.resource import KINDS
 from converge.model.secret import Secret
 from converge.playbook import load
-from converge.rehearsal.rehearsal import Rehearsal
 from converge.winrm.connection import Connection
 from converge.winrm.observer import WinRMObserver
 
@@ -70,7 +69,7 @@ class Looked:
             path.write_text(head.replace("one of everything", name) + f"  resources:\n    - name: {entry}")
             plays += load([path], kinds=KINDS)
         return check(
-            plays, observer=self.observer, rehearse=Rehearsal, variables={}, history=History(), run="r",
+            plays, observer=self.observer, variables={}, history=History(), run="r",
             options=ApplyOptions(),
         )  # fmt: skip
 
@@ -78,7 +77,7 @@ class Looked:
         path = self.folder / "all.yml"
         path.write_text(PLAYBOOK)
         _, (found,) = diagnose(
-            load([path], kinds=KINDS), observer=self.observer, rehearse=Rehearsal, variables={}, history=History(),
+            load([path], kinds=KINDS), observer=self.observer, variables={}, history=History(),
             run="r", options=ApplyOptions(),
         )  # fmt: skip
         return found
@@ -167,7 +166,7 @@ def test_a_service_that_is_not_there_is_not_taken_for_a_hidden_one(look: Callabl
     path = tmp_path / "absent.yml"
     path.write_text("- {name: p, hosts: all, resources: [{service: {name: Nowhere, running: true}}]}\n")
     result = check(
-        load([path], kinds=KINDS), observer=look().observer, rehearse=Rehearsal, variables={}, history=History(),
+        load([path], kinds=KINDS), observer=look().observer, variables={}, history=History(),
         run="r", options=ApplyOptions(),
     )  # fmt: skip
     (change,) = result.changes

@@ -2,25 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Literal
 
-from converge.apply.changing import Changing, needs_settling
+from converge.apply.changing import Changing, Pending, needs_settling, nothing
 from converge.apply.options import StoppedError
 from converge.apply.performing import Performer
 from converge.errors import ConvergeError, ResourceError
 from converge.model.answer import Answers
 from converge.model.change import NEEDS_PERSON, NO_WAY_BACK, Change, Problem, Status, WayBack
-from converge.model.journal import ActionSettled, JournalEvent, NoJournal, OpenAction, PendingHandler
-from converge.model.machine import RehearsalMachine
+from converge.model.journal import ActionSettled, OpenAction, PendingHandler
 from converge.model.resource import Resource
-from converge.plan.answer_cache import ActingCache, gather
+from converge.plan.answer_cache import gather
 from converge.plan.decision import Decision, Label, decide, shown, with_outcome
 from converge.plan.state_cache import questions
 
 _NOT_RECORDED = "its values are sensitive, and without CONVERGE_JOURNAL_KEY they are not kept"
+
+
+def whatever_it_is(_change: Change, _part_of: str) -> bool:
+    """Approves every change."""
+    return True
 
 
 @dataclass(slots=True)
@@ -29,12 +33,8 @@ class Carrier:
 
     performer: Performer
     open_actions: dict[str, list[OpenAction]] = field(default_factory=dict)
+    approves: Callable[[Change, str], bool] = whatever_it_is  # asked before the first action of each change
     changes: int = 0
-    makes_pending: Callable[[], Iterable[JournalEvent]] = tuple  # what becomes pending with the next change, from its first action on
-    approves: Callable[[Change, str], bool] = lambda *_: True  # asked before the first action of each change
-    rehearsal: RehearsalMachine | None = (
-        None  # where nothing real happens, and what a person or program does is supposed
-    )
     due: tuple[str, ...] = ()  # in a rehearsal: what comes before and may do more than can be told
     restarts: list[PendingHandler] = field(default_factory=list)  # of the computer, that commands of this run ask for
     broken_off: tuple[Change, ...] = ()  # what was under way when the host's run ended early, and what became of it
@@ -45,24 +45,30 @@ class Carrier:
 
     def apart(self) -> Carrier:
         """In a rehearsal: one that begins where this one stands, and of which nothing is left afterwards."""
-        assert self.rehearsal is not None
-        performer, rehearsal = self.performer, self.rehearsal.apart()
-        cache = ActingCache(rehearsal, run=performer.cache.run, backup_folder=performer.cache.backup_folder)
-        journal = NoJournal(performer.journal.run, performer.journal.history())
-        imagined = Performer(cache, journal, performer.options, rehearsing=True)
-        return Carrier(imagined, self.open_actions, rehearsal=rehearsal, due=self.due)
+        performer = self.performer
+        assert performer.rehearsal is not None
+        imagined = Performer.in_rehearsal(
+            performer.rehearsal.apart(),
+            run=performer.journal.run,
+            history=performer.journal.history(),
+            options=performer.options,
+        )
+        return Carrier(imagined, self.open_actions, due=self.due)
 
-    def carry_out(self, resource: Resource, label: Label) -> Change:
-        """Decide, and where something differs perform and look again. Raises HostUnreachable, JournalUnavailable, StoppedError."""
+    def carry_out(self, resource: Resource, label: Label, *, pending: Pending = nothing) -> Change:
+        """Decide, and where something differs perform and look again. With its first action `pending` is written down.
+
+        Raises HostUnreachable, JournalUnavailable, StoppedError.
+        """
         due = self.due
-        change = self._carry_out(resource, label)
+        change = self._carry_out(resource, label, pending)
         if self.performer.rehearsing and resource.brings_unknown and change.status in _DUE:
             self.due = (*due, resource.brings_unknown)
             if change.status is Status.LATER:
                 self._suppose(resource)
         return noted(change, due)
 
-    def _carry_out(self, resource: Resource, label: Label) -> Change:
+    def _carry_out(self, resource: Resource, label: Label, pending: Pending) -> Change:
         try:
             answers = self.look(resource)
         except ResourceError as error:
@@ -88,25 +94,20 @@ class Carrier:
             return with_outcome(change, Status.WAITING, error=not_accepted(what, "It was not made."))
         if not self.performer.rehearsing and not self.approves(change, label.part_of):
             return with_outcome(change, Status.FAILED, error=_NOT_PLANNED)
-        return self._perform(resource, decision, change, label, answers)
-
-    def _as_recordable(self, decision: Decision, label: Label) -> Decision:
-        """A sensitive change that cannot be written down can be taken back by nobody, and the plan says so."""
-        if not label.sensitive or decision.status is not Status.CHANGED or self.performer.options.keeps_secrets:
-            return decision
-        return replace(decision, way_back=WayBack("none", _NOT_RECORDED, must_accept=decision.before is not None))
-
-    def _perform(
-        self, resource: Resource, decision: Decision, change: Change, label: Label, answers: Answers
-    ) -> Change:
         self.changes += 1
-        changing = Changing(self.performer, resource, decision, change, label, self.changes, self.makes_pending, self.restarts)
+        changing = Changing(self.performer, resource, decision, change, label, self.changes, pending, self.restarts)
         try:
             made = changing.make()
         except (StoppedError, ConvergeError):
             self.broken_off = (changing.cut,) if changing.cut is not None else ()
             raise
         return self._with_gaps(resource, made, answers) if made.status is Status.CHANGED else made
+
+    def _as_recordable(self, decision: Decision, label: Label) -> Decision:
+        """A sensitive change that cannot be written down can be taken back by nobody, and the plan says so."""
+        if not label.sensitive or decision.status is not Status.CHANGED or self.performer.options.keeps_secrets:
+            return decision
+        return replace(decision, way_back=WayBack("none", _NOT_RECORDED, must_accept=decision.before is not None))
 
     def _settled_by_person(self, resource: Resource, change: Change) -> Change | None:
         """What a person says of a command that an earlier run began and whose guard, if it has one, cannot tell."""
@@ -141,8 +142,8 @@ class Carrier:
     def _suppose(self, resource: Resource) -> None:
         """Hold from now on that it was done, whatever it brings."""
         cache = self.performer.cache
-        if self.rehearsal is not None:
-            self.rehearsal.suppose(resource.brings_unknown, decides=resource.brings(cache.answers))
+        if self.performer.rehearsal is not None:
+            self.performer.rehearsal.suppose(resource.brings_unknown, decides=resource.brings(cache.answers))
         cache.forget_these(tuple(cache.answers))
 
     def _with_gaps(self, resource: Resource, change: Change, answers: Answers) -> Change:

@@ -35,6 +35,14 @@ from converge.plan.answer_cache import gather
 from converge.plan.decision import Decision, Label, decide, with_outcome
 from converge.plan.state_cache import questions
 
+Pending = Callable[[], Iterable[JournalEvent]]
+"""What becomes pending with a change, worked out when its first action comes: what need not be asked is not."""
+
+
+def nothing() -> Iterable[JournalEvent]:
+    """A change that asks for nothing."""
+    return ()
+
 
 @runtime_checkable
 class Lasting(Protocol):
@@ -58,7 +66,7 @@ class Explaining(Protocol):
 
 @dataclass(slots=True)
 class Changing:
-    """Makes one change, which was decided on. `makes_pending` is what becomes pending with its first action on."""
+    """Makes one change, which was decided on. `pending` is written down with its first action."""
 
     performer: Performer
     resource: Resource
@@ -66,7 +74,7 @@ class Changing:
     change: Change
     label: Label
     number: int
-    makes_pending: Callable[[], Iterable[JournalEvent]]
+    pending: Pending
     restarts: list[PendingHandler]  # of the computer, that commands of this run ask for
     cut: Change | None = None  # what became of it, where the host's run ended in the middle of it
     _intents: Intents = field(default_factory=Intents)
@@ -96,7 +104,7 @@ class Changing:
             if isinstance(resource, Explaining) and not performer.rehearsing:
                 self._since = performer.now()
             owing = [self._restart_after(action) for action in self.decision.actions]
-            self._intents.events += [*self.makes_pending(), self._begun()]
+            self._intents.events += [*self.pending(), self._begun()]
             restarts, sensitive = len(self.restarts), self.label.sensitive
             for action, asks_for in zip(self.decision.actions, owing, strict=True):
                 performer.perform(action, change=self.number, address=self.change.address, sensitive=sensitive, asks_for=asks_for)
@@ -268,6 +276,11 @@ def cut_by(
     """What became of a change in the middle of which this error ended its host's run."""
     problem = STOPPED if isinstance(error, StoppedError) else replace(Problem.of(error), why=error.what)
     return cut_short(change, attempts, planned, ended=ended_by(error), problem=problem)
+
+
+def problem_of(error: StoppedError | ConvergeError, *, stopped: Problem) -> Problem:
+    """What ended the run of a host early, as it is told of the host."""
+    return stopped if isinstance(error, StoppedError) else Problem.of(error)
 
 
 def ended_by(error: StoppedError | ConvergeError) -> str:

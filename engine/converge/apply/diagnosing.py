@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from converge.apply.host import Rehearse, check
+from converge.apply.host import check
 from converge.apply.options import ApplyOptions
 from converge.errors import HostUnreachable
 from converge.model.answer import Found, Refused
@@ -25,7 +25,6 @@ def diagnose(
     plays: Sequence[Play],
     *,
     observer: Observer,
-    rehearse: Rehearse,
     variables: Mapping[str, object],
     history: History,
     run: str,
@@ -35,7 +34,7 @@ def diagnose(
     began = options.monotonic()
     cache = AnswerCache(observer, run=run)
     result = check(
-        plays, observer=cache, rehearse=rehearse, variables=variables, history=history, run=run, options=options
+        plays, observer=cache, variables=variables, history=history, run=run, options=options
     )
     diagnoses: tuple[Diagnosis, ...] = ()
     if result.error is None:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from converge.apply.carrying import Carrier
+from converge.apply.changing import Pending
 from converge.apply.restarts import restarted
 from converge.errors import InputErrors, ResourceError, Undecided, Unpredictable
 from converge.model.change import Change, Problem, Status
@@ -45,15 +46,13 @@ class Handlers:
     )  # in a rehearsal: those that only a command may notify, and its words
 
     @contextmanager
-    def owing(self, names: Sequence[str]) -> Iterator[None]:
+    def notifying(self, names: Sequence[str]) -> Iterator[Pending]:
         """While a change is made that notifies these handlers: its first action makes them pending, unless all was refused."""
         performer = self.carrier.performer
         before, traces = len(performer.attempts), performer.traces
-        self.carrier.makes_pending = lambda: [self._pending(name) for name in names]
         try:
-            yield
+            yield lambda: [self._pending(name) for name in names]
         finally:
-            self.carrier.makes_pending = tuple
             if performer.traces > traces:
                 self.notify(names)
         if len(performer.attempts) > before and performer.traces == traces:

@@ -2,34 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from converge import __version__
 from converge.apply import manifests
-from converge.apply.carrying import Carrier
-from converge.apply.changing import ended_by
+from converge.apply.carrying import Carrier, whatever_it_is
+from converge.apply.changing import ended_by, problem_of
 from converge.apply.options import ApplyOptions, StoppedError
 from converge.apply.performing import Performer, now_text
 from converge.apply.retention import remove_outdated
 from converge.apply.walking import Walk, not_begun
 from converge.errors import ConvergeError, JournalUnavailable
 from converge.model.change import NO_WAY_BACK, Change, HostResult, Problem, Status, host_status
-from converge.model.journal import History, Journal, NoJournal, OpenAction, RunBegun, RunEnded
-from converge.model.machine import Machine, Observer, RehearsalMachine
+from converge.model.journal import History, Journal, OpenAction, RunBegun, RunEnded
+from converge.model.machine import Machine, Observer
 from converge.model.play import Play
 from converge.model.saved_plan import Approval
 from converge.plan.answer_cache import ActingCache
+from converge.rehearsal.rehearsal import Rehearsal
 
 _STOPPED = Problem("stopped", "the run was asked to stop", "No action was interrupted.", "run converge again")
-Rehearse = Callable[[Observer], RehearsalMachine]
 
 
 def check(
     plays: Sequence[Play],
     *,
     observer: Observer,
-    rehearse: Rehearse,
     variables: Mapping[str, object],
     history: History,
     run: str,
@@ -37,7 +36,7 @@ def check(
 ) -> HostResult:
     """What apply would do to this host, by doing it in memory. Sends only reads. Raises nothing of ConvergeError."""
     began = options.monotonic()
-    walk = _rehearsed(rehearse(observer), run=run, variables=variables, history=history, options=options)
+    walk = _rehearsed(observer, run=run, variables=variables, history=history, options=options)
     error = _through(walk, plays)
     return result_of(observer, walk.changes, error=error, seconds=options.monotonic() - began)
 
@@ -46,7 +45,6 @@ def apply(
     plays: Sequence[Play],
     *,
     machine: Machine,
-    rehearse: Rehearse,
     variables: Mapping[str, object],
     journal: Journal,
     options: ApplyOptions,
@@ -66,7 +64,7 @@ def apply(
         journal.write(RunBegun(journal.run, machine.host, now_text(), __version__, files))
         cache = ActingCache(machine, run=journal.run, backup_folder=options.backup.directory)
         history, idle = manifests.settled(history, cache, journal)
-        rehearsed = _rehearsed(rehearse(cache), run=journal.run, variables=variables, history=history, options=options)
+        rehearsed = _rehearsed(cache, run=journal.run, variables=variables, history=history, options=options)
         rehearsed.through(plays)
         # What has become too old since a plan was made is left for another time.
         found = remove_outdated(rehearsed.carrier)
@@ -75,11 +73,10 @@ def apply(
         if approval is not None and (stale := _stale(approval, rehearsed.changes, cache, run=journal.run)):
             journal.write(RunEnded(Status.STALE.value, now_text()))
             return HostResult(machine.host, Status.STALE, (), machine.round_trips, options.monotonic() - began, stale)
-        performer = Performer(cache, journal, options, rehearsing=False)
+        performer = Performer(cache, journal, options)
         performer.prepare(rehearsed.carrier.performer, idle=idle)
-        walk = Walk(Carrier(performer, by_address(history)), variables, history)
-        if approval is not None:
-            walk.carrier.approves = _Claiming(approval, journal.run)
+        approves = whatever_it_is if approval is None else _Claiming(approval, journal.run)
+        walk = Walk(Carrier(performer, by_address(history), approves), variables, history)
         changes = walk.changes
         error = _through(walk, plays, only=[change.address for change in outdated])
         if error is None:
@@ -89,11 +86,10 @@ def apply(
     except _TakenError as taken:
         error = already_applied(str(taken))
         return HostResult(machine.host, Status.STALE, (), machine.round_trips, options.monotonic() - began, error)
-    except (StoppedError, JournalUnavailable) as ended:
-        error = _STOPPED if isinstance(ended, StoppedError) else Problem.of(ended)
-        changes = changes or not_begun(plays, ended_by(ended))
-    except ConvergeError as failure:
-        error = Problem.of(failure)
+    except (StoppedError, ConvergeError) as ended:
+        error = problem_of(ended, stopped=_STOPPED)
+        if isinstance(ended, StoppedError | JournalUnavailable):
+            changes = changes or not_begun(plays, ended_by(ended))
     return result_of(machine, changes, error=error, seconds=options.monotonic() - began)
 
 
@@ -133,17 +129,15 @@ def already_applied(run: str) -> Problem:
 
 
 def _rehearsed(
-    rehearsal: RehearsalMachine,
+    observer: Observer,
     *,
     run: str,
     variables: Mapping[str, object],
     history: History,
     options: ApplyOptions,
 ) -> Walk:
-    cache = ActingCache(rehearsal, run=run, backup_folder=options.backup.directory)
-    performer = Performer(cache, NoJournal(run, history), options, rehearsing=True)
-    carrier = Carrier(performer, by_address(history), rehearsal=rehearsal)
-    return Walk(carrier, variables, history)
+    performer = Performer.in_rehearsal(Rehearsal(observer), run=run, history=history, options=options)
+    return Walk(Carrier(performer, by_address(history)), variables, history)
 
 
 def _through(walk: Walk, plays: Sequence[Play], *, only: Collection[str] | None = None) -> Problem | None:
@@ -154,10 +148,8 @@ def _through(walk: Walk, plays: Sequence[Play], *, only: Collection[str] | None 
     try:
         walk.through(plays)
         walk.changes += remove_outdated(walk.carrier, only=only)
-    except StoppedError:
-        return _STOPPED
-    except ConvergeError as error:
-        return Problem.of(error)
+    except (StoppedError, ConvergeError) as error:
+        return problem_of(error, stopped=_STOPPED)
     return None
 
 

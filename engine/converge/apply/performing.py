@@ -34,8 +34,10 @@ from converge.model.journal import (
     ActionIntended,
     ActionSettled,
     HandlerPending,
+    History,
     Journal,
     JournalEvent,
+    NoJournal,
     OpenAction,
 )
 from converge.model.names import fold
@@ -44,6 +46,7 @@ from converge.model.recorded import WITHOUT_TRACE, Outcome
 from converge.model.registry import RegistryPath
 from converge.plan.answer_cache import ActingCache
 from converge.plan.effects import folder_of
+from converge.rehearsal.rehearsal import Rehearsal
 
 SERVICE_PATIENCE = timedelta(seconds=120)  # how long a service may be pending before its start or stop is a failure
 
@@ -78,12 +81,12 @@ class Attempt:
 
 @dataclass(slots=True)
 class Performer:
-    """Does actions on one host, one after the other, and counts them. `rehearsing` means nothing real happens."""
+    """Does actions on one host, one after the other, and counts them. On a rehearsal nothing real happens."""
 
     cache: ActingCache
     journal: Journal
     options: ApplyOptions
-    rehearsing: bool
+    rehearsal: Rehearsal | None = None
     count: int = 0
     performed: list[AnyAction] = field(default_factory=list)
     service_starts: dict[str, int] = field(default_factory=dict)  # folded name -> the action's number
@@ -94,6 +97,17 @@ class Performer:
     _kept: set[RegistryPath] = field(default_factory=set)
     _moment: str = ""
     _asked_at: tuple[datetime, float] | None = None
+
+    @classmethod
+    def in_rehearsal(cls, rehearsal: Rehearsal, *, run: str, history: History, options: ApplyOptions) -> Performer:
+        """One that acts in memory and writes nothing down."""
+        cache = ActingCache(rehearsal, run=run, backup_folder=options.backup.directory)
+        return cls(cache, NoJournal(run, history), options, rehearsal)
+
+    @property
+    def rehearsing(self) -> bool:
+        """Whether nothing real happens."""
+        return self.rehearsal is not None
 
     def perform(
         self,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 
 from converge.apply.carrying import Carrier, not_accepted, noted
+from converge.apply.changing import Pending, problem_of
 from converge.apply.options import StoppedError
 from converge.apply.performing import Intents
 from converge.errors import ConvergeError, NotConverged, ResourceError, Undecided, Unpredictable
@@ -18,14 +19,16 @@ from converge.windows.conditions import Need
 GOOD = (Status.OK, Status.CHANGED)
 
 
-def carry_out_procedure(carrier: Carrier, procedure: ProcedureResource, label: Label, *, history: History) -> Change:
+def carry_out_procedure(
+    carrier: Carrier, procedure: ProcedureResource, label: Label, *, history: History, pending: Pending
+) -> Change:
     """Bring a procedure to its end, or say why it stopped and where it will resume.
 
     Raises HostUnreachable, JournalUnavailable, StoppedError.
     """
     begun = next((item for item in history.procedures if item.address == procedure.address), None)
     due = carrier.due
-    return noted(_Procedure(carrier, procedure, label, begun).run(), due)
+    return noted(_Procedure(carrier, procedure, label, begun, pending).run(), due)
 
 
 def _matter(need: Condition) -> str:
@@ -39,6 +42,7 @@ class _Procedure:
     procedure: ProcedureResource
     label: Label
     begun: OpenProcedure | None
+    pending: Pending
     intents: Intents = field(default_factory=Intents)
 
     def run(self) -> Change:
@@ -131,7 +135,7 @@ class _Procedure:
             change = self._shown(Status.SKIPPED, reason=f"{reason} before its first action: nothing was done")
             self.carrier.broken_off = (change,)
             return
-        problem = Problem.of(error) if isinstance(error, ConvergeError) else Problem("stopped", "the run was stopped")
+        problem = problem_of(error, stopped=Problem("stopped", "the run was stopped"))
         resumes = f"the step {step.name}; the next run resumes there" if step else "its final check; the next run checks again"
         problem = replace(problem, why="\n".join(part for part in (problem.why, f"It ended at {resumes}.") if part))
         steps = (*done, *self.carrier.broken_off)
@@ -142,7 +146,7 @@ class _Procedure:
             self.label, name=step.name, accepted=True, part_of=self.procedure.address,
             way_back=self.procedure.way_back(None, None),
         )  # fmt: skip
-        return self.carrier.carry_out(step.resource, label)
+        return self.carrier.carry_out(step.resource, label, pending=self.pending)
 
     def _earlier(self, step: Step) -> Change:
         resource = step.resource

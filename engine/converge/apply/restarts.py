@@ -53,12 +53,8 @@ def restarted(
     """Carry out a handler. The services that it stops are pending from its first action on; `done` is written when it ended well."""
     performer = carrier.performer
     started = ServicesStarted(handler, getattr(resource, "name", ""))
-    carrier.makes_pending = lambda: _stopping(carrier, handler, resource)
     before, traces = len(performer.attempts), performer.traces
-    try:
-        change = carrier.carry_out(resource, label)
-    finally:
-        carrier.makes_pending = tuple
+    change = carrier.carry_out(resource, label, pending=lambda: _stopping(carrier, handler, resource))
     carrier.broken_off = (change,)  # until what it did is written down
     if change.status in (Status.OK, Status.CHANGED):
         performer.journal.write(*done, started)

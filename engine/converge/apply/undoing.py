@@ -8,9 +8,9 @@ from types import MappingProxyType
 
 from converge import __version__
 from converge.apply.carrying import Carrier
-from converge.apply.changing import ended_by
+from converge.apply.changing import ended_by, problem_of
 from converge.apply.handlers import RESTART_PENDING, RESTARTS_COMPUTER
-from converge.apply.host import Rehearse, by_address, result_of
+from converge.apply.host import by_address, result_of
 from converge.apply.manifests import ADDRESS, Tidying, settled
 from converge.apply.options import ApplyOptions, StoppedError
 from converge.apply.performing import Performer, now_text
@@ -28,7 +28,6 @@ from converge.model.journal import (
     History,
     Journal,
     JournalEvent,
-    NoJournal,
     OpenAction,
     ProcedureReverted,
     RunBegun,
@@ -41,6 +40,7 @@ from converge.model.recorded import LaterChange, LaterRun, RecordedChange
 from converge.model.resource import KINDS, State
 from converge.plan.answer_cache import ActingCache, gather
 from converge.plan.decision import Decision, Label, decide, shown
+from converge.rehearsal.rehearsal import Rehearsal
 
 CHANGED_SINCE = "changed-since"
 _LONGEST_STATE = 300  # characters of a state in an error
@@ -55,14 +55,12 @@ def check_undo(
     since: Sequence[LaterRun] = (),
     history: History,
     observer: Observer,
-    rehearse: Rehearse,
     run: str,
     options: ApplyOptions,
 ) -> HostResult:
     """What undo would do to this host, by doing it in memory. Sends only reads. Raises nothing of ConvergeError."""
     began = options.monotonic()
-    cache = ActingCache(rehearse(observer), run=run, backup_folder=options.backup.directory)
-    performer = Performer(cache, NoJournal(run, history), options, rehearsing=True)
+    performer = Performer.in_rehearsal(Rehearsal(observer), run=run, history=history, options=options)
     undoing = _Undoing(Carrier(performer, _begun_by_undos(recorded, later, history)), recorded, later, since, history)
     error = undoing.through() or undoing.refusal()
     if error is None:
@@ -76,7 +74,6 @@ def undo(
     later: Mapping[str, LaterChange] = _NO_LATER,
     since: Sequence[LaterRun] = (),
     machine: Machine,
-    rehearse: Rehearse,
     journal: Journal,
     options: ApplyOptions,
 ) -> HostResult:
@@ -94,12 +91,11 @@ def undo(
         journal.write(RunBegun(journal.run, machine.host, now_text(), __version__, ()))
         journal.write(TakingBack(recorded[0].run if recorded else ""))
         history, idle = _settled(history, recorded, cache=cache, journal=journal)
-        imagined = ActingCache(rehearse(cache), run=journal.run, backup_folder=cache.backup_folder)
-        rehearsal = Performer(imagined, NoJournal(journal.run, history), options, rehearsing=True)
+        rehearsal = Performer.in_rehearsal(Rehearsal(cache), run=journal.run, history=history, options=options)
         rehearsed = _Undoing(Carrier(rehearsal, _begun_by_undos(recorded, later, history)), recorded, later, since, history)
         error = rehearsed.through() or rehearsed.refusal()
         if error is None:
-            performer = Performer(cache, journal, options, rehearsing=False)
+            performer = Performer(cache, journal, options)
             performer.prepare(rehearsal, idle=idle)
             undoing = _Undoing(Carrier(performer, _begun_by_undos(recorded, later, history)), recorded, later, since, history)
             error = undoing.through()
@@ -108,10 +104,8 @@ def undo(
         changes = undoing.changes if undoing else []
         status = result_of(machine, changes, error=error, seconds=0.0).status
         journal.write(RunEnded(status.value, now_text()))
-    except StoppedError:
-        error = _STOPPED
-    except ConvergeError as failure:
-        error = Problem.of(failure)
+    except (StoppedError, ConvergeError) as ended:
+        error = problem_of(ended, stopped=_STOPPED)
     if undoing is None and error is not None and not error.unreachable:
         changes = not_reverted(recorded, error.what)
     else:
@@ -153,7 +147,7 @@ class _Undoing:
                 told = {change.address for change in self.changes}
                 remaining = (change for change in _to_revert(self.recorded) if change.address not in told)
                 self.changes += [_not_begun(change, ended_by(error)) for change in remaining]
-            return _STOPPED if isinstance(error, StoppedError) else Problem.of(error)
+            return problem_of(error, stopped=_STOPPED)
         return None
 
     def tidy(self) -> None:
@@ -209,11 +203,7 @@ class _Undoing:
             foreign = None  # told in the same words where it is decided
         if foreign is not None:
             return shown(restored, foreign, label)
-        self.carrier.makes_pending = lambda: self._makes_pending(change)
-        try:
-            done = self.carrier.carry_out(restored, label)
-        finally:
-            self.carrier.makes_pending = tuple
+        done = self.carrier.carry_out(restored, label, pending=lambda: self._asked_for(change))
         if done.status is Status.CHANGED:
             self.undone.append(change)
         if done.error is not None and done.error.code == "kept-is-gone":
@@ -302,7 +292,7 @@ class _Undoing:
             return replace(change, run=last.run)
         return None
 
-    def _makes_pending(self, change: RecordedChange) -> list[JournalEvent]:
+    def _asked_for(self, change: RecordedChange) -> list[JournalEvent]:
         """What must be restarted for this change is pending from its first action on."""
         performer = self.carrier.performer
         since = "" if performer.rehearsing else performer.now().isoformat()

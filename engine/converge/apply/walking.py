@@ -357,11 +357,13 @@ class _PlayRun:
                 "leave one of them",
             )
             return self._unbound(entry, Status.FAILED, address=resource.address, error=problem)
-        with handlers.owing(entry.notify):
+        with handlers.notifying(entry.notify) as pending:
             if isinstance(resource, ProcedureResource):
-                change = carry_out_procedure(self.walk.carrier, resource, label, history=self.walk.history)
+                change = carry_out_procedure(
+                    self.walk.carrier, resource, label, history=self.walk.history, pending=pending
+                )
             else:
-                change = self.walk.carrier.carry_out(resource, label)
+                change = self.walk.carrier.carry_out(resource, label, pending=pending)
             self.walk.carrier.broken_off = (change,)  # until it is written down what it makes pending
         self.walk.carrier.broken_off = ()
         if change.status is Status.CHANGED:

@@ -32,16 +32,6 @@ class Machine(Observer, Protocol):
         """Do one thing. Raises ActionRefused when the host said no, Interrupted when nobody knows."""
 
 
-class RehearsalMachine(Machine, Protocol):
-    """A machine that asks the real host and acts in memory."""
-
-    def suppose(self, after: str, *, decides: Collection[AnyQuery]) -> None:
-        """Hold from now on that a person or program did `after`, which decides these answers."""
-
-    def apart(self) -> RehearsalMachine:
-        """Another rehearsal that begins where this one stands. What is performed there is not performed here."""
-
-
 class Fronting:
     """An observer that stands before another one, of the same host and with its count of requests."""
 

@@ -11,7 +11,6 @@ from converge.apply.options import ApplyOptions
 from converge.model.change import HostResult
 from converge.model.diagnosis import Certainty
 from converge.model.machine import Observer
-from converge.rehearsal.rehearsal import Rehearsal
 from converge.runs.context import Caller, RunContext, opened
 from converge.runs.events import Ended, Events, StageBegan, StageEnded, Warned
 from converge.runs.exit_codes import ExitCode, code_of
@@ -30,7 +29,6 @@ class Diagnosing(Converging):
         result, diagnoses = diagnose_host(
             subject.plays,
             observer=observer,
-            rehearse=Rehearsal,
             variables=subject.variables,
             history=subject.recorder.history(subject.host),
             run=subject.run,

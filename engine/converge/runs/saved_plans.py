@@ -16,7 +16,6 @@ from converge.model.journal import Journal
 from converge.model.machine import Machine
 from converge.model.saved_plan import HostPlan, PlannedFrom, SavedPlan
 from converge.plan.approval import Approved
-from converge.rehearsal.rehearsal import Rehearsal
 from converge.runs.apply import Outcome
 from converge.runs.apply import apply as converge_hosts
 from converge.runs.check import Checked
@@ -75,7 +74,6 @@ class Applying(Converging):
         return apply(
             subject.plays,
             machine=machine,
-            rehearse=Rehearsal,
             variables=subject.variables,
             journal=journal,
             options=replace(options, digest_key=self.keys.sensitive),

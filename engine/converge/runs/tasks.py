@@ -14,7 +14,6 @@ from converge.model.change import HostResult, Problem
 from converge.model.journal import Journal
 from converge.model.machine import Machine, Observer
 from converge.model.play import Play
-from converge.rehearsal.rehearsal import Rehearsal
 from converge.runs.recording import Recorder
 
 
@@ -59,7 +58,6 @@ class Converging:
         return check(
             subject.plays,
             observer=observer,
-            rehearse=Rehearsal,
             variables=subject.variables,
             history=subject.recorder.history(subject.host),
             run=subject.run,
@@ -71,7 +69,6 @@ class Converging:
         return apply(
             subject.plays,
             machine=machine,
-            rehearse=Rehearsal,
             variables=subject.variables,
             journal=journal,
             options=options,

@@ -16,7 +16,6 @@ from converge.inventory import load
 from converge.model.change import HostResult, Problem, Status
 from converge.model.journal import Journal
 from converge.model.machine import Machine, Observer
-from converge.rehearsal.rehearsal import Rehearsal
 from converge.runs.check import Checked, check
 from converge.runs.context import Caller, RunContext, opened
 from converge.runs.events import Events
@@ -51,7 +50,6 @@ class Undoing:
             since=store.runs.later_runs(self.undone, subject.host, opener=store.sealing),
             history=store.history(subject.host),
             observer=observer,
-            rehearse=Rehearsal,
             run=subject.run,
             options=options,
         )
@@ -64,7 +62,6 @@ class Undoing:
             later=store.runs.later_changes(self.undone, subject.host),
             since=store.runs.later_runs(self.undone, subject.host, opener=store.sealing),
             machine=machine,
-            rehearse=Rehearsal,
             journal=journal,
             options=options,
         )

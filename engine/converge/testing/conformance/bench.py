@@ -27,7 +27,6 @@ from converge.model.machine import Machine, Observer
 from converge.model.play import Play
 from converge.model.query import AnyQuery
 from converge.model.secret import Secret
-from converge.rehearsal.rehearsal import Rehearsal
 from converge.store.fold import OpenEnds
 from converge.store.store import Store, Where
 from converge.testing.conformance.case import ACCOUNT, Case
@@ -223,7 +222,6 @@ class Bench:
             return check(
                 self.plays,
                 observer=observer,
-                rehearse=Rehearsal,
                 variables={},
                 history=self.history(),
                 run=run or self.next_run(),
@@ -238,7 +236,6 @@ class Bench:
             return apply(
                 self.plays,
                 machine=wrap(machine),
-                rehearse=Rehearsal,
                 variables={},
                 journal=journal(kept),
                 options=self.options(**given),
@@ -263,7 +260,6 @@ class Bench:
                 later=later,
                 since=since,
                 machine=machine,
-                rehearse=Rehearsal,
                 journal=journal,
                 options=self.options(),
             )
