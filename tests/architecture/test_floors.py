@@ -158,3 +158,12 @@ def test_pywinrm_is_known_to_one_file() -> None:
         or (isinstance(node, ast.Import) and any(alias.name.split(".")[0] == "winrm" for alias in node.names))
     }
     assert users == {"winrm/pywinrm_transport.py"}
+
+
+def test_a_class_name_stands_once_in_the_package() -> None:
+    places: dict[str, list[str]] = {}
+    for path in files():
+        for node in ast.parse(path.read_text(encoding="utf-8")).body:
+            if isinstance(node, ast.ClassDef):
+                places.setdefault(node.name, []).append(path.relative_to(SOURCE).as_posix())
+    assert {name: found for name, found in places.items() if len(found) > 1} == {}

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from tests.cli.cli_program import INVENTORY, PLAYBOOK, Ended, Program
 
-from converge.report.result_schema import Result
+from converge.report.result_schema import ResultDocument
 
 
 @pytest.fixture
@@ -44,13 +44,13 @@ def test_an_evening(planned: Program) -> None:
     assert "mail[01-02] (2 hosts)" in shown.out
     assert "+ state: running" in shown.out
     document = planned("show", "plan.json", "--format", "json").document()
-    Result.model_validate(document)
+    ResultDocument.model_validate(document)
     assert document["mode"] == "plan"
 
     applied = planned("apply", "plan.json", "--format", "json")
     assert applied.code == 0, applied.err
     assert statuses(applied) == {"mail01": "changed", "mail02": "changed", "mail03": "skipped"}
-    Result.model_validate(applied.document())
+    ResultDocument.model_validate(applied.document())
     assert planned("--check").code == 0
 
     run = last_run(planned, "apply")
@@ -94,7 +94,7 @@ def test_a_plan_is_shown_with_the_change_windows_of_its_hosts(fleet: Program) ->
     )
     assert fleet("plan", "-o", "plan.json").code == 2
     shown = fleet("show", "plan.json", "--format", "json")
-    Result.model_validate(shown.document())
+    ResultDocument.model_validate(shown.document())
     windows = {host: result.get("window") for host, result in shown.document()["hosts"].items()}
     assert windows == {host: {"open": host != "mail03", "next": None} for host in ("mail01", "mail02", "mail03")}
     assert "outside its change window" in fleet("show", "plan.json").out

@@ -22,7 +22,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 from tests.cli.cli_program import BOUND, Ended, Program, interrupt, until
 
-from converge.report.result_schema import Result
+from converge.report.result_schema import ResultDocument
 from converge.store.store import Store, Where
 
 
@@ -89,7 +89,7 @@ class TestJson:
     @pytest.mark.parametrize("words", [["--check"], ["--yes"]])
     def test_nothing_but_one_document_as_its_schema_says(self, fleet: Program, words: list[str]) -> None:
         document = fleet(*words, "--format", "json").document()
-        Result.model_validate(document)
+        ResultDocument.model_validate(document)
         assert document["mode"] == words[0].removeprefix("--").replace("yes", "run")
         assert document["playbooks"] == ["playbooks/registry.yml"]
         assert sorted(document["hosts"]) == ["mail01", "mail02", "mail03"]
@@ -228,7 +228,7 @@ class TestInterruption:
             assert len(lines) == 3
         assert ended.code == 130
         document = json.loads(out.read_text())
-        Result.model_validate(document)
+        ResultDocument.model_validate(document)
         assert len(document["hosts"]) == 6
         assert document["hosts"]["dead00"]["error"]["code"] == "stopped"
         assert document["hosts"]["mail03"]["status"] == "ok"

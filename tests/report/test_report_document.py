@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from converge.errors import InputProblem
 from converge.model.change import Change, HostResult, Problem, Status, WayBack
 from converge.report.document import JsonDocument
-from converge.report.result_schema import Result, result_schema
+from converge.report.result_schema import ResultDocument, result_schema
 
 CHANGE = Change(
     address="service:SMTPSVC",
@@ -50,7 +50,7 @@ def test_it_is_valid_whenever_it_is_ended(count: int) -> None:
     writer.end([InputProblem("a.yml", 3, 5, "unknown key", "a kind", "service")])
     writer.end()
     read = json.loads(out.getvalue())
-    Result.model_validate(read)
+    ResultDocument.model_validate(read)
     assert list(read) == ["converge", "schema", "mode", "run", "playbooks", "hosts", "errors", "summary"]
     assert len(read["hosts"]) == count
     assert read["errors"][0] == {

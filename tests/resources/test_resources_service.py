@@ -118,10 +118,10 @@ def test_a_service_that_others_need_is_not_stopped(decided: Decide) -> None:
 
 def test_running_means_still_running_a_while_later() -> None:
     kind = KINDS["service"]
-    assert kind.model_validate({"name": NAME, "running": True}).lasts == timedelta(seconds=5)  # type: ignore[attr-defined]  # of the kind
+    assert kind.model_validate({"name": NAME, "running": True}).lasts == timedelta(seconds=5)
     long = kind.model_validate({"name": NAME, "running": True, "settle": "2 minutes"})
-    assert long.lasts == timedelta(minutes=2)  # type: ignore[attr-defined]  # of the kind
-    assert kind.model_validate({"name": NAME, "running": False}).lasts == timedelta(0)  # type: ignore[attr-defined]  # of the kind
+    assert long.lasts == timedelta(minutes=2)
+    assert kind.model_validate({"name": NAME, "running": False}).lasts == timedelta(0)
 
 
 def test_a_failed_start_is_explained_by_codes_and_events() -> None:

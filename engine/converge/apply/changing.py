@@ -6,9 +6,8 @@ import json
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta
+from datetime import datetime
 from functools import partial
-from typing import Protocol, runtime_checkable
 
 from converge.apply.options import StoppedError
 from converge.apply.performing import Attempt, Intents, Performer
@@ -28,7 +27,6 @@ from converge.model.answer import Answers
 from converge.model.change import Change, Json, Problem, Status
 from converge.model.journal import ChangeBegun, ChangeEnded, HandlerDone, HandlerPending, JournalEvent, PendingHandler
 from converge.model.phrasing import phrase
-from converge.model.query import AnyQuery
 from converge.model.resource import Resource, State
 from converge.model.secret import Secret
 from converge.plan.answer_cache import gather
@@ -42,26 +40,6 @@ Pending = Callable[[], Iterable[JournalEvent]]
 def nothing() -> Iterable[JournalEvent]:
     """A change that asks for nothing."""
     return ()
-
-
-@runtime_checkable
-class Lasting(Protocol):
-    """A kind that must still be in its desired state some time after it was reached."""
-
-    @property
-    def lasts(self) -> timedelta:
-        """How long after the first look it is looked at once more."""
-
-
-@runtime_checkable
-class Explaining(Protocol):
-    """A kind that can say why it failed, by what the host tells of it."""
-
-    def diagnosis_queries(self, since: datetime) -> Sequence[AnyQuery]:
-        """What to ask after a failure; `since` is the host's clock before the first action."""
-
-    def explain(self, answers: Answers) -> str:
-        """The cause in words, or an empty text."""
 
 
 @dataclass(slots=True)
@@ -101,7 +79,7 @@ class Changing:
     def _make(self) -> Change:
         performer, resource = self.performer, self.resource
         try:
-            if isinstance(resource, Explaining) and not performer.rehearsing:
+            if resource.explains_failures and not performer.rehearsing:
                 self._since = performer.now()
             owing = [self._restart_after(action) for action in self.decision.actions]
             self._intents.events += [*self.pending(), self._begun()]
@@ -198,7 +176,7 @@ class Changing:
         What is seen to have failed, and for as long as it would have to last is seen so by every look, is given up.
         """
         options, resource = self.performer.options, self.resource
-        lasts = resource.lasts.total_seconds() if isinstance(resource, Lasting) else 0.0
+        lasts = resource.lasts.total_seconds()
         failed_since: float | None = None
         for _ in options.looks(resource.settles_within):
             answers = self._fresh()
@@ -256,7 +234,7 @@ class Changing:
 
     def _explained(self, error: ConvergeError) -> Problem:
         problem = Problem.of(error)
-        if self._since is None or not isinstance(self.resource, Explaining):
+        if self._since is None or not self.resource.explains_failures:
             return problem
         try:
             queries = self.resource.diagnosis_queries(self._since)

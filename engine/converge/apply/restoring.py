@@ -92,7 +92,6 @@ class Restored(Resource):
 
     def desired_state(self, actual: State | None, answers: Answers) -> State | None:
         """As it was."""
-        del actual, answers
         return self._was
 
     def actions(self, before: State | None, after: State | None, answers: Answers) -> Sequence[AnyAction]:

@@ -100,7 +100,6 @@ class Outdated(Resource):
 
     def actions(self, before: State | None, after: State | None, answers: Answers) -> Sequence[AnyAction]:
         """Remove it; of a folder first what lies in it."""
-        del before, after
         return self._removals(answers) if self._held.thing.is_folder else [RemoveFile(self._held.thing.path)]
 
     def _removals(self, answers: Answers) -> list[AnyAction]:
@@ -119,7 +118,6 @@ class Outdated(Resource):
 
     def way_back(self, before: State | None, after: State | None) -> WayBack:
         """None: it is what a way back was kept for."""
-        del before, after
         return WayBack("none", f"it was kept so that run {self._held.run} can be taken back, and is removed for good")
 
 

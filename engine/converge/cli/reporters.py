@@ -137,7 +137,6 @@ class DocumentReporter:
 
     def show_plan(self, *, whole: bool = True) -> None:
         """Show the plan to who will be asked."""
-        del whole
         if self._plan is not None:
             self._plan.end()
 

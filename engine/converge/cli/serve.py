@@ -47,6 +47,6 @@ def command(
         out.line(f"{address}  Ctrl-C ends it")
         sys.stdout.flush()
 
-    telling = server.Telling(tell, lambda words: errors.line(f"warning: {words}", style="yellow"))
+    telling = server.ServerMessages(tell, lambda words: errors.line(f"warning: {words}", style="yellow"))
     server.serve(replace(where(store), key=None), place, telling)
     return ExitCode.IN_ORDER

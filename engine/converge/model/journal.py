@@ -369,7 +369,6 @@ class NoJournal:
 
     def back_up(self, snapshot: RegistrySnapshot) -> str:
         """A rehearsal touches nothing."""
-        del snapshot
         return ""
 
     def history(self) -> History:

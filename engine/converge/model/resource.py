@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, Protocol
 
 from pydantic import BaseModel, ConfigDict
@@ -48,16 +48,22 @@ class Resource(BaseModel, Generic[S]):
 
     kind: ClassVar[str] = ""
     key_fields: ClassVar[tuple[str, ...]] = ()
-    state_type: ClassVar[type[State]] = State
+    state_type: ClassVar[type[State]] = State  # the S of the class
     settles_within: ClassVar[timedelta] = timedelta(0)
     way_back_summary: ClassVar[str] = ""  # what undo restores, as a sentence for the reference
     example: ClassVar[str] = ""  # an entry as it stands in a playbook, for the reference
     handler_only: ClassVar[bool] = False  # may stand under `handlers:` only
     blocks_play: ClassVar[bool] = False  # when it is not ok, the play's later entries are skipped
+    explains_failures: ClassVar[bool] = False  # `explain` says why it failed, by what the host says of it afterwards
     needs_person: ClassVar[bool] = False  # converge cannot do it; `done_when` tells whether it was done
 
     @classmethod
     def __pydantic_init_subclass__(cls, **_: Any) -> None:
+        for base in cls.__mro__:
+            arguments = getattr(base, "__pydantic_generic_metadata__", {}).get("args", ())
+            if arguments and isinstance(arguments[0], type):
+                cls.state_type = arguments[0]
+                break
         name = cls.__dict__.get("kind")
         if not name:
             return
@@ -123,17 +129,27 @@ class Resource(BaseModel, Generic[S]):
 
         What is seen so once may still be tried again by the host itself.
         """
-        del answers
         return False
+
+    @property
+    def lasts(self) -> timedelta:
+        """How long after it was reached it is looked at once more, and must still be so."""
+        return timedelta(0)
+
+    def diagnosis_queries(self, since: datetime) -> Sequence[AnyQuery]:
+        """What to ask after a failure; `since` is the host's clock before the first action."""
+        return ()
+
+    def explain(self, answers: Answers) -> str:
+        """The cause of a failure in words, or an empty text."""
+        return ""
 
     def agree(self, left: S | None, right: S | None, answers: Answers) -> bool:
         """Whether two states are the same as far as a host can tell: what was recorded, and what is seen later."""
-        del answers
         return left == right
 
     def queries_to_undo(self, known: Answers) -> Collection[AnyQuery]:
         """What taking a change back asks beyond `queries`: whether what was kept aside is still there."""
-        del known
         return ()
 
     def as_declared(self) -> dict[str, Json]:
@@ -142,7 +158,6 @@ class Resource(BaseModel, Generic[S]):
 
     def way_back(self, before: S | None, after: S | None) -> WayBack:
         """Whether the change from before to after could be taken back."""
-        del before, after
         return WayBack()
 
     @property
@@ -152,7 +167,6 @@ class Resource(BaseModel, Generic[S]):
 
     def incomplete(self, answers: Answers) -> str:
         """What could not be read, in words, where what was found is repaired all the same; empty when everything could."""
-        del answers
         return ""
 
     @property
@@ -162,12 +176,10 @@ class Resource(BaseModel, Generic[S]):
 
     def brings(self, known: Answers) -> Collection[AnyQuery]:
         """The questions whose answers it is known to decide, a folder and a key with all below."""
-        del known
         return ()
 
     def notes(self, answers: Answers) -> Sequence[str]:
         """What a person should read beside the change: things left alone, keys that could not be read."""
-        del answers
         return ()
 
 

@@ -258,7 +258,6 @@ class ThisText(Form):
 
     def queries(self, known: Answers) -> Collection[AnyQuery]:
         """The host's variables, where the text holds some."""
-        del known
         return environment.questions(self.value)
 
     def find(self, answers: Answers) -> str | None:

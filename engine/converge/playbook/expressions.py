@@ -41,7 +41,7 @@ class Mention:
     optional: bool = False
 
 
-class Expression:
+class CompiledExpression:
     """One expression. It keeps the type of what it comes to. `mentions` are the variables it names."""
 
     __slots__ = ("_compiled", "_lone_name", "_tree", "mentions")
@@ -79,17 +79,17 @@ class Expression:
 
 
 @lru_cache(maxsize=4096)
-def parse_bare(text: str) -> Expression:
+def parse_bare(text: str) -> CompiledExpression:
     """An expression without braces, as in `when`. Raises Unusable."""
     if "{{" in text:
         raise Unusable("a bare expression stands here", hint="leave out the braces: {{ and }}")
     if not text.strip() or len(text) > MAX_LENGTH:
         raise Unusable(f"an expression of 1 to {MAX_LENGTH} characters stands here")
-    return Expression(_checked(_parse_expression(text)))
+    return CompiledExpression(_checked(_parse_expression(text)))
 
 
 @lru_cache(maxsize=4096)
-def parse_template(text: str) -> tuple[str | Expression, ...]:
+def parse_template(text: str) -> tuple[str | CompiledExpression, ...]:
     """A text with expressions as its pieces, in order. Raises Unusable."""
     if _STATEMENT.search(text):
         raise Unusable(
@@ -98,13 +98,13 @@ def parse_template(text: str) -> tuple[str | Expression, ...]:
     if "{{" not in text:
         return (text,)
     tree = _parsed(text)
-    pieces: list[str | Expression] = []
+    pieces: list[str | CompiledExpression] = []
     for output in cast("list[nodes.Output]", tree.body):
         for node in output.nodes:
             if isinstance(node, nodes.TemplateData):
                 pieces.append(node.data)
             else:
-                pieces.append(Expression(_checked(node)))
+                pieces.append(CompiledExpression(_checked(node)))
     return tuple(pieces)
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from converge.model.position import Position
-from converge.playbook.expressions import Expression, Mention, parse_bare, parse_template
+from converge.playbook.expressions import CompiledExpression, Mention, parse_bare, parse_template
 from converge.playbook.sandbox import truth
 from converge.reading.problems import Problems, failure
 from converge.reading.sandbox import MAX_TEXT, Unusable
@@ -42,7 +42,6 @@ class Constant:
 
     def render(self, scope: Mapping[str, object]) -> object:
         """The value."""
-        del scope
         return self.value
 
     def mentions(self) -> Iterator[tuple[Mention, Position]]:
@@ -54,7 +53,7 @@ class Constant:
 class Whole:
     """One expression and nothing else: it keeps its type."""
 
-    expression: Expression
+    expression: CompiledExpression
     position: Position
     constant: bool = False
 
@@ -120,7 +119,7 @@ def _shown_value(mention: Mention, scope: Mapping[str, object]) -> str:
 class Text:
     """A text in which expressions occur."""
 
-    pieces: tuple[str | Expression, ...]
+    pieces: tuple[str | CompiledExpression, ...]
     position: Position
     constant: bool = False
 
@@ -137,12 +136,12 @@ class Text:
     def mentions(self) -> Iterator[tuple[Mention, Position]]:
         """Those of its expressions."""
         for piece in self.pieces:
-            if isinstance(piece, Expression):
+            if isinstance(piece, CompiledExpression):
                 for mention in piece.mentions:
                     yield mention, self.position
 
 
-def _as_text(piece: Expression, scope: Mapping[str, object]) -> str:
+def _as_text(piece: CompiledExpression, scope: Mapping[str, object]) -> str:
     value = piece.evaluate(scope)
     if value is None:
         raise Unusable(

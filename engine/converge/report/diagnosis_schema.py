@@ -10,14 +10,14 @@ from pydantic import BaseModel, ConfigDict, Field
 from converge.model.change import Status
 from converge.model.diagnosis import Certainty
 from converge.report.diagnosis import DIAGNOSIS_SCHEMA
-from converge.report.result_schema import Error, InputError, Resource, Summary
+from converge.report.result_schema import Error, InputError, ResourceEntry, Summary
 
 
-class _Part(BaseModel):
+class _DiagnosisPart(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
 
-class SeenEvent(_Part):
+class SeenEvent(_DiagnosisPart):
     """One event that was found."""
 
     id: int
@@ -27,7 +27,7 @@ class SeenEvent(_Part):
     message: str | None = Field(description="null: the text was not needed, so it was not asked for.")
 
 
-class Refusal(_Part):
+class Refusal(_DiagnosisPart):
     """Why a log was not read."""
 
     code: str
@@ -35,7 +35,7 @@ class Refusal(_Part):
     missing_right: str | None
 
 
-class Events(_Part):
+class EventsEntry(_DiagnosisPart):
     """What an event log says of one symptom of the playbook."""
 
     log: str
@@ -51,7 +51,7 @@ class Events(_Part):
     refused: Refusal | None
 
 
-class Diagnosed(_Part):
+class Diagnosed(_DiagnosisPart):
     """One article on one host."""
 
     article: str | None
@@ -62,13 +62,13 @@ class Diagnosed(_Part):
         "broken could not be read. unknown: neither could be read. none: does not apply, or all is in place."
     )
     reason: str
-    events: list[Events] = Field(description="Empty where no play of the article applies to the host.")
+    events: list[EventsEntry] = Field(description="Empty where no play of the article applies to the host.")
     questions: list[str] = Field(description="Texts of dialogs that only a person can have seen.")
-    changes: list[Resource] = Field(description="What would change, stands in the way, or is undecided.")
+    changes: list[ResourceEntry] = Field(description="What would change, stands in the way, or is undecided.")
     command: str | None
 
 
-class DiagnosedHost(_Part):
+class DiagnosedHost(_DiagnosisPart):
     """What was found on one host."""
 
     status: Status = Field(description="As a check says it.")
@@ -78,7 +78,7 @@ class DiagnosedHost(_Part):
     diagnoses: list[Diagnosed]
 
 
-class DiagnosisDocument(_Part):
+class DiagnosisDocument(_DiagnosisPart):
     """The document that `converge diagnose --format json` writes."""
 
     converge: str = Field(description="The version that wrote it.")

@@ -17,7 +17,7 @@ _ADDRESS = re.compile(r"(?<=://)[^\s/]+|(?<![\w.])[0-9]{1,3}(?:\.[0-9]{1,3}){3}(
 
 
 @dataclass(slots=True)
-class Group:
+class HostGroup:
     """Hosts with the same changes: one of them as the example, and the names of all."""
 
     example: HostResult
@@ -31,14 +31,14 @@ class Groups:
 
     def __init__(self, most: int = MOST_GROUPS) -> None:
         self._most = most
-        self._groups: dict[bytes, Group] = {}
+        self._groups: dict[bytes, HostGroup] = {}
 
-    def add(self, result: HostResult) -> Group | None:
+    def add(self, result: HostResult) -> HostGroup | None:
         """Take a result in. A group comes back when there are too many to keep it: it must be told now."""
         digest = digest_of(result)
         group = self._groups.get(digest)
         if group is None:
-            group = Group(result)
+            group = HostGroup(result)
             if len(self._groups) >= self._most:
                 group.hosts.append(result.host)
                 return group
@@ -48,7 +48,7 @@ class Groups:
         group.hosts.append(result.host)
         return None
 
-    def all(self) -> list[Group]:
+    def all(self) -> list[HostGroup]:
         """Every group, in the order of their first hosts."""
         return sorted(self._groups.values(), key=lambda group: min(map(natural, group.hosts)))
 

@@ -10,11 +10,11 @@ from converge.model.change import Status
 from converge.report.document import SCHEMA
 
 
-class _Part(BaseModel):
+class _ResultPart(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
 
-class Error(_Part):
+class Error(_ResultPart):
     """What went wrong, why, and what to try."""
 
     code: str = Field(description="Stable; programs compare this.")
@@ -34,7 +34,7 @@ class Action(BaseModel):
 ResourceStatus = Literal["ok", "changed", "failed", "undecided", "waiting", "skipped", "unknown", "later"]
 
 
-class Resource(_Part):
+class ResourceEntry(_ResultPart):
     """One declared thing on one host. In mode check, `changed` means would change.
 
     `waiting`: for a person (error code needs-operator), for --accept-no-way-back (no-way-back), or a restart that is pending,
@@ -59,17 +59,17 @@ class Resource(_Part):
         default_factory=list,
         description="Commands that are due before it and may do anything: it is told as the host is now. Left out if none.",
     )
-    steps: list[Resource] = Field(default_factory=list, description="Of a procedure.")
+    steps: list[ResourceEntry] = Field(default_factory=list, description="Of a procedure.")
 
 
-class Window(_Part):
+class WindowEntry(_ResultPart):
     """Whether a host may be changed now by its change windows, and if not, when next."""
 
     open: bool
     next: str | None = Field(description="ISO 8601 in UTC; null where it is open, or where no next window is known.")
 
 
-class Host(_Part):
+class HostEntry(_ResultPart):
     """What became of one host."""
 
     status: Status
@@ -77,11 +77,11 @@ class Host(_Part):
     seconds: float = Field(ge=0)
     error: Error | None
     restart_pending: bool = Field(description="Whether the computer must be restarted some time, which nobody allowed.")
-    window: Window | None = Field(default=None, description="Of hosts that have change windows; left out for others.")
-    resources: list[Resource]
+    window: WindowEntry | None = Field(default=None, description="Of hosts that have change windows; left out for others.")
+    resources: list[ResourceEntry]
 
 
-class InputError(_Part):
+class InputError(_ResultPart):
     """One thing wrong in the user's files. Line and column count from 1; 0: the whole file."""
 
     file: str
@@ -102,7 +102,7 @@ class Summary(BaseModel):
     restart_pending: int = Field(ge=0)
 
 
-class Result(_Part):
+class ResultDocument(_ResultPart):
     """The document that `--format json` writes."""
 
     converge: str = Field(description="The version that wrote it.")
@@ -110,13 +110,13 @@ class Result(_Part):
     mode: Literal["check", "run", "plan", "apply", "undo", "undo-check"]
     run: str = Field(description="The run's id; empty where options were wrong.")
     playbooks: list[str]
-    hosts: dict[str, Host]
+    hosts: dict[str, HostEntry]
     errors: list[InputError]
     summary: Summary
 
 
 def result_schema() -> dict[str, Any]:
     """The JSON Schema of the document."""
-    schema = Result.model_json_schema(by_alias=True)
+    schema = ResultDocument.model_json_schema(by_alias=True)
     head = {"$schema": "https://json-schema.org/draft/2020-12/schema", "$id": f"urn:converge:schema:result:{SCHEMA}"}
     return head | schema | {"title": "converge result"}

@@ -41,7 +41,6 @@ class PlainSink:
 
     def line(self, text: str = "", *, style: str = "") -> None:
         """Write one line."""
-        del style
         safe = visible(text).encode(self._encoding, "backslashreplace").decode(self._encoding)
         self._out.write(safe + "\n")
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from converge.model.change import Change, HostResult, Problem, Status, Window
 from converge.report.folding import folded, natural
-from converge.report.groups import Group, Groups, digest_of
+from converge.report.groups import Groups, HostGroup, digest_of
 from converge.report.sink import Sink
 from converge.report.values import difference
 
@@ -81,7 +81,7 @@ class TextReport:
         """Tell one host now; one that ended as another before it in a line."""
         first = self._told.setdefault(digest_of(result), result.host)
         if first == result.host:
-            self._group(Group(result, [result.host]))
+            self._group(HostGroup(result, [result.host]))
         elif any(self._is_told(change) for change in result.changes) or result.error is not None:
             self._sink.line(f"{result.host}: the same as {first}", style="bold")
 
@@ -93,7 +93,7 @@ class TextReport:
         if without is None:
             self._hosts()
 
-    def _group(self, group: Group) -> None:
+    def _group(self, group: HostGroup) -> None:
         example = group.example
         told = [change for change in example.changes if self._is_told(change)]
         closed = example.window is not None and not example.window.open

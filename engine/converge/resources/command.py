@@ -27,12 +27,11 @@ class CommandState(State):
     done: bool | None
 
 
-class CommandResource(Resource):
+class CommandResource(Resource[CommandState]):
     """A program that is run once its guard does not hold. Without a guard it runs every time."""
 
     kind: ClassVar[str] = "command"
     key_fields: ClassVar[tuple[str, ...]] = ("name",)
-    state_type: ClassVar[type[State]] = CommandState
     settles_within: ClassVar[timedelta] = timedelta(seconds=60)
     way_back_summary: ClassVar[str] = "nothing: what a command does is not recorded."
     example: ClassVar[str] = r"""
@@ -102,15 +101,13 @@ class CommandResource(Resource):
         """What the guard says. Raises Undecided, Unpredictable and ResourceError."""
         return CommandState(done=self.guard.holds(answers) if self.guard else None)
 
-    def desired_state(self, actual: State | None, answers: Answers) -> CommandState:
+    def desired_state(self, actual: CommandState | None, answers: Answers) -> CommandState:
         """Done."""
-        del actual, answers
         return CommandState(done=True)
 
-    def actions(self, before: State | None, after: State | None, answers: Answers) -> Sequence[AnyAction]:
+    def actions(self, before: CommandState | None, after: CommandState | None, answers: Answers) -> Sequence[AnyAction]:
         """Run it. Raises ResourceError for a command that would have to be taken back."""
-        del before
-        if not isinstance(after, CommandState) or after.done is not True:
+        if after is None or after.done is not True:
             raise ResourceError("a command cannot be taken back")
         decides = tuple(self.brings(answers))
         return [RunCommand(self.argv, self.shell, self.timeout, self.exit_codes, self.reboot_codes, self.name, decides)]
@@ -119,12 +116,10 @@ class CommandResource(Resource):
         """What the guard says after the command ended; without one its exit code has said all there is."""
         return self.guard is None or self.guard.holds(answers)
 
-    def way_back(self, before: State | None, after: State | None) -> WayBack:
+    def way_back(self, before: CommandState | None, after: CommandState | None) -> WayBack:
         """None: nobody knows what a command does."""
-        del before, after
         return WayBack("none", "what a command does is not recorded")
 
     def notes(self, answers: Answers) -> Sequence[str]:
         """That it has no guard."""
-        del answers
         return () if self.has_guard else ("will run, effect unknown",)

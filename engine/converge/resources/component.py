@@ -57,7 +57,7 @@ class ComponentState(State):
         return self.model_dump(mode="json", exclude=None if self.borrowed_source else {"borrowed_source"})
 
 
-class ComponentResource(Resource):
+class ComponentResource(Resource[ComponentState]):
     """An optional component of Windows, installed or removed by sysocmgr with an answer file.
 
     It is judged by the OC Manager's note and by what it provides, never by sysocmgr's exit code. What converge knows of
@@ -67,7 +67,6 @@ class ComponentResource(Resource):
 
     kind: ClassVar[str] = "component"
     key_fields: ClassVar[tuple[str, ...]] = ("name",)
-    state_type: ClassVar[type[State]] = ComponentState
     settles_within: ClassVar[timedelta] = PATIENCE
     way_back_summary: ClassVar[str] = (
         "in part: taking a component out again leaves files and settings behind; the settings of one "
@@ -129,7 +128,7 @@ class ComponentResource(Resource):
         state = ComponentState(installed=noted, services=there, files=found, borrowed_source=borrowed)
         return state if noted or there or found or borrowed else None
 
-    def desired_state(self, actual: State | None, answers: Answers) -> ComponentState | None:
+    def desired_state(self, actual: ComponentState | None, answers: Answers) -> ComponentState | None:
         """Everything of it, or nothing. Raises ResourceError on a Windows without sysocmgr."""
         wanted = self._whole(answers) if self.ensure == "present" else None
         if wanted != actual:
@@ -140,7 +139,7 @@ class ComponentResource(Resource):
         files = tuple(environment.resolve(path, answers) for path in self.provides.files)
         return ComponentState(installed=True, services=self.provides.services, files=files)
 
-    def actions(self, before: State | None, after: State | None, answers: Answers) -> Sequence[AnyAction]:
+    def actions(self, before: ComponentState | None, after: ComponentState | None, answers: Answers) -> Sequence[AnyAction]:
         """Write the answer file, run sysocmgr, remove the answer file, Setup's source being ours meanwhile. Raises ResourceError."""
         borrowing, giving_back = self._source(answers)
         if _without_borrowed_source(before) == after:
@@ -196,9 +195,8 @@ class ComponentResource(Resource):
             back = RemoveRegistryValue(SETUP, SOURCE_PATH.name)
         return borrowing, [back, RemoveRegistryValue(SETUP, KEPT_SOURCE_PATH.name)]
 
-    def way_back(self, before: State | None, after: State | None) -> WayBack:
+    def way_back(self, before: ComponentState | None, after: ComponentState | None) -> WayBack:
         """Removing loses the component's configuration for good; installing leaves traces when it is taken back."""
-        del before
         if after is None and self.ensure == "absent":
             return WayBack("none", f"the configuration of {self.name} is removed with it", must_accept=True)
         if self.name.lower() in _NEVER_OFF:
@@ -213,9 +211,9 @@ def _is_folder(data: RegistryData, folder: RegistryData) -> bool:
     return isinstance(data.data, str) and paths.same_folder(data.data, str(folder.data))
 
 
-def _without_borrowed_source(state: State | None) -> ComponentState | None:
+def _without_borrowed_source(state: ComponentState | None) -> ComponentState | None:
     """The state but for Setup's source; None for nothing at all."""
-    if not isinstance(state, ComponentState) or not (state.installed or state.services or state.files):
+    if state is None or not (state.installed or state.services or state.files):
         return None
     return state.model_copy(update={"borrowed_source": False})
 

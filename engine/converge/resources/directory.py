@@ -24,12 +24,11 @@ class DirectoryState(State):
     entries: int | None = None
 
 
-class DirectoryResource(Resource):
+class DirectoryResource(Resource[DirectoryState]):
     """A folder that is there, or is not. Its parents are made with it."""
 
     kind: ClassVar[str] = "directory"
     key_fields: ClassVar[tuple[str, ...]] = ("path",)
-    state_type: ClassVar[type[State]] = DirectoryState
     way_back_summary: ClassVar[str] = (
         "a folder that was made goes where it is empty; one that was removed comes back from where it "
         "was kept."
@@ -78,38 +77,37 @@ class DirectoryResource(Resource):
             return None
         return DirectoryState(entries=len(facts.files) + len(facts.directories) if listing else None)
 
-    def desired_state(self, actual: State | None, answers: Answers) -> DirectoryState | None:
+    def desired_state(self, actual: DirectoryState | None, answers: Answers) -> DirectoryState | None:
         """There or absent. Raises ResourceError for what must not go, and where a file is in the way."""
         path = environment.resolve(self.path, answers)
-        found = actual if isinstance(actual, DirectoryState) else None
         if self.ensure == "present":
-            if found is None and answers.value(File(path)) is not None:
+            if actual is None and answers.value(File(path)) is not None:
                 raise ResourceError(f"{path} is a file")
-            return found or DirectoryState()
-        if found is None:
+            return actual or DirectoryState()
+        if actual is None:
             return None
         system = answers.value(OperatingSystem())
         if system is not None and paths.is_within(system.system_root, path):
             raise ResourceError(f"Windows itself lies in {path}: it is never removed")
-        if found.entries and not self.recursive:
+        if actual.entries and not self.recursive:
             raise ResourceError(
-                f"{found.entries} things lie in {path}", try_="`recursive: true`, if they are to go too"
+                f"{actual.entries} things lie in {path}", try_="`recursive: true`, if they are to go too"
             )
         return None
 
-    def actions(self, before: State | None, after: State | None, answers: Answers) -> Sequence[AnyAction]:
+    def actions(self, before: DirectoryState | None, after: DirectoryState | None, answers: Answers) -> Sequence[AnyAction]:
         """Make it, keep it elsewhere, remove it when empty, or bring back what was kept in this run."""
         path = environment.resolve(self.path, answers)
         if answers.reverting:
             return self._reverting(path, after, answers)
-        if isinstance(after, DirectoryState):
+        if after is not None:
             return [NewDirectory(path)]
-        full = isinstance(before, DirectoryState) and before.entries
+        full = before is not None and before.entries
         return [backups.aside(path, answers, is_folder=True) if full else RemoveDirectory(path)]
 
-    def _reverting(self, path: str, after: State | None, answers: Answers) -> list[AnyAction]:
+    def _reverting(self, path: str, after: DirectoryState | None, answers: Answers) -> list[AnyAction]:
         """Bring back what was kept, make it again, or take away what holds nothing, or nothing but kept files."""
-        if isinstance(after, DirectoryState):
+        if after is not None:
             place = Directory(backups.backup_path(path, answers))
             if answers.value(place) is not None:
                 return [MoveDirectory(place.path, path)]

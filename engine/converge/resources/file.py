@@ -45,12 +45,11 @@ class FileState(State):
         return told if self.sha1 is not None else {name: value for name, value in told.items() if name != "sha1"}
 
 
-class FileResource(Resource):
+class FileResource(Resource[FileState]):
     """A file on the host: copied from another place there, or brought from the control node, or only required to be so."""
 
     kind: ClassVar[str] = "file"
     key_fields: ClassVar[tuple[str, ...]] = ("path",)
-    state_type: ClassVar[type[State]] = FileState
     way_back_summary: ClassVar[str] = (
         "what was replaced or removed comes back from where it was kept; a file that was not there goes "
         "again."
@@ -157,15 +156,14 @@ class FileResource(Resource):
             sha1=sha1.lower() if sha1 else None,
         )
 
-    def desired_state(self, actual: State | None, answers: Answers) -> FileState | None:
+    def desired_state(self, actual: FileState | None, answers: Answers) -> FileState | None:
         """What it should be. Raises ResourceError where nothing could make it so."""
-        found = actual if isinstance(actual, FileState) else None
         if self.ensure == "absent":
             return None
-        if found is not None and self.replace == "never":
-            return found
-        wanted = self._wanted(found, answers)
-        if found is None:
+        if actual is not None and self.replace == "never":
+            return actual
+        wanted = self._wanted(actual, answers)
+        if actual is None:
             folder = paths.parent(environment.resolve(self.path, answers))
             if answers.value(Directory(folder)) is None:
                 raise ResourceError(f"the folder {folder} is not there", try_="declare it before as a `directory`")
@@ -230,11 +228,11 @@ class FileResource(Resource):
         except ValueError:
             return False
 
-    def actions(self, before: State | None, after: State | None, answers: Answers) -> Sequence[AnyAction]:
+    def actions(self, before: FileState | None, after: FileState | None, answers: Answers) -> Sequence[AnyAction]:
         """Keep what is there, then copy or write; or bring back what the run that is taken back kept."""
         path = environment.resolve(self.path, answers)
         clearing = [backups.aside(path, answers, is_folder=False)] if before is not None else []
-        if not isinstance(after, FileState):
+        if after is None:
             return clearing
         if answers.reverting:
             kept = File(backups.backup_path(path, answers), self._hashed)
@@ -260,10 +258,9 @@ class FileResource(Resource):
         again = backups.questions(path, known, is_folder=False) if there else []
         return [File(backups.backup_path(path, known), self._hashed), *again]
 
-    def agree(self, left: State | None, right: State | None, answers: Answers) -> bool:
+    def agree(self, left: FileState | None, right: FileState | None, answers: Answers) -> bool:
         """By the hashes of one kind where both are known, else by size and version."""
-        del answers
-        if not isinstance(left, FileState) or not isinstance(right, FileState):
+        if left is None or right is None:
             return left == right
         if left.sha256 and right.sha256:
             return left.sha256 == right.sha256

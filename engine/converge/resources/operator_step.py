@@ -22,12 +22,11 @@ class OperatorStepState(State):
     done: bool
 
 
-class OperatorStep(Resource):
+class OperatorStep(Resource[OperatorStepState]):
     """Something a person must do. Open, it stops the play; check assumes it done for what follows."""
 
     kind: ClassVar[str] = "operator_step"
     key_fields: ClassVar[tuple[str, ...]] = ("name",)
-    state_type: ClassVar[type[State]] = OperatorStepState
     needs_person: ClassVar[bool] = True
     way_back_summary: ClassVar[str] = "what a person does is not recorded."
     example: ClassVar[str] = r"""
@@ -61,19 +60,16 @@ class OperatorStep(Resource):
         """Whether it was done. Raises Undecided, Unpredictable and ResourceError."""
         return OperatorStepState(done=self.done_when.holds(answers))
 
-    def desired_state(self, actual: State | None, answers: Answers) -> OperatorStepState:
+    def desired_state(self, actual: OperatorStepState | None, answers: Answers) -> OperatorStepState:
         """Done."""
-        del actual, answers
         return OperatorStepState(done=True)
 
-    def actions(self, before: State | None, after: State | None, answers: Answers) -> Sequence[AnyAction]:
+    def actions(self, before: OperatorStepState | None, after: OperatorStepState | None, answers: Answers) -> Sequence[AnyAction]:
         """None that converge could do."""
-        del before, after, answers
         return ()
 
-    def way_back(self, before: State | None, after: State | None) -> WayBack:
+    def way_back(self, before: OperatorStepState | None, after: OperatorStepState | None) -> WayBack:
         """None: a person did it."""
-        del before, after
         return WayBack("none", "a person does it")
 
     def notes(self, answers: Answers) -> Sequence[str]:

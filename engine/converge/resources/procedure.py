@@ -153,17 +153,14 @@ class Procedure(ProcedureResource):
 
     def desired_state(self, actual: State | None, answers: Answers) -> ProcedureState:
         """Done."""
-        del actual, answers
         return ProcedureState(done=True)
 
     def actions(self, before: State | None, after: State | None, answers: Answers) -> Sequence[AnyAction]:
         """None of its own: each step has its own, when its turn comes."""
-        del before, after, answers
         return ()
 
     def way_back(self, before: State | None, after: State | None) -> WayBack:
         """The worst of its steps' ways back, and what the playbook says is lost."""
-        del before, after
         if self.loses:
             return WayBack("none", self.loses, must_accept=True)
         ways = [(step.name, step.resource.way_back(None, None)) for step in self.ordered_steps]

@@ -48,12 +48,11 @@ class RegistryKeyState(State):
         return self.model_dump(mode="json", exclude={"contents"} if not self.contents else None)
 
 
-class RegistryKeyResource(Resource):
+class RegistryKeyResource(Resource[RegistryKeyState]):
     """A registry key that is there, or is not. What lies in it is the business of `registry_value`."""
 
     model_config = ConfigDict(populate_by_name=True)
     kind: ClassVar[str] = "registry_key"
-    state_type: ClassVar[type[State]] = RegistryKeyState
     way_back_summary: ClassVar[str] = (
         "a key that was made goes again where it is still empty; one that was removed is made again "
         "with its values, without its permissions."
@@ -115,23 +114,23 @@ class RegistryKeyResource(Resource):
             return RegistryKeyState()
         return RegistryKeyState(contents=_records(path, answers))
 
-    def desired_state(self, actual: State | None, answers: Answers) -> RegistryKeyState | None:
+    def desired_state(self, actual: RegistryKeyState | None, answers: Answers) -> RegistryKeyState | None:
         """There or absent. Raises ResourceError where a key that is not empty would have to go."""
         path = views.locate(self.key_, self.view, answers)
         if self.ensure == "present":
             if actual is None:
                 check_service_is_there(path, answers)
-            return actual if isinstance(actual, RegistryKeyState) else RegistryKeyState()
+            return actual if actual is not None else RegistryKeyState()
         if actual is not None and not self.recursive:
             _check_is_empty(path, answers)
         return None
 
-    def actions(self, before: State | None, after: State | None, answers: Answers) -> Sequence[AnyAction]:
+    def actions(self, before: RegistryKeyState | None, after: RegistryKeyState | None, answers: Answers) -> Sequence[AnyAction]:
         """Make it, with what was recorded of it, or remove it, leaves first."""
         path = views.locate(self.key_, self.view, answers)
-        if isinstance(after, RegistryKeyState):
+        if after is not None:
             return _restore(path, after)
-        contents = before.contents if isinstance(before, RegistryKeyState) else ()
+        contents = before.contents if before is not None else ()
         if not contents:
             _check_is_empty(path, answers)
             return [RemoveRegistryKey(path)]
@@ -142,16 +141,15 @@ class RegistryKeyResource(Resource):
         path = views.locate_known(self.key_, self.view, known)
         return [RegistryKey(path), *_default(path, known)] if path is not None else []
 
-    def agree(self, left: State | None, right: State | None, answers: Answers) -> bool:
+    def agree(self, left: RegistryKeyState | None, right: RegistryKeyState | None, answers: Answers) -> bool:
         """The order in which a host lists what lies in a key does not matter."""
-        del answers
-        if not isinstance(left, RegistryKeyState) or not isinstance(right, RegistryKeyState):
+        if left is None or right is None:
             return left == right
         return _unordered(left) == _unordered(right)
 
-    def way_back(self, before: State | None, after: State | None) -> WayBack:
+    def way_back(self, before: RegistryKeyState | None, after: RegistryKeyState | None) -> WayBack:
         """A key that was removed comes back with its values, though not with its permissions."""
-        if not isinstance(before, RegistryKeyState) or after is not None:
+        if before is None or after is not None:
             return WayBack()
         if any(not item.value.restorable for record in before.contents for item in record.values):
             return WayBack("none", "it holds values that cannot be written again", must_accept=True)

@@ -59,7 +59,7 @@ class _Part:
     rest: str
 
 
-class RegistryReferences(Resource):
+class RegistryReferences(Resource[ReferencesState]):
     """Every string or expand_string below `roots` whose data is the path of one of `files` in a folder considered wrong.
 
     Its folder is replaced by `directory`; quotes, arguments, the other elements of a `;` list and the type stay. The
@@ -69,7 +69,6 @@ class RegistryReferences(Resource):
 
     model_config = ConfigDict(populate_by_name=True)
     kind: ClassVar[str] = "registry_references"
-    state_type: ClassVar[type[State]] = ReferencesState
     way_back_summary: ClassVar[str] = "each value that was changed is as it was before."
     example: ClassVar[str] = r"""
 - name: Seo.dll is registered where it lies
@@ -191,9 +190,9 @@ class RegistryReferences(Resource):
         wrong = [environment.resolve(mine, answers) for mine in self.from_]
         return "wrong" if any(_leads_to(folder, mine, answers) for mine in wrong) else ""
 
-    def desired_state(self, actual: State | None, answers: Answers) -> ReferencesState:
+    def desired_state(self, actual: ReferencesState | None, answers: Answers) -> ReferencesState:
         """The same values, those in a wrong folder pointed to the right one."""
-        found = actual.values if isinstance(actual, ReferencesState) else ()
+        found = actual.values if actual is not None else ()
         return ReferencesState(values=tuple(self._pointed(item, answers) for item in found))
 
     def _pointed(self, item: ReferenceState, answers: Answers) -> ReferenceState:
@@ -212,11 +211,10 @@ class RegistryReferences(Resource):
             return f'{part.before}"{folder}\\{part.file}"{part.rest}'  # else its blank would begin the arguments
         return f"{part.before}{folder}\\{part.file}{part.rest}"
 
-    def actions(self, before: State | None, after: State | None, answers: Answers) -> Sequence[AnyAction]:
+    def actions(self, before: ReferencesState | None, after: ReferencesState | None, answers: Answers) -> Sequence[AnyAction]:
         """One write for each value that differs."""
-        del answers
-        now = before.values if isinstance(before, ReferencesState) else ()
-        wanted = after.values if isinstance(after, ReferencesState) else ()
+        now = before.values if before is not None else ()
+        wanted = after.values if after is not None else ()
         held = {item.place: item for item in now}
         return [
             SetRegistryValue(registry.parse_path(item.key), item.name, item.as_data())
@@ -224,16 +222,16 @@ class RegistryReferences(Resource):
             if held.get(item.place) != item
         ]
 
-    def agree(self, left: State | None, right: State | None, answers: Answers) -> bool:
+    def agree(self, left: ReferencesState | None, right: ReferencesState | None, answers: Answers) -> bool:
         """By the values that `right` names; others that name the files by now do not matter."""
-        seen = {item.place: item for item in left.values} if isinstance(left, ReferencesState) else {}
-        named = right.values if isinstance(right, ReferencesState) else ()
+        seen = {item.place: item for item in left.values} if left is not None else {}
+        named = right.values if right is not None else ()
         return all(same_value(seen.get(item.place), item, answers) for item in named)
 
-    def way_back(self, before: State | None, after: State | None) -> WayBack:
+    def way_back(self, before: ReferencesState | None, after: ReferencesState | None) -> WayBack:
         """Full, unless a text that is overwritten could not be read as it is stored."""
-        wanted = {item.place: item for item in after.values} if isinstance(after, ReferencesState) else {}
-        for item in before.values if isinstance(before, ReferencesState) else ():
+        wanted = {item.place: item for item in after.values} if after is not None else {}
+        for item in before.values if before is not None else ():
             if not item.restorable and wanted.get(item.place) != item:
                 return WayBack("none", f"raw text of {item.key}\\{item.name} unknown", must_accept=True)
         return WayBack()

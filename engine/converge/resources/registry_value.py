@@ -107,12 +107,11 @@ def check_service_is_there(path: RegistryPath, answers: Answers) -> None:
         raise ResourceError(what, why="Only creating its key would leave an incomplete service.", try_="install the service first")
 
 
-class RegistryValueResource(Resource):
+class RegistryValueResource(Resource[ValueState]):
     """One value of a registry key. Keys that are missing are made, save those of services that do not exist."""
 
     model_config = ConfigDict(populate_by_name=True)
     kind: ClassVar[str] = "registry_value"
-    state_type = ValueState  # unannotated: the field `type` below hides the builtin one
     way_back_summary: ClassVar[str] = (
         "the value is as it was before, with its type, or gone where there was none. Keys that were "
         "made for it go where they are empty."
@@ -233,19 +232,18 @@ class RegistryValueResource(Resource):
             raise Undecided(f"the data of {self.key_}\\{self.name} could not be read", refusal="unreadable-data")
         return ValueState.of(data)
 
-    def desired_state(self, actual: State | None, answers: Answers) -> ValueState | None:
+    def desired_state(self, actual: ValueState | None, answers: Answers) -> ValueState | None:
         """What it should hold. Raises ResourceError for types that are never written and services that do not exist."""
-        found = actual if isinstance(actual, ValueState) else None
         if self.ensure == "absent":
             wanted = None
-        elif found is not None:
-            wanted = self._wanted(found, answers)
+        elif actual is not None:
+            wanted = self._wanted(actual, answers)
         else:
             check_service_is_there(views.locate(self.key_, self.view, answers), answers)
             wanted = self._new()
-        if found is not None and wanted != found and not RegistryType.from_label(found.type).writable:
-            raise ResourceError(f"the value is of type {found.type}, which converge shows and never writes")
-        if wanted is not None and wanted != found:
+        if actual is not None and wanted != actual and not RegistryType.from_label(actual.type).writable:
+            raise ResourceError(f"the value is of type {actual.type}, which converge shows and never writes")
+        if wanted is not None and wanted != actual:
             self._check_can_be_written(wanted, answers)
         return wanted
 
@@ -283,10 +281,10 @@ class RegistryValueResource(Resource):
             return actual if environment.expanded(wanted.text, answers) == actual.expanded else wanted
         return wanted
 
-    def actions(self, before: State | None, after: State | None, answers: Answers) -> Sequence[AnyAction]:
+    def actions(self, before: ValueState | None, after: ValueState | None, answers: Answers) -> Sequence[AnyAction]:
         """Write the value, its key first where that is missing, or remove it."""
         path = views.locate(self.key_, self.view, answers)
-        if not isinstance(after, ValueState):
+        if after is None:
             return [RemoveRegistryValue(path, self.name)] if before is not None else []
         missing = isinstance(answers.get(RegistryKey(path)), Absent)
         first: list[AnyAction] = [NewRegistryKey(path)] if before is None and missing else []
@@ -294,20 +292,18 @@ class RegistryValueResource(Resource):
 
     def queries_to_undo(self, known: Answers) -> Collection[AnyQuery]:
         """The host's variables: by them a raw text is compared with one that is seen expanded."""
-        del known
         return (OperatingSystem(),)
 
-    def agree(self, left: State | None, right: State | None, answers: Answers) -> bool:
+    def agree(self, left: ValueState | None, right: ValueState | None, answers: Answers) -> bool:
         """By the data; where one of two raw texts is unknown, by what they expand to."""
         return same_value(left, right, answers)
 
-    def way_back(self, before: State | None, after: State | None) -> WayBack:
+    def way_back(self, before: ValueState | None, after: ValueState | None) -> WayBack:
         """Full, unless what is overwritten could not be read as it is stored."""
-        del after
-        if isinstance(before, ValueState) and not before.restorable:
+        if before is not None and not before.restorable:
             return WayBack("none", "raw text unknown", must_accept=True)
         path = registry.parse_path(self.key_)
-        if isinstance(before, ValueState) and size_in_request(path, self.name, before) > registry.SMALLEST_REQUEST:
+        if before is not None and size_in_request(path, self.name, before) > registry.SMALLEST_REQUEST:
             return WayBack("none", "what is there is too large to be written again in one request", must_accept=True)
         return WayBack()
 
@@ -323,9 +319,9 @@ class RegistryValueResource(Resource):
         return told
 
 
-def same_value(left: State | None, right: State | None, answers: Answers) -> bool:
+def same_value(left: ValueState | None, right: ValueState | None, answers: Answers) -> bool:
     """Whether two states of a value are the same as far as a host tells its raw text. Raises Undecided, Unpredictable."""
-    if not isinstance(left, ValueState) or not isinstance(right, ValueState):
+    if left is None or right is None:
         return left == right
     if left.type != right.type or (left.data is None) == (right.data is None):
         return left == right

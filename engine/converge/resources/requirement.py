@@ -21,13 +21,12 @@ class RequirementState(State):
     holds: bool
 
 
-class Requirement(Resource):
+class Requirement(Resource[RequirementState]):
     """A condition that must hold. Where it does not, this fails and the play's later entries are skipped."""
 
     model_config = ConfigDict(populate_by_name=True)
     kind: ClassVar[str] = "requirement"
     key_fields: ClassVar[tuple[str, ...]] = ("name",)
-    state_type: ClassVar[type[State]] = RequirementState
     blocks_play: ClassVar[bool] = True
     way_back_summary: ClassVar[str] = "it changes nothing."
     example: ClassVar[str] = r"""
@@ -49,15 +48,13 @@ class Requirement(Resource):
         """Whether it holds. Raises Undecided, Unpredictable and ResourceError."""
         return RequirementState(holds=self.that.holds(answers))
 
-    def desired_state(self, actual: State | None, answers: Answers) -> RequirementState:
+    def desired_state(self, actual: RequirementState | None, answers: Answers) -> RequirementState:
         """Met. Raises ResourceError where it is not."""
-        del answers
-        if not isinstance(actual, RequirementState) or not actual.holds:
+        if actual is None or not actual.holds:
             why = f"It is required that {self.that.describe()}."
             raise ResourceError(self.else_ or f"not met: {self.name}", why=why, code="requirement-unmet")
         return actual
 
-    def actions(self, before: State | None, after: State | None, answers: Answers) -> Sequence[AnyAction]:
+    def actions(self, before: RequirementState | None, after: RequirementState | None, answers: Answers) -> Sequence[AnyAction]:
         """None: converge does not bring it about."""
-        del before, after, answers
         return ()

@@ -22,11 +22,10 @@ class ComputerState(State):
     restarted: bool
 
 
-class RestartComputerResource(Resource):
+class RestartComputerResource(Resource[ComputerState]):
     """Restarts Windows and waits until it answers again. Needs `--allow-reboot`."""
 
     kind: ClassVar[str] = "restart_computer"
-    state_type: ClassVar[type[State]] = ComputerState
     handler_only: ClassVar[bool] = True
     way_back_summary: ClassVar[str] = "a restart leaves nothing to undo."
     example: ClassVar[str] = r"""
@@ -43,23 +42,19 @@ class RestartComputerResource(Resource):
 
     def queries(self, known: Answers) -> Collection[AnyQuery]:
         """When Windows was started."""
-        del known
         return (OperatingSystem(),)
 
     def actual_state(self, answers: Answers) -> ComputerState:
         """Not restarted yet."""
-        del answers
         return ComputerState(restarted=False)
 
-    def desired_state(self, actual: State | None, answers: Answers) -> ComputerState:
+    def desired_state(self, actual: ComputerState | None, answers: Answers) -> ComputerState:
         """Restarted."""
-        del actual, answers
         return ComputerState(restarted=True)
 
-    def actions(self, before: State | None, after: State | None, answers: Answers) -> Sequence[AnyAction]:
+    def actions(self, before: ComputerState | None, after: ComputerState | None, answers: Answers) -> Sequence[AnyAction]:
         """Restart. Raises ResourceError for a restart that would have to be taken back."""
-        del before, answers
-        if not isinstance(after, ComputerState) or not after.restarted:
+        if after is None or not after.restarted:
             raise ResourceError("a restart cannot be taken back")
         return [RestartComputer(self.timeout)]
 
@@ -67,7 +62,6 @@ class RestartComputerResource(Resource):
         """Whether Windows answers; the action itself has waited for a later start time."""
         return answers.value(OperatingSystem()) is not None
 
-    def way_back(self, before: State | None, after: State | None) -> WayBack:
+    def way_back(self, before: ComputerState | None, after: ComputerState | None) -> WayBack:
         """None, and none is needed."""
-        del before, after
         return WayBack("none", "a restart leaves nothing to take back")

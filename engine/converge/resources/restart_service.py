@@ -27,12 +27,11 @@ class RestartState(State):
     restarted: bool
 
 
-class RestartService(Resource):
+class RestartService(Resource[RestartState]):
     """Stops the running services that need this one, leaf first, stops and starts it, and starts those again."""
 
     kind: ClassVar[str] = "restart_service"
     key_fields: ClassVar[tuple[str, ...]] = ("name",)
-    state_type: ClassVar[type[State]] = RestartState
     settles_within: ClassVar[timedelta] = timedelta(seconds=60)
     handler_only: ClassVar[bool] = True
     way_back_summary: ClassVar[str] = "a restart leaves nothing to undo."
@@ -62,9 +61,8 @@ class RestartService(Resource):
             raise ResourceError(f"the service {self.name} is not installed")
         return RestartState(restarted=False)
 
-    def desired_state(self, actual: State | None, answers: Answers) -> RestartState:
+    def desired_state(self, actual: RestartState | None, answers: Answers) -> RestartState:
         """Restarted. Raises ResourceError where a service that runs could not be started again."""
-        del actual
         for name in self.stopping_order(answers):
             self._check_can_start(name, answers)
         self._check_can_start(self.name, answers)
@@ -93,10 +91,9 @@ class RestartService(Resource):
         visit(self.name)
         return tuple(order)
 
-    def actions(self, before: State | None, after: State | None, answers: Answers) -> Sequence[AnyAction]:
+    def actions(self, before: RestartState | None, after: RestartState | None, answers: Answers) -> Sequence[AnyAction]:
         """Stop leaf first, start in the reverse order. Raises Undecided, Unpredictable and ResourceError."""
-        del before
-        if not isinstance(after, RestartState) or not after.restarted:
+        if after is None or not after.restarted:
             raise ResourceError("a restart cannot be taken back")
         facts = answers.value(Service(self.name))
         dependents = self.stopping_order(answers)
@@ -109,9 +106,8 @@ class RestartService(Resource):
         facts = answers.value(Service(self.name))
         return facts is not None and facts.state is ServiceState.RUNNING
 
-    def way_back(self, before: State | None, after: State | None) -> WayBack:
+    def way_back(self, before: RestartState | None, after: RestartState | None) -> WayBack:
         """None, and none is needed: nothing but the running processes is another."""
-        del before, after
         return WayBack("none", "a restart leaves nothing to take back")
 
 

@@ -37,7 +37,7 @@ _NO_ERROR = (0, 1077)
 """Exit codes of a stopped service that did not fail; 1077: not started since Windows was."""
 
 
-class ServiceCondition(State):
+class DeclaredService(State):
     """How a service is. The image path only where it is declared."""
 
     state: ServiceState
@@ -45,12 +45,12 @@ class ServiceCondition(State):
     image_path: str | None = None
 
 
-class ServiceResource(Resource):
+class ServiceResource(Resource[DeclaredService]):
     """A service of the host. It must be installed: converge does not make services."""
 
     kind: ClassVar[str] = "service"
+    explains_failures: ClassVar[bool] = True
     key_fields: ClassVar[tuple[str, ...]] = ("name",)
-    state_type: ClassVar[type[State]] = ServiceCondition
     settles_within: ClassVar[timedelta] = timedelta(seconds=60)
     way_back_summary: ClassVar[str] = "start mode, path and state are as they were before."
     example: ClassVar[str] = r"""
@@ -96,17 +96,17 @@ class ServiceResource(Resource):
             asked += [Service(name) for name in facts.dependents]
         return asked
 
-    def actual_state(self, answers: Answers) -> ServiceCondition | None:
+    def actual_state(self, answers: Answers) -> DeclaredService | None:
         """What the service manager says. Raises Undecided, Unpredictable."""
         facts = answers.value(Service(self.name))
         if facts is None:
             return None
         image_path = facts.path_name if self.image_path is not None else None
-        return ServiceCondition(state=facts.state, start_mode=facts.start_mode, image_path=image_path)
+        return DeclaredService(state=facts.state, start_mode=facts.start_mode, image_path=image_path)
 
-    def desired_state(self, actual: State | None, answers: Answers) -> ServiceCondition:
+    def desired_state(self, actual: DeclaredService | None, answers: Answers) -> DeclaredService:
         """What is declared over what is. Raises ResourceError where the host would refuse it."""
-        if not isinstance(actual, ServiceCondition):
+        if actual is None:
             what = f"the service {self.name} is not installed"
             raise ResourceError(what, try_="install it first, by an earlier entry if need be")
         mode = StartMode(self.start_mode) if self.start_mode else actual.start_mode
@@ -115,13 +115,13 @@ class ServiceResource(Resource):
             raise ResourceError(what, try_="declare its `start_mode` too")
         if self.running is False and actual.state is not ServiceState.STOPPED:
             self._check_nobody_needs_it(answers)
-        return ServiceCondition(
+        return DeclaredService(
             state=actual.state if self.running is None else _STATES[self.running],
             start_mode=mode,
             image_path=self._image_path(actual, answers),
         )
 
-    def _image_path(self, actual: ServiceCondition, answers: Answers) -> str | None:
+    def _image_path(self, actual: DeclaredService, answers: Answers) -> str | None:
         if self.image_path is None or actual.image_path is None:
             return self.image_path
         told = environment.expanded(actual.image_path, answers)
@@ -136,9 +136,9 @@ class ServiceResource(Resource):
                 what = f"the service {self.name} cannot be stopped while {name}, which needs it, runs"
                 raise ResourceError(what, try_=f"stop {name} by an earlier entry")
 
-    def actions(self, before: State | None, after: State | None, answers: Answers) -> Sequence[AnyAction]:
+    def actions(self, before: DeclaredService | None, after: DeclaredService | None, answers: Answers) -> Sequence[AnyAction]:
         """Command line, start mode before a start, start or stop, start mode after a stop."""
-        if not isinstance(before, ServiceCondition) or not isinstance(after, ServiceCondition):
+        if before is None or after is None:
             raise ResourceError(f"the service {self.name} cannot be made or removed")
         moves = list(self._moves(before.state, after.state))
         if answers.reverting and any(isinstance(move, StopService) for move in moves):
@@ -179,9 +179,9 @@ class ServiceResource(Resource):
             return False
         return facts.specific_exit_code != 0 or facts.exit_code not in _NO_ERROR
 
-    def agree(self, left: State | None, right: State | None, answers: Answers) -> bool:
+    def agree(self, left: DeclaredService | None, right: DeclaredService | None, answers: Answers) -> bool:
         """Running, starting and paused are one: none of them is told apart once time has passed."""
-        if not isinstance(left, ServiceCondition) or not isinstance(right, ServiceCondition):
+        if left is None or right is None:
             return left == right
         up = (*_UP, *_HELD)
         texts = [environment.expanded(state.image_path or "", answers) for state in (left, right)]
@@ -191,9 +191,9 @@ class ServiceResource(Resource):
             and paths.same_path(texts[0], texts[1])
         )
 
-    def way_back(self, before: State | None, after: State | None) -> WayBack:
+    def way_back(self, before: DeclaredService | None, after: DeclaredService | None) -> WayBack:
         """Full, but for a pause and for the raw text of a command line, which the service manager does not tell."""
-        if not isinstance(before, ServiceCondition) or not isinstance(after, ServiceCondition):
+        if before is None or after is None:
             return WayBack()
         if before.image_path != after.image_path:
             return WayBack("partial", "the command line comes back as the service manager shows it, expanded")

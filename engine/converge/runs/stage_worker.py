@@ -103,7 +103,6 @@ class _Reported:
 
     def attempt(self, name: str, login: Callable[[], T]) -> T:
         """Log in, and tell what came of it."""
-        del name
         accepted: bool | None = None
         try:
             result = login()
@@ -117,5 +116,4 @@ class _Reported:
 
     def knows(self, name: str) -> bool:
         """Whether the control node need not be told: then no request is spent on logging in alone."""
-        del name
         return self._quiet

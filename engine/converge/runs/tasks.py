@@ -50,7 +50,6 @@ class Converging:
 
     def narrowed(self, host: str) -> Self:
         """The same for every host."""
-        del host
         return self
 
     def check(self, subject: Subject, observer: Observer, *, options: ApplyOptions) -> HostResult:

@@ -38,7 +38,6 @@ class Undoing:
 
     def narrowed(self, host: str) -> Self:
         """The same for every host."""
-        del host
         return self
 
     def check(self, subject: Subject, observer: Observer, *, options: ApplyOptions) -> HostResult:

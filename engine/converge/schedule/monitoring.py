@@ -65,7 +65,6 @@ class _Server(ThreadingHTTPServer):
         self, request: object, client_address: tuple[str, int]
     ) -> bool:  # the name that socketserver calls
         """Whether there is room for one more, and for one more of this peer."""
-        del request
         peer = client_address[0]
         with self._counting:
             if self._peers.total() >= MOST_CONNECTIONS or self._peers[peer] >= MOST_OF_ONE_PEER:

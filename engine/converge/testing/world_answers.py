@@ -83,7 +83,6 @@ class WorldAnswers:
         return self._world.permits(self._account, right, subject)
 
     def _operating_system(self, query: OperatingSystem) -> Answer[OperatingSystemFacts]:
-        del query
         if not self._permits(Right.CLASS, "Win32_OperatingSystem"):
             return _denied("Remote Enable on root/cimv2")
         profile = self._world.profile

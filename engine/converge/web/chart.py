@@ -12,7 +12,7 @@ WIDTH, HEIGHT = 1000, 100
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class ChartPart:
     """One status of a column, as a box of the drawing."""
 
     status: str
@@ -28,7 +28,7 @@ class Column:
     """One run: its boxes, from the top what needs attention most."""
 
     run: RunRecord
-    parts: tuple[Part, ...]
+    parts: tuple[ChartPart, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,14 +60,14 @@ def chart(runs: Sequence[RunRecord], *, least_columns: int = 1, without: Collect
     )
 
 
-def bar(counts: Mapping[str, int]) -> tuple[Part, ...]:
+def bar(counts: Mapping[str, int]) -> tuple[ChartPart, ...]:
     """One bar across the whole width, from the left what needs attention most."""
     total = sum(counts.values())
     parts, x = [], 0.0
     for status in ORDER:
         if counts.get(status):
             width = counts[status] * WIDTH / total
-            parts.append(Part(status, counts[status], x, 0, width, HEIGHT))
+            parts.append(ChartPart(status, counts[status], x, 0, width, HEIGHT))
             x += width
     return tuple(parts)
 
@@ -77,12 +77,12 @@ def shown_counts(run: RunRecord) -> dict[str, int]:
     return {shown_status(status, run.mode): count for status, count in run.hosts.items()}
 
 
-def _parts(counts: Mapping[str, int], *, x: float, width: float, most: int) -> tuple[Part, ...]:
-    parts: list[Part] = []
+def _parts(counts: Mapping[str, int], *, x: float, width: float, most: int) -> tuple[ChartPart, ...]:
+    parts: list[ChartPart] = []
     y = float(HEIGHT)
     for status in reversed(ORDER):
         if counts.get(status):
             height = counts[status] * HEIGHT / most
             y -= height
-            parts.append(Part(status, counts[status], round(x, 2), round(y, 3), round(width, 2), round(height, 3)))
+            parts.append(ChartPart(status, counts[status], round(x, 2), round(y, 3), round(width, 2), round(height, 3)))
     return tuple(reversed(parts))

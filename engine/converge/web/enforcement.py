@@ -46,7 +46,7 @@ class Standing:
 
 
 @dataclass(frozen=True, slots=True)
-class Left:
+class SkippedView:
     """One thing that is left, with what enforcement remembers of it."""
 
     intention: Intention
@@ -117,10 +117,10 @@ def _standing(outlook: Outlook, intentions: Sequence[Intention], state: State) -
     return Standing(outlook, state, reasons, len({each.host for each in intentions}))
 
 
-def _with_drift(store: Store, shown: Sequence[Intention]) -> list[Left]:
+def _with_drift(store: Store, shown: Sequence[Intention]) -> list[SkippedView]:
     known: Mapping[tuple[str, str, str], Drift] = {
         (group, each.host, each.address): each
         for group in {intention.group for intention in shown}
         for each in store.enforcement.drift(group)
     }
-    return [Left(each, known.get((each.group, each.host, each.address))) for each in shown]
+    return [SkippedView(each, known.get((each.group, each.host, each.address))) for each in shown]

@@ -31,7 +31,7 @@ class Finding:
 
 
 @dataclass(frozen=True, slots=True)
-class Host:
+class HostView:
     """A host now. `finding` is the key of what there is to tell of it, empty where there is nothing."""
 
     name: str
@@ -49,10 +49,10 @@ class Host:
 
 
 @dataclass(slots=True)
-class Fleet:
+class FleetView:
     """All hosts in the order of their names; what there is to tell of them, once for all that share it."""
 
-    hosts: Sequence[Host]
+    hosts: Sequence[HostView]
     texts: Mapping[str, tuple[str, str, str]]
     _findings: dict[str, Finding] = field(default_factory=dict)
 
@@ -67,9 +67,9 @@ class Fleet:
             self._findings[key] = Finding(status, _mapping(error), _resources(resources))
         return self._findings[key]
 
-    def groups(self) -> list[tuple[str, list[Host]]]:
+    def groups(self) -> list[tuple[str, list[HostView]]]:
         """Hosts to which the same happens, by the key of their finding, the largest group first."""
-        found: dict[str, list[Host]] = {}
+        found: dict[str, list[HostView]] = {}
         for host in self.hosts:
             if host.finding and host.needs_attention:
                 found.setdefault(host.finding, []).append(host)
@@ -81,7 +81,7 @@ class Fleet:
         return dict(Counter(age(host, limits) for host in self.hosts))
 
 
-def age(host: Host, limits: Iterable[tuple[str, str]]) -> str:
+def age(host: HostView, limits: Iterable[tuple[str, str]]) -> str:
     """The words for how long ago a host was seen; `limits` are words and moments, newest first."""
     if host.seen is None:
         return NEVER
@@ -93,9 +93,9 @@ def age_limits(now: datetime) -> list[tuple[str, str]]:
     return [(words, (now - timedelta(hours=hours)).isoformat(timespec="seconds")) for words, hours in AGES]
 
 
-def fleet_of(latest: Iterable[HostLatest]) -> Fleet:
+def fleet_of(latest: Iterable[HostLatest]) -> FleetView:
     """The fleet from what the store knows of each host."""
-    hosts: list[Host] = []
+    hosts: list[HostView] = []
     texts: dict[str, tuple[str, str, str]] = {}
     keys: dict[tuple[str, str, str], str] = {}
     for each in latest:
@@ -108,9 +108,9 @@ def fleet_of(latest: Iterable[HostLatest]) -> Fleet:
                 texts[keys[text]] = (status, each.result.error, each.result.resources)  # in the words of one of them
             key = keys[text]
         tried = each.result.tried if each.result is not None else each.seen or ""
-        hosts.append(Host(each.host, status, each.run, each.playbooks, each.seen, tried, key))
+        hosts.append(HostView(each.host, status, each.run, each.playbooks, each.seen, tried, key))
     hosts.sort(key=lambda host: natural(host.name))
-    return Fleet(hosts, texts)
+    return FleetView(hosts, texts)
 
 
 def _without_name(error: str, host: str) -> str:
@@ -118,7 +118,7 @@ def _without_name(error: str, host: str) -> str:
     return error.replace(json.dumps(host)[1:-1], "") if len(host) > 2 else error
 
 
-def by_need(host: Host) -> int:
+def by_need(host: HostView) -> int:
     """A sort key: what needs attention most comes first."""
     return ORDER.index(host.status) if host.status in ORDER else len(ORDER)
 

@@ -9,8 +9,8 @@ from typing import Any
 
 from converge.errors import ConvergeError
 from converge.store.store import Store
-from converge.web.fleet import Fleet
-from converge.web.query import Query
+from converge.web.fleet import FleetView
+from converge.web.query import PageQuery
 
 Context = Mapping[str, Any]
 
@@ -29,9 +29,9 @@ class Look:
     """
 
     store: Store
-    query: Query
+    query: PageQuery
     now: datetime
-    fleet: Callable[[], Fleet]
+    fleet: Callable[[], FleetView]
     columns: int = 60
     single: bool = False
 
@@ -43,7 +43,7 @@ Page = Callable[[Look], Context]
 class Pages:
     """One page of a list."""
 
-    query: Query
+    query: PageQuery
     count: int
     size: int
 

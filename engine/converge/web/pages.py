@@ -15,7 +15,7 @@ from converge.report.vocabulary import ORDER, shown_status, stored_status
 from converge.store.stories import story_of
 from converge.web.chart import bar, chart, shown_counts
 from converge.web.enforcement import enforcement_page, intentions_of, standings
-from converge.web.fleet import AGES, NEVER, OLDER, Fleet, Host, age, age_limits, by_need
+from converge.web.fleet import AGES, NEVER, OLDER, FleetView, HostView, age, age_limits, by_need
 from converge.web.look import Context, Look, NotThere, Page, Pages
 
 HOSTS, GROUPS, RUNS, ENTRIES = 100, 50, 50, 20
@@ -240,7 +240,7 @@ def _told(look: Look, run: RunRecord) -> ToldRun:
     return ToldRun(run, shown_counts(sofar), "silent" if silent else "going", heard)
 
 
-def _filtered(fleet: Fleet, given: Mapping[str, str], now: datetime) -> list[Host]:
+def _filtered(fleet: FleetView, given: Mapping[str, str], now: datetime) -> list[HostView]:
     text, status, limits = given["q"].strip().lower(), given["status"], age_limits(now)
     playbook = given["playbook"]
     spoken = {each: playbook in _names(each) for each in {host.playbooks for host in fleet.hosts}} if playbook else {}
@@ -255,10 +255,10 @@ def _filtered(fleet: Fleet, given: Mapping[str, str], now: datetime) -> list[Hos
     ]
 
 
-def _sorted(found: list[Host], sort: str) -> list[Host]:
+def _sorted(found: list[HostView], sort: str) -> list[HostView]:
     """In a new order; hosts that are equal in it stay in the order of their names."""
     backwards = sort.startswith("-")
-    keys: Mapping[str, Callable[[Host], Any]] = {
+    keys: Mapping[str, Callable[[HostView], Any]] = {
         "need": by_need,
         "seen": lambda host: host.seen or "",
         "host": lambda host: natural(host.name),

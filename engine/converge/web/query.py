@@ -25,7 +25,7 @@ KNOWN = (
 )
 
 
-class Query:
+class PageQuery:
     """The part of an address behind `?`. What makes no sense counts as not given."""
 
     def __init__(self, path: str, values: Mapping[str, str]) -> None:

@@ -33,14 +33,14 @@ _SILENT.propagate = False  # aiohttp would log requests that it cannot read, wha
 
 
 @dataclass(frozen=True, slots=True)
-class Telling:
+class ServerMessages:
     """Who hears from the server: `listening` of its address once it listens, `warn` of what goes wrong."""
 
     listening: Callable[[str], None]
     warn: Callable[[str], None]
 
 
-def serve(where: Where, place: ListeningPlace, telling: Telling) -> None:
+def serve(where: Where, place: ListeningPlace, telling: ServerMessages) -> None:
     """Serve until SIGTERM or SIGINT. Raises UsageError where it cannot listen, or where this is not a store."""
     reading = Reading(where)
     try:
@@ -51,7 +51,7 @@ def serve(where: Where, place: ListeningPlace, telling: Telling) -> None:
         reading.close()
 
 
-async def _serve(reading: Reading, place: ListeningPlace, bound: socket.socket, *, telling: Telling) -> None:
+async def _serve(reading: Reading, place: ListeningPlace, bound: socket.socket, *, telling: ServerMessages) -> None:
     loop, end = asyncio.get_running_loop(), asyncio.Event()
     loop.set_exception_handler(lambda _loop, context: telling.warn(_in_words(context)))
     for number in (signal.SIGTERM, signal.SIGINT):

@@ -53,7 +53,7 @@ def single_page(store: Store, *, columns: int, run: str | None, now: datetime) -
     }  # fmt: skip
     pages = []
     for path, _ in nav:
-        asked = query.Query("#" + path, {"id": told_run})
+        asked = query.PageQuery("#" + path, {"id": told_run})
         look = Look(store, asked, now, fleet, columns=columns, single=True)
         pages.append(Markup(_rendered(path, look, shared)))  # noqa: S704  # a template made it
     style, script = _read("static/app.css"), _read("templates/single.js")

@@ -22,10 +22,10 @@ from converge.errors import ConvergeError, JournalUnavailable
 from converge.model.listening import ServedNames
 from converge.store.store import Store
 from converge.web.access import COOKIE, Access
-from converge.web.fleet import Fleet, fleet_of
+from converge.web.fleet import FleetView, fleet_of
 from converge.web.look import Look, NotThere, Page
 from converge.web.pages import NAV, PAGES
-from converge.web.query import Query, address
+from converge.web.query import PageQuery, address
 from converge.web.reading import Reading
 from converge.web.words import templates
 
@@ -172,7 +172,7 @@ class Site:
         if known is None:
             return self._problem(request, 404, "Page not found")
         template, page = known
-        query = Query(request.path, {key: request.query[key] for key in request.query})
+        query = PageQuery(request.path, {key: request.query[key] for key in request.query})
         try:
             version = await self._reading.version()
             etag = self._etag(request, version)
@@ -186,7 +186,7 @@ class Site:
             return self._unavailable(request, error)
         return self._sent(request, text, headers=self._caching(etag))
 
-    def _look(self, template: str, page: Page, store: Store, *, query: Query, version: str) -> str:
+    def _look(self, template: str, page: Page, store: Store, *, query: PageQuery, version: str) -> str:
         """In a thread: what the page says now."""
         now = datetime.now(UTC)
         look = Look(store, query, now, partial(self._fleets.of, store, version))
@@ -250,9 +250,9 @@ class _Fleets:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._version = ""
-        self._fleet: Fleet | None = None
+        self._fleet: FleetView | None = None
 
-    def of(self, store: Store, version: str) -> Fleet:
+    def of(self, store: Store, version: str) -> FleetView:
         """The fleet of this state; made anew where it is another one than the last."""
         with self._lock:
             if self._fleet is None or self._version != version:

@@ -46,7 +46,6 @@ class _About(Part):
 
     def because(self, answers: Answers) -> str:
         """Why it holds, in words."""
-        del answers
         return self.describe()
 
 
@@ -102,12 +101,10 @@ class Expression(Part):
 
     def queries(self, known: Answers) -> Collection[AnyQuery]:
         """Nothing."""
-        del known
         return ()
 
     def holds(self, answers: Answers) -> bool:
         """What it came to."""
-        del answers
         return self.expr
 
     def describe(self) -> str:
@@ -116,7 +113,6 @@ class Expression(Part):
 
     def because(self, answers: Answers) -> str:
         """Why it holds, in words."""
-        del answers
         return self.describe()
 
 
@@ -208,7 +204,6 @@ class Not(Part):
 
     def because(self, answers: Answers) -> str:
         """Why it holds, in words."""
-        del answers
         return self.describe()
 
 

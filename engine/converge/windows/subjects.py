@@ -78,7 +78,6 @@ class ServiceIs(Part):
 
     def queries(self, known: Answers) -> Collection[AnyQuery]:
         """The service itself."""
-        del known
         return (Service(self.name),)
 
     def holds(self, answers: Answers) -> bool:
@@ -317,7 +316,6 @@ class ComponentIs(Part):
 
     def queries(self, known: Answers) -> Collection[AnyQuery]:
         """The OC Manager's note."""
-        del known
         return (components.question(self.name),)
 
     def holds(self, answers: Answers) -> bool:
@@ -441,7 +439,6 @@ class CimCount(Part):
 
     def queries(self, known: Answers) -> Collection[AnyQuery]:
         """The rows."""
-        del known
         return (CimInstances(self.namespace.replace("\\", "/"), self.wql),)
 
     def holds(self, answers: Answers) -> bool:

@@ -172,7 +172,8 @@ class WatchedAdapter(HTTPAdapter):
         self._limit = limit
         super().__init__(pool_connections=1, pool_maxsize=1, max_retries=0)
 
-    def init_poolmanager(self, connections: int, maxsize: int, block: bool = True, **options: Any) -> None:  # noqa: ARG002  # a second connection is never wanted
+    def init_poolmanager(self, connections: int, maxsize: int, block: bool = True, **options: Any) -> None:
+        # A second connection is never wanted, whatever is asked for.
         super().init_poolmanager(connections, maxsize, block=True, ssl_context=self._tls, **options)
         limit = self._limit
 

@@ -176,7 +176,6 @@ class ShellService:
 
     def _send(self, operation: Send, command: RunningCommand) -> Sent:
         # No program of the simulation reads input: it is taken and lies unread, as with a program that ignores it.
-        del operation, command
         return Sent()
 
     def _signal(self, operation: Signal, command: RunningCommand, shell: SimulatedShell, *, speaker: Speaker) -> Signalled:

@@ -44,7 +44,7 @@ Wrap = Callable[[Machine], Machine]
 WrapJournal = Callable[[Journal], Journal]
 
 
-class Reach(Protocol):
+class CaseReach(Protocol):
     """A way to a world."""
 
     def observer(self) -> Any:
@@ -192,7 +192,7 @@ class Bench:
 
     case: Case
     world: World
-    reach: Reach
+    reach: CaseReach
     folder: Path
     plays: tuple[Play, ...]
     stored: bool = True
