@@ -86,7 +86,7 @@ def test_a_single_host_needs_no_bar() -> None:
 def test_the_line_names_the_first_of_what_went_wrong() -> None:
     failed = HostResult("web04", Status.FAILED, (*FINE.changes, FAILED, FAILED))
     assert line_of(failed, would=True) == (
-        "web04  failed  service:A: StartService returned 2, access denied (and 1 more)"
+        "web04  failed  a  (service:A): StartService returned 2, access denied (and 1 more)"
     )
 
 

@@ -186,7 +186,7 @@ class TestChanges:
         assert lines[:5] == [
             "web01",
             "SMTP",
-            "~ registry_value:HKLM\\SOFTWARE\\X\\Path  (X knows its folder)",
+            "~ X knows its folder  (registry_value:HKLM\\SOFTWARE\\X\\Path)",
             "- string C:\\old",
             "+ expand_string D:\\new",
         ]
@@ -196,12 +196,18 @@ class TestChanges:
         assert "registry_value:HKLM" in text
         assert "C:\\old" not in text
 
+    def test_an_address_that_is_too_long_for_the_line_has_its_own(self) -> None:
+        far = "registry_value:HKLM\\SOFTWARE\\" + "X" * 60
+        lines = told(changed("web01", replace(CHANGE, address=far))).splitlines()
+        at = lines.index("    ~ X knows its folder")
+        assert lines[at + 1] == f"        ({far})"
+
     @pytest.mark.parametrize(
         ("before", "after", "symbol"),
         [(None, {"a": 1}, "+"), ({"a": 1}, None, "-"), ({"a": 1}, {"a": 2}, "~"), (None, None, ">")],
     )
     def test_what_kind_of_change_it_is(self, before: Json, after: Json, symbol: str) -> None:
-        assert f"    {symbol} registry_value" in told(changed("web01", replace(CHANGE, before=before, after=after)))
+        assert f"    {symbol} X knows its folder" in told(changed("web01", replace(CHANGE, before=before, after=after)))
 
     def test_no_way_back_is_said(self) -> None:
         text = told(changed("web01", replace(CHANGE, way_back=WayBack("none", "the metabase is lost"))))
@@ -214,7 +220,7 @@ class TestChanges:
         text = told(changed("web01", procedure))
         assert "note: one reference is left alone" in text
         assert "decided after setup" in text
-        assert "        > component:smtp  (remove SMTP)" in text
+        assert "        > remove SMTP  (component:smtp)" in text
 
     def test_an_error_says_what_why_and_what_to_try_and_names_host_and_resource(self) -> None:
         problem = Problem(

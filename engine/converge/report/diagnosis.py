@@ -12,6 +12,7 @@ from converge.model.facts import EventRecord
 from converge.report.document import change_as_json
 from converge.report.folding import folded
 from converge.report.sink import Sink
+from converge.report.vocabulary import title
 
 DIAGNOSIS_SCHEMA = 2  # the version of the document; it changes when a reader would have to
 _STYLES = {
@@ -148,7 +149,7 @@ class DiagnosisText:
             Status.WAITING: "waits:",
         }  # fmt: skip
         reason = f": {change.reason}" if change.reason else ""
-        self._lines(words[change.status], f"{change.address}{reason}")
+        self._lines(words[change.status], f"{title(change.name, change.address)}{reason}")
         for step in change.steps:
             if step.status in _WOULD:
                 self._sink.line(f"      step {step.name}")
@@ -160,9 +161,9 @@ class DiagnosisText:
     def end(self) -> None:
         """Tell which hosts have which problem."""
         order = list(Certainty)
-        for (title, certainty), hosts in sorted(self._hosts.items(), key=lambda item: order.index(item[0][1])):
+        for (problem, certainty), hosts in sorted(self._hosts.items(), key=lambda item: order.index(item[0][1])):
             if certainty is not Certainty.NONE:
-                self._sink.line(f"{certainty.value}: {title}: {folded(hosts)}", style=_STYLES[certainty])
+                self._sink.line(f"{certainty.value}: {problem}: {folded(hosts)}", style=_STYLES[certainty])
         if self._in_order:
             self._sink.line(f"no article's problem: {folded(self._in_order)}", style="green")
         if self._silent:

@@ -12,6 +12,7 @@ from converge.model.change import HostResult, Status
 from converge.report.sink import Sink, sink_for
 from converge.report.text import STYLES, in_words
 from converge.report.visible import visible
+from converge.report.vocabulary import title
 
 if TYPE_CHECKING:
     from rich.progress import Progress as Bar
@@ -101,7 +102,7 @@ def line_of(result: HostResult, *, would: bool) -> str:
     troubled = [change for change in result.changes if change.status in _IN_TROUBLE]
     if not why and troubled:
         more = f" (and {len(troubled) - 1} more)" if len(troubled) > 1 else ""
-        why = f"{troubled[0].address}: {troubled[0].reason or troubled[0].status.value}{more}"
+        why = f"{title(troubled[0].name, troubled[0].address)}: {troubled[0].reason or troubled[0].status.value}{more}"
     changes = sum(change.status is Status.CHANGED for change in result.changes)
     if not why and changes:
         why = f"{changes} of {len(result.changes)}"

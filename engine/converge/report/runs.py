@@ -11,7 +11,7 @@ from converge.model.journal import History
 from converge.model.recorded import HostStory, RecordedAction, RecordedChange, RunRecord
 from converge.report.sink import Sink, Stream
 from converge.report.values import difference
-from converge.report.vocabulary import shown_status, word
+from converge.report.vocabulary import shown_status, titled, word
 
 SCHEMA = 1  # of these documents
 _MARK_STYLES = {"-": "red", "+": "green", " ": "dim"}
@@ -142,15 +142,19 @@ def _story(story: HostStory, sink: Sink, *, mode: str) -> None:
             _change(change, sink)
     elif story.result is not None:
         for resource in story.result.resources:
-            sink.line(f"  {word(shown_status(str(resource['status']), mode)):<9} {resource['address']}")
+            said = word(shown_status(str(resource["status"]), mode))
+            for line in titled(f"  {said:<9} ", str(resource.get("name") or ""), str(resource["address"])):
+                sink.line(line)
     for line in describe_open(story.still_open):
         sink.line(f"  still open: {line}", style="magenta")
 
 
 def _change(change: RecordedChange, sink: Sink) -> None:
     status = change.status or "broken off"
-    named = f"  ({change.name})" if change.name not in ("", change.address) else ""
-    sink.line(f"  {status:<9} {change.address}{named}", style="red" if status != "changed" else "yellow")
+    head, *below = titled(f"  {status:<9} ", change.name, change.address)
+    sink.line(head, style="red" if status != "changed" else "yellow")
+    for line in below:
+        sink.line(line, style="dim")
     for mark, text in difference(change.before, change.after):
         sink.line(f"      {mark} {text}", style=_MARK_STYLES[mark])
     if change.text:

@@ -11,6 +11,7 @@ from converge.report.folding import folded, natural
 from converge.report.groups import Groups, HostGroup, digest_of
 from converge.report.sink import Sink
 from converge.report.values import difference
+from converge.report.vocabulary import titled
 
 STYLES = {
     Status.OK: "green",
@@ -134,9 +135,12 @@ class TextReport:
 
     def _change(self, change: Change, hosts: str, *, indent: int) -> None:
         space = " " * indent
-        named = f"  ({change.name})" if change.name and change.name != change.address else ""
-        head = f"{space}{_symbol(change)} {change.address}{named}{self._outcome(change)}"
+        head, *below = titled(
+            f"{space}{_symbol(change)} ", change.name, change.address, after=self._outcome(change)
+        )
         self._sink.line(head, style=STYLES[change.status])
+        for line in below:
+            self._sink.line(line, style="dim")
         if self._options.diff:
             self._difference(change, indent=indent + 4)
         of_a_step = any(step.error == change.error for step in change.steps)  # told there

@@ -13,6 +13,26 @@ _OF_UNDO = {"undo": "undone", UNDO_CHECK: "would-undo"}
 _WORDS = {"drift": "would change", "would-undo": "would undo"}
 
 
+COLUMNS = 80
+"""What a line fits into where it can; nothing is cut."""
+
+
+def title(name: str, address: str) -> str:
+    """What a change is called: its entry's sentence first, its address second."""
+    return f"{name}  ({address})" if name and name != address else address
+
+
+def titled(before: str, name: str, address: str, *, after: str = "") -> tuple[str, ...]:
+    """The head of a change as lines: the address has a line of its own where one line would be too long."""
+    line = f"{before}{name or address}{after}"
+    if not name or name == address:
+        return (line,)
+    whole = f"{line}  ({address})"
+    if len(whole) <= COLUMNS:
+        return (whole,)
+    return (line, f"{' ' * (len(before) + 2)}({address})")
+
+
 def shown_status(status: str, mode: str) -> str:
     """What `changed` means in a run of this mode: drift where it only looked, undone by an undo. Other statuses as they are."""
     if status != "changed":
