@@ -39,7 +39,7 @@ def test_a_broken_host_is_told_with_evidence_and_the_command_to_run(few: Program
     assert ended.code == 2
     assert "certain: Q245208 SMTP runs from where Inetinfo.exe lies" in ended.out
     assert "7000: The Microsoft SMTP Service service failed to start" in ended.out
-    assert "would change: service:SMTPSVC" in ended.out
+    assert "would change: the SMTP service runs  (service:SMTPSVC)" in ended.out
     (line,) = [line.strip() for line in ended.out.splitlines() if line.strip().startswith("run:")]
     assert line == "run: converge -l www01 playbooks/smtp-follows-inetinfo.yml"
     words = line.removeprefix("run: converge ").split()
