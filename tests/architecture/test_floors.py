@@ -52,7 +52,7 @@ MAY_IMPORT = {
     "reading": {"model", "errors"},
     "store": {"model", "errors"},
     "report": {"model", "errors"},
-    "plan": {"model", "errors"},
+    "plan": {"windows", "model", "errors"},
     "windows": {"model", "errors"},
     "wsman": {"errors"},
     "model": {"errors"},

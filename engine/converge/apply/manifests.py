@@ -30,7 +30,7 @@ from converge.model.query import AnyQuery, Directory, File, RegistryKey
 from converge.model.recorded import RecordedChange
 from converge.model.registry import Hive, RegistryPath
 from converge.plan.answer_cache import AnswerCache
-from converge.plan.effects import folder_of
+from converge.windows.paths import folder_of
 
 MOST_MANIFESTS = 6  # of one run in one folder that are looked for
 ADDRESS = "kept-files"  # of actions that belong to no resource

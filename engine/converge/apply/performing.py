@@ -45,8 +45,8 @@ from converge.model.query import AnyQuery, Directory, OperatingSystem, RegistryK
 from converge.model.recorded import WITHOUT_TRACE, Outcome
 from converge.model.registry import RegistryPath
 from converge.plan.answer_cache import ActingCache
-from converge.plan.effects import folder_of
 from converge.rehearsal.rehearsal import Rehearsal
+from converge.windows.paths import folder_of
 
 SERVICE_PATIENCE = timedelta(seconds=120)  # how long a service may be pending before its start or stop is a failure
 

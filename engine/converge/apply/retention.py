@@ -24,7 +24,7 @@ from converge.model.query import AnyQuery, Directory, File
 from converge.model.resource import Resource, State
 from converge.plan.answer_cache import gather
 from converge.plan.decision import Label
-from converge.plan.effects import folder_of
+from converge.windows.paths import folder_of
 
 KIND = "kept_file"
 PLAY = "retention"

@@ -24,7 +24,7 @@ from converge.model.action import (
     StopService,
     WriteFile,
 )
-from converge.model.names import fold, same
+from converge.model.names import same
 from converge.model.query import (
     AnyQuery,
     CimInstances,
@@ -39,8 +39,9 @@ from converge.model.query import (
     ServiceStartTime,
 )
 from converge.model.registry import Hive, RegistryPath
+from converge.windows import paths
+from converge.windows.registry import SERVICES
 
-_SERVICES = RegistryPath(Hive.LOCAL_MACHINE, r"SYSTEM\CurrentControlSet\Services")
 _ENVIRONMENT = RegistryPath(Hive.LOCAL_MACHINE, r"SYSTEM\CurrentControlSet\Control\Session Manager\Environment")
 
 
@@ -65,7 +66,7 @@ def may_change(action: AnyAction, query: AnyQuery) -> bool:
         case StartService() | StopService() | ResumeService():
             return isinstance(query, Service | ServiceStartTime | Events)
         case SetServiceStartMode(name=name) | SetServiceImagePath(name=name):
-            return isinstance(query, Service | Events) or _is_about_key(query, _SERVICES / name)
+            return isinstance(query, Service | Events) or _is_about_key(query, SERVICES / name)
         case CopyFile(source=source, target=target) | MoveFile(source=source, target=target):
             return _file_may_change((source, target), query)
         case WriteFile(path=path) | RemoveFile(path=path):
@@ -85,7 +86,7 @@ def _registry_may_change(action: AnyAction, key: RegistryPath, query: AnyQuery) 
     if isinstance(query, RegistryKey):
         return query.key.real.is_within(real) or real.is_within(query.key.real)
     if isinstance(query, Service):
-        return real.is_within(_SERVICES)  # the key of one service may name others it depends on
+        return real.is_within(SERVICES)  # the key of one service may name others it depends on
     if isinstance(query, OperatingSystem):
         return real.is_within(_ENVIRONMENT) or _ENVIRONMENT.is_within(real)
     return isinstance(query, RegistrySearch) and isinstance(action, RemoveRegistryKey)
@@ -95,27 +96,15 @@ def _is_about_key(query: AnyQuery, key: RegistryPath) -> bool:
     return isinstance(query, RegistryKey | RegistryValue) and query.key.real.is_within(key)
 
 
-def _file_may_change(paths: tuple[str, ...], query: AnyQuery) -> bool:
+def _file_may_change(named: tuple[str, ...], query: AnyQuery) -> bool:
     if isinstance(query, File):
-        return any(same(query.path, path) for path in paths)
+        return any(same(query.path, each) for each in named)
     if isinstance(query, Directory):
-        return any(same(query.path, folder_of(path)) for path in paths)
+        return any(same(query.path, paths.folder_of(each)) for each in named)
     return False
 
 
-def _folder_may_change(paths: tuple[str, ...], query: AnyQuery) -> bool:
+def _folder_may_change(named: tuple[str, ...], query: AnyQuery) -> bool:
     if not isinstance(query, File | Directory):
         return False
-    return any(lies_in(query.path, path) or lies_in(path, query.path) for path in paths)
-
-
-def folder_of(path: str) -> str:
-    """The folder of a normalised path."""
-    head = path.rpartition("\\")[0]
-    return head + "\\" if head.endswith(":") else head
-
-
-def lies_in(path: str, folder: str) -> bool:
-    """Whether a normalised path is a folder or lies below it."""
-    inner, outer = fold(path), fold(folder)
-    return inner == outer or inner.startswith(outer.rstrip("\\") + "\\")
+    return any(paths.lies_in(query.path, each) or paths.lies_in(each, query.path) for each in named)

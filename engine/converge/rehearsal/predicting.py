@@ -22,11 +22,11 @@ from converge.model.answer import Absent, Answer, Found, NotPredicted
 from converge.model.facts import KeyContents, ServiceFacts, ServiceState, StartMode
 from converge.model.names import fold, same
 from converge.model.query import AnyQuery, OperatingSystem, RegistryKey, RegistryValue, Service, ServiceStartTime
-from converge.model.registry import Hive, RegistryData, RegistryPath, RegistryType
+from converge.model.registry import RegistryData, RegistryPath, RegistryType
 from converge.windows import environment, paths
+from converge.windows.registry import SERVICES
 
 _EMPTY = KeyContents((), ())
-_SERVICES = RegistryPath(Hive.LOCAL_MACHINE, r"SYSTEM\CurrentControlSet\Services")
 _STARTS = tuple(StartMode)  # boot 0, system 1, automatic 2, manual 3, disabled 4
 _HELD = (ServiceState.PAUSED, ServiceState.PAUSE_PENDING)
 _BY_ITSELF = (StartMode.BOOT, StartMode.SYSTEM, StartMode.AUTOMATIC)
@@ -57,7 +57,7 @@ def predict_service(action: AnyAction, query: Service, *, answer: Answer[object]
             return Found(replace(service, path_name=_expanded(data, look)))
         case RemoveRegistryValue(key=key, name=name) if _is_image_path(key, name, query.name):
             return Found(replace(service, path_name=""))
-        case RemoveRegistryKey(key=key) if (_SERVICES / query.name).is_within(key.real):
+        case RemoveRegistryKey(key=key) if (SERVICES / query.name).is_within(key.real):
             return Found(replace(service, path_name=""))
     return answer
 
@@ -86,7 +86,7 @@ def _is_as_after_boot(service: ServiceFacts) -> bool:
 
 
 def _is_image_path(key: RegistryPath, name: str, service: str) -> bool:
-    return key.real == _SERVICES / service and same(name, "ImagePath")
+    return key.real == SERVICES / service and same(name, "ImagePath")
 
 
 def _expanded(data: RegistryData, look: Look) -> str:
@@ -102,16 +102,16 @@ def in_registry(action: AnyAction) -> AnyAction:
     match action:
         case SetServiceStartMode(name=name, start_mode=mode):
             data = RegistryData(RegistryType.DWORD, _STARTS.index(mode))
-            return SetRegistryValue(_SERVICES / name, "Start", data)
+            return SetRegistryValue(SERVICES / name, "Start", data)
         case SetServiceImagePath(name=name, image_path=path):
-            return SetRegistryValue(_SERVICES / name, "ImagePath", RegistryData(RegistryType.EXPAND_STRING, path))
+            return SetRegistryValue(SERVICES / name, "ImagePath", RegistryData(RegistryType.EXPAND_STRING, path))
     return action
 
 
 def is_part_of_service(query: AnyQuery, name: str) -> bool:
     """Whether a question is about what comes and goes with a service: its keys, its process."""
     if isinstance(query, RegistryKey | RegistryValue):
-        return query.key.real.is_within(_SERVICES / name)
+        return query.key.real.is_within(SERVICES / name)
     return isinstance(query, ServiceStartTime) and same(query.name, name)
 
 

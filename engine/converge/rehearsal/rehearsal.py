@@ -31,7 +31,7 @@ from converge.model.action import (
 from converge.model.answer import Absent, Answer, Answers, Found, NotPredicted
 from converge.model.facts import DirectoryFacts, FileFacts, ServiceFacts, ServiceState, StartMode
 from converge.model.machine import Fronting, Observer
-from converge.model.names import fold, same
+from converge.model.names import same
 from converge.model.query import (
     AnyQuery,
     Directory,
@@ -44,6 +44,7 @@ from converge.model.query import (
     ServiceStartTime,
 )
 from converge.rehearsal.predicting import Look, is_part_of_service, predict_registry, predict_service
+from converge.windows.paths import folder_of, is_below
 
 
 class Rehearsal(Fronting):
@@ -165,7 +166,7 @@ def _is_decided(query: AnyQuery, other: AnyQuery) -> bool:
     """Whether a question is about what another one asks of, in other words, or about what lies below."""
     match query, other:
         case ((File(path=path) | Directory(path=path)), Directory(path=folder)):
-            return same(path, folder) or _is_below(path, folder)
+            return same(path, folder) or is_below(path, folder)
         case File(path=path), File(path=known):
             return same(path, known)
         case ((RegistryKey(key=key) | RegistryValue(key=key)), RegistryKey(key=above)):
@@ -183,7 +184,7 @@ def _is_decided(query: AnyQuery, other: AnyQuery) -> bool:
 def _comes_with(query: AnyQuery, answer: Answer[object], decided: Collection[AnyQuery]) -> bool:
     """Whether a question is about a part of something that a command brings or takes: keys of a service, a file's folder."""
     if isinstance(query, Directory) and (query.listing or isinstance(answer, Absent)):
-        return any(isinstance(other, File | Directory) and _is_below(other.path, query.path) for other in decided)
+        return any(isinstance(other, File | Directory) and is_below(other.path, query.path) for other in decided)
     return any(isinstance(other, Service) and is_part_of_service(query, other.name) for other in decided)
 
 
@@ -201,12 +202,12 @@ def _predict_file(action: AnyAction, query: File, *, answer: Answer[object], loo
             return Found(FileFacts(target, len(content), sha256=sha256.hexdigest(), sha1=sha1.hexdigest()))
         case RemoveFile(path=target) if same(path, target):
             return Absent()
-        case RemoveDirectory(path=folder) if _is_below(path, folder):
+        case RemoveDirectory(path=folder) if is_below(path, folder):
             return Absent()
         case MoveDirectory(source=source, target=target):
-            if _is_below(path, source):
+            if is_below(path, source):
                 return Absent()
-            if _is_below(path, target):
+            if is_below(path, target):
                 return _renamed(look(File(source + path[len(target) :], query.hashed)), path)
     return answer
 
@@ -214,24 +215,24 @@ def _predict_file(action: AnyAction, query: File, *, answer: Answer[object], loo
 def _predict_directory(action: AnyAction, query: Directory, *, answer: Answer[object], look: Look) -> Answer[object]:
     path = query.path
     match action:
-        case NewDirectory(path=new) if same(path, new) or _is_below(new, path):
+        case NewDirectory(path=new) if same(path, new) or is_below(new, path):
             folder = answer.value if isinstance(answer, Found) else DirectoryFacts(path)
-            return Found(_with_folder(folder, new) if query.listing and _is_below(new, path) else folder)  # type: ignore[arg-type]
+            return Found(_with_folder(folder, new) if query.listing and is_below(new, path) else folder)  # type: ignore[arg-type]
         case RemoveDirectory(path=gone):
             return Absent() if same(path, gone) else _without_folder(answer, gone)
         case MoveDirectory(source=source, target=target):
-            if same(path, source) or _is_below(path, source):
+            if same(path, source) or is_below(path, source):
                 return Absent()
-            if same(path, target) or _is_below(path, target):
+            if same(path, target) or is_below(path, target):
                 return _moved(look(Directory(source + path[len(target) :], query.listing)), path)
             left = _without_folder(answer, source)
-            lands_here = query.listing and same(_folder(target), path) and isinstance(left, Found)
+            lands_here = query.listing and same(folder_of(target), path) and isinstance(left, Found)
             return Found(_with_folder(left.value, target)) if lands_here else left  # type: ignore[union-attr, arg-type]  # DirectoryFacts
         case CopyFile(source=source, target=target) | MoveFile(source=source, target=target) if query.listing:
             listed = _without_file(answer, source) if isinstance(action, MoveFile) else answer
-            lands_here = same(_folder(target), path)
+            lands_here = same(folder_of(target), path)
             return _with_file(listed, _renamed(look(File(source)), target)) if lands_here else listed
-        case WriteFile(path=target, content=content) if query.listing and same(_folder(target), path):
+        case WriteFile(path=target, content=content) if query.listing and same(folder_of(target), path):
             return _with_file(answer, Found(FileFacts(target, len(content))))
         case RemoveFile(path=target) if query.listing:
             return _without_file(answer, target)
@@ -280,17 +281,8 @@ def _without_folder(answer: Answer[object], gone: str) -> Answer[object]:
     if (
         isinstance(answer, Found)
         and isinstance(answer.value, DirectoryFacts)
-        and same(_folder(gone), answer.value.path)
+        and same(folder_of(gone), answer.value.path)
     ):
         left = tuple(name for name in answer.value.directories if not same(name, gone.rpartition("\\")[2]))
         return Found(replace(answer.value, directories=left))
     return answer
-
-
-def _folder(path: str) -> str:
-    head = path.rpartition("\\")[0]
-    return head + "\\" if head.endswith(":") else head
-
-
-def _is_below(path: str, folder: str) -> bool:
-    return fold(path).startswith(fold(folder).rstrip("\\") + "\\")

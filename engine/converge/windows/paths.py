@@ -144,10 +144,25 @@ def _comparable(text: str) -> tuple[str, bool, str, str]:
     return fold(path), quoted and bool(re.search(r"\s", path)), attached, rest.strip()
 
 
+def folder_of(path: str) -> str:
+    """The folder of a path that is normalised already: `parent`, without the cost of normalising."""
+    head = path.rpartition("\\")[0]
+    return head + "\\" if head.endswith(":") else head
+
+
+def is_below(path: str, folder: str) -> bool:
+    """Whether a path lies below a folder, both normalised already."""
+    return fold(path).startswith(fold(folder).rstrip("\\") + "\\")
+
+
+def lies_in(path: str, folder: str) -> bool:
+    """Whether a path is a folder or lies below it, both normalised already: `is_within`, without the cost of normalising."""
+    return fold(path) == fold(folder) or is_below(path, folder)
+
+
 def is_within(path: str, folder: str) -> bool:
     """Whether a path is a folder or lies below it."""
-    inner, outer = fold(normalise(path)), fold(normalise(folder))
-    return inner == outer or inner.startswith(outer.rstrip("\\") + "\\")
+    return lies_in(normalise(path), normalise(folder))
 
 
 def executable_of(command: str) -> str:

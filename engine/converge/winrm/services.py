@@ -20,8 +20,8 @@ from converge.model.answer import Absent, Answer, Found, Refused
 from converge.model.facts import ServiceFacts, ServiceState, StartMode, Withheld
 from converge.model.names import fold
 from converge.model.query import Service, ServiceStartTime
-from converge.model.registry import Hive, RegistryPath
 from converge.windows import wql
+from converge.windows.registry import SERVICES
 from converge.windows.return_codes import failed
 from converge.windows.services import RETURN_CODES, display_name_of
 from converge.winrm.answering import Answered, action_refused, is_absent, refused
@@ -55,7 +55,6 @@ _WRITTEN_MODES: Final = {
 _OBJECT_PATH_NAME: Final = re.compile(r'\.Name="((?:[^"\\]|\\.)*)"', re.IGNORECASE)
 
 
-_SERVICES: Final = RegistryPath(Hive.LOCAL_MACHINE, r"SYSTEM\CurrentControlSet\Services")
 _WIN32: Final = 0x30  # SERVICE_WIN32 of a service's Type: what Win32_Service lists, where drivers are not
 _QUERY_RIGHTS: Final = (
     "SERVICE_QUERY_STATUS and SERVICE_QUERY_CONFIG on the service, and to list services (sc sdset scmanager)"
@@ -190,7 +189,7 @@ def _hidden(reader: Reader, name: str) -> Refused | None:
     (EnumServicesStatusEx, Remarks). Their keys tell that they are there.
     """
     try:
-        output = reader.registry(ReadingMethod.GET_DWORD, parameters(_SERVICES / name, "Type"))
+        output = reader.registry(ReadingMethod.GET_DWORD, parameters(SERVICES / name, "Type"))
         code = return_value(output)
     except Faulted as faulted:
         if is_absent(faulted.fault):
