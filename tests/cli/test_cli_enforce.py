@@ -44,7 +44,7 @@ def get(address: str | Request) -> tuple[int, str]:
 
 def test_one_round_repairs_what_the_policy_allows(fleet: Program) -> None:
     policy(fleet, grace="1h")
-    assert "would change, in its grace: mail[01-02]" in fleet("enforce", "--policy", "policy.yml", "--once").out
+    assert "would change, in its grace period: mail[01-02]" in fleet("enforce", "--policy", "policy.yml", "--once").out
     policy(fleet, mode="monitor")
     assert "would change, monitored: mail[01-02]" in fleet("enforce", "--policy", "policy.yml", "--once").out
     assert fleet("--check").code == 2
