@@ -56,7 +56,7 @@ from converge.winrm import carrier
 def broken(self, envelope, *, seconds):
     password = self._connection.password.reveal()
     raise ValueError(f"no {password} in {self._connection}") from KeyError(password)
-carrier.Carrier.send = broken
+carrier.MessageCarrier.send = broken
 from converge.cli.main import main
 main(sys.argv[1:])
 """
