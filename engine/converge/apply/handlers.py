@@ -13,7 +13,7 @@ from datetime import datetime
 from converge.apply.carrying import Carrier
 from converge.apply.changing import Pending
 from converge.apply.restarts import restarted
-from converge.errors import InputErrors, ResourceError, Undecided, Unpredictable
+from converge.errors import ConvergeError, InputErrors, ResourceError, Undecided, Unpredictable
 from converge.model.change import Change, Problem, Status
 from converge.model.facts import ServiceState
 from converge.model.journal import HandlerDone, HandlerPending, History, NeedGone, NeedRemains, PendingHandler
@@ -118,12 +118,8 @@ class Handlers:
         """A handler that nobody notified, where the host itself shows that it is needed."""
         try:
             because = self._need(needed_when)
-        except Unpredictable as error:
-            yield self._shown(entry, Status.LATER, reason=error.what)
-            return
-        except (InputErrors, Undecided, ResourceError) as error:
-            status = Status.UNDECIDED if isinstance(error, Undecided) else Status.FAILED
-            yield self._shown(entry, status, error=Problem.of(error))
+        except (Unpredictable, InputErrors, Undecided, ResourceError) as error:
+            yield self._not_decided(entry, error)
             return
         if tried := self._without_help(entry):
             if because:
@@ -135,6 +131,13 @@ class Handlers:
         if because:
             for change in self._handler(entry, None, play_failed=False):
                 yield replace(change, notes=(*change.notes, f"needed, because {because}"))
+
+    def _not_decided(self, entry: Entry, error: ConvergeError) -> Change:
+        """A handler of which it cannot be said whether it is to run, or with what."""
+        if isinstance(error, Unpredictable):
+            return self._shown(entry, Status.LATER, reason=error.what)
+        status = Status.UNDECIDED if isinstance(error, Undecided) else Status.FAILED
+        return self._shown(entry, status, error=Problem.of(error))
 
     def _need(self, needed_when: Callable[[Scope], Condition], *, anew: bool = False) -> str:
         """Why the host shows the need of a handler, if so. Raises Undecided, Unpredictable, InputErrors, ResourceError."""
@@ -178,12 +181,8 @@ class Handlers:
                 yield self._shown(entry, Status.SKIPPED, reason=passed_over)
                 return
             declared = entry.declare(self.scope)
-        except Unpredictable as error:
-            yield self._shown(entry, Status.LATER, reason=error.what)
-            return
-        except (InputErrors, Undecided, ResourceError) as error:
-            status = Status.UNDECIDED if isinstance(error, Undecided) else Status.FAILED
-            yield self._shown(entry, status, error=Problem.of(error))
+        except (Unpredictable, InputErrors, Undecided, ResourceError) as error:
+            yield self._not_decided(entry, error)
             return
         for item in declared:
             yield self._one(entry, item, pending)
