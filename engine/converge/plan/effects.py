@@ -1,4 +1,4 @@
-"""Which answers an action may change. Doubt counts as yes: asking again costs a request, believing costs the truth."""
+"""Which answers an action may change: asked again after it on the host, predicted anew in a rehearsal. Doubt counts as yes."""
 
 from __future__ import annotations
 

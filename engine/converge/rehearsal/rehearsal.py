@@ -43,6 +43,7 @@ from converge.model.query import (
     Service,
     ServiceStartTime,
 )
+from converge.plan.effects import may_change
 from converge.rehearsal.predicting import Look, is_part_of_service, predict_registry, predict_service
 from converge.windows.paths import folder_of, is_below
 
@@ -83,6 +84,8 @@ class Rehearsal(Fronting):
         if answer is None:
             answer = self._base[query] = self._observer.ask((query,))[query]
         for index, action in enumerate(self._performed[:moment]):
+            if not may_change(action, query):
+                continue
 
             def look(other: AnyQuery, index: int = index) -> Answer[object]:
                 return self._answer(other, index)
@@ -154,8 +157,6 @@ def _predict_start_time(
 
 
 def _after_command(action: RunCommand, query: AnyQuery, answer: Answer[object]) -> Answer[object]:
-    if isinstance(query, OperatingSystem):
-        return answer  # asked for the variables in a path, and the same Windows afterwards
     decided = query in action.decides or _comes_with(query, answer, action.decides)
     if decided or any(_is_decided(query, other) for other in action.decides):
         return NotPredicted(action.title or action.argv[0])
