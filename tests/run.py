@@ -11,8 +11,8 @@ from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
 RUFF = ("ruff", "check", "engine", "tests")
-# Twice the two cores, for tests of programs mostly wait. Groups are tests that share what is expensive to make; they begin first.
-PYTEST = ("pytest", "-n", "4", "--dist", "loadgroup")
+# Three times the two cores, for tests of programs mostly wait. Groups are tests that share what is expensive to make; they begin first.
+PYTEST = ("pytest", "-n", "6", "--dist", "loadgroup")
 QUICK_ROOMS = (
     "architecture", "inventory", "lab", "model", "plan", "playbook", "report", "resources", "rights", "windows", "wsman",
 )  # fmt: skip

@@ -60,7 +60,7 @@ class TestRuns:
         counts = [line.split("  ")[-1].strip() for line in text.out.splitlines()[1:]]
         assert counts == ["3 ok", "2 changed, 1 ok", "2 would change, 1 ok"]
         looked = fleet("runs", first["run"])
-        assert re.search(r"mail01: would change\n  would change (.+\()?service:RemoteRegistry", looked.out)
+        assert re.search(r"mail01: would change\n  would change .+\n +\(service:RemoteRegistry\)", looked.out)
         assert looked.out.endswith("\n2 would change, 1 ok\n")
 
         shown = fleet("runs", applied["run"])
