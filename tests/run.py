@@ -11,7 +11,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
 RUFF = ("ruff", "check", "engine", "tests")
-# Three times the two cores, for tests of programs mostly wait. Groups are tests that share what is expensive to make; they begin first.
+# Three times the two cores, for tests of programs mostly wait. Groups share what is expensive to make, and begin first.
 PYTEST = ("pytest", "-n", "6", "--dist", "loadgroup")
 QUICK_ROOMS = (
     "architecture", "inventory", "lab", "model", "plan", "playbook", "report", "resources", "rights", "windows", "wsman",
