@@ -136,14 +136,17 @@ class TestText:
 
 
 def at_terminal(program: Program, *words: str, answer: str) -> Ended:
-    """Run the program with a terminal, and answer its question."""
+    """Run the program with a terminal, and answer its question. Ctrl-C is pressed again if need be, as a person would.
+
+    A signal that comes just before Python reads a line is seen only after the line.
+    """
     control, terminal = pty.openpty()
     process = subprocess.Popen(
         program.argv(words), cwd=program.folder, env=program.env({"TERM": "xterm"}), stdin=terminal, stdout=terminal,
         stderr=terminal, start_new_session=True, preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),
     )  # fmt: skip
     os.close(terminal)
-    shown, answered, ends = b"", False, time.monotonic() + BOUND
+    shown, answered, ends = b"", 0.0, time.monotonic() + BOUND
     while time.monotonic() < ends:
         ready, _, _ = select.select([control], [], [], 0.2)
         if ready:
@@ -154,8 +157,8 @@ def at_terminal(program: Program, *words: str, answer: str) -> Ended:
             if not piece:
                 break
             shown += piece
-        if not answered and b"[y/N]" in shown:
-            answered = True
+        if b"[y/N]" in shown and (not answered or (answer == "\x03" and time.monotonic() > answered + 5)):
+            answered = time.monotonic()
             os.write(control, answer.encode())
     code = process.wait(timeout=BOUND)
     os.close(control)
