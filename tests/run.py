@@ -11,8 +11,8 @@ from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
 RUFF = ("ruff", "check", "engine", "tests")
-# Three times the two cores, for tests of programs mostly wait. Groups share what is expensive to make, and begin first.
-PYTEST = ("pytest", "-n", "6", "--dist", "loadgroup")
+# Twice the two cores, for tests of programs mostly wait. Groups share what is expensive to make, and begin first.
+PYTEST = ("pytest", "-n", "4", "--dist", "loadgroup")
 QUICK_ROOMS = (
     "architecture", "inventory", "lab", "model", "plan", "playbook", "report", "resources", "rights", "windows", "wsman",
 )  # fmt: skip
